@@ -1,0 +1,118 @@
+"""From labels to hypotheses: every label is worded as one or more sentences the text may entail."""
+
+from dataclasses import dataclass
+from typing import Dict, List, Mapping, Sequence, Tuple
+
+from .errors import ZeroShotError
+
+SLOT = "{}"
+
+
+@dataclass(frozen=True)
+class Wording:
+    """The hypotheses of a label set.
+
+    labels (Tuple[str, ...]): The labels, in the user's order.
+    hypotheses (Tuple[str, ...]): All hypotheses, the first label's first.
+    counts (Tuple[int, ...]): How many hypotheses belong to each label; their sum is len(hypotheses).
+    """
+
+    labels: Tuple[str, ...]
+    hypotheses: Tuple[str, ...]
+    counts: Tuple[int, ...]
+
+
+def word_labels(
+    labels: Sequence[str], templates: Sequence[str], own: Mapping[str, Sequence[str]], component: str
+) -> Wording:
+    """Word each label: in the user's own words if there are any, else through every template.
+
+    labels (Sequence[str]): Labels that check_labels has passed.
+    templates (Sequence[str]): Templates that check_template has passed.
+    own (Mapping[str, Sequence[str]]): Own wordings by label; labels without one may be missing.
+    component (str): The component's name, for errors.
+    RETURNS (Wording): The hypotheses.
+    RAISES (ZeroShotError): Z001 if there are no labels.
+    """
+    if not labels:
+        raise ZeroShotError("Z001", component)
+    worded = [tuple(own.get(label) or (fill_template(t, label) for t in templates)) for label in labels]
+    return Wording(
+        tuple(labels), tuple(text for texts in worded for text in texts), tuple(len(texts) for texts in worded)
+    )
+
+
+def fill_template(template: str, label: str) -> str:
+    """Put a label into a template's slot. Nothing else in template or label is interpreted.
+
+    template (str): A template with one slot, "{}".
+    label (str): Any text.
+    RETURNS (str): The hypothesis.
+    """
+    before, after = template.split(SLOT, 1)
+    return before + label + after
+
+
+def check_labels(labels: Sequence[str], component: str) -> Tuple[str, ...]:
+    """Check that labels are visible strings and unique.
+
+    labels (Sequence[str]): The labels.
+    component (str): The component's name, for errors.
+    RETURNS (Tuple[str, ...]): The labels.
+    RAISES (ZeroShotError): Z002 for a repeated label, Z003 for one that is blank or no string, Z007 for a
+        string in place of a list.
+    """
+    if isinstance(labels, str):
+        raise ZeroShotError("Z007", component, setting="labels", value=labels, reason="it must be a list of strings")
+    seen = set()
+    for label in labels:
+        if not isinstance(label, str) or not label.strip():
+            raise ZeroShotError("Z003", component, label=label)
+        if label in seen:
+            raise ZeroShotError("Z002", component, label=label)
+        seen.add(label)
+    return tuple(labels)
+
+
+def check_template(template: str, component: str) -> str:
+    """Check that a template has one plain slot.
+
+    template (str): The template.
+    component (str): The component's name, for errors.
+    RETURNS (str): The template.
+    RAISES (ZeroShotError): Z004 for no slot, several, a named one, or a stray brace.
+    """
+    rest = template.replace(SLOT, "", 1)
+    if SLOT not in template or "{" in rest or "}" in rest:
+        raise ZeroShotError("Z004", component, template=template)
+    return template
+
+
+def check_hypotheses(entries: Sequence[Mapping[str, str]], component: str) -> Dict[str, List[str]]:
+    """Read the config's own wordings, [{"label": ..., "text": ...}], into a dict.
+
+    entries (Sequence[Mapping[str, str]]): The config value.
+    component (str): The component's name, for errors.
+    RETURNS (Dict[str, List[str]]): The wordings by label, in the order given.
+    RAISES (ZeroShotError): Z006 for an entry of another form or a blank text.
+    """
+    own: Dict[str, List[str]] = {}
+    for entry in entries:
+        if set(entry) != {"label", "text"} or not entry["text"].strip():
+            form = '{"label": "...", "text": "..."}'
+            raise ZeroShotError("Z006", component, setting="hypotheses", entry=dict(entry), form=form)
+        own.setdefault(entry["label"], []).append(entry["text"])
+    return own
+
+
+def check_own_labels(own: Mapping[str, Sequence[str]], labels: Sequence[str], component: str) -> None:
+    """Check that every own wording belongs to a label.
+
+    own (Mapping[str, Sequence[str]]): Own wordings by label.
+    labels (Sequence[str]): The labels.
+    component (str): The component's name, for errors.
+    RAISES (ZeroShotError): Z005 for a label that is not there.
+    """
+    for label in own:
+        if label not in labels:
+            raise ZeroShotError("Z005", component, label=label, labels=list(labels))

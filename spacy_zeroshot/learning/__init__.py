@@ -1,0 +1,1 @@
+"""Learning from labelled texts and NLI pairs."""

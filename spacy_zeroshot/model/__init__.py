@@ -1,0 +1,1 @@
+"""Everything that knows torch and transformers: questions in, evidence out."""

@@ -1,0 +1,225 @@
+"""The shared-premise layout: a text is encoded once and serves all hypotheses.
+
+Text tokens see only the text. Each hypothesis sees the text and itself, in every layer, with positions that go on
+where the text ends. So a hypothesis' score cannot depend on the others, and a label costs only its own words.
+Splitting the attention of a cross-encoder like this goes back to DeFormer (Cao et al., 2020), PreTTR (MacAvaney et
+al., 2020) and MICE; a model must be trained with it.
+
+The functions below run the layers of a BERT-like encoder on two streams: texts, whose keys and values are kept, and
+rows of hypotheses that read them. Tokens lie flat, one after another, wherever they do not look at each other:
+nothing is spent on padding but in attention itself.
+"""
+
+from typing import Any, List, NamedTuple, Sequence, Tuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+KeyValues = List[Tuple[Tensor, Tensor]]
+
+
+class Rows(NamedTuple):
+    """Rows of tokens, laid flat.
+
+    ids (Tensor): Shape (tokens,): token ids, those of the first row first, then filling.
+    positions (Tensor): Shape (tokens,): positions counted from 0.
+    where (Tensor): Shape (rows * longest,): for each place of the padded rows, the flat token there; 0 for padding.
+    back (Tensor): Shape (tokens,): for each flat token, its place in the padded rows; 0 for filling.
+    mask (Tensor): Shape (rows, longest): True for tokens.
+    owner (Tensor): Shape (tokens,): the row of each token; one more than the last row for filling.
+    """
+
+    ids: Tensor
+    positions: Tensor
+    where: Tensor
+    back: Tensor
+    mask: Tensor
+    owner: Tensor
+
+
+class TextStates(NamedTuple):
+    """Encoded texts.
+
+    last (Tensor): Shape (tokens, width): the last layer's states, flat.
+    rows (Rows): Where they lie.
+    keys_values (KeyValues): Per layer, two tensors of shape (texts, heads, longest, width / heads).
+    """
+
+    last: Tensor
+    rows: Rows
+    keys_values: KeyValues
+
+    def pooled(self) -> Tensor:
+        """Mean over each text's tokens, of length one: a sentence embedding. RETURNS: Shape (texts, width)."""
+        return F.normalize(segment_mean(self.last, self.rows.owner, self.rows.mask.shape[0]), dim=-1)
+
+
+def lay_flat(rows: Sequence[np.ndarray], starts: Sequence[int], multiple: int, device: torch.device) -> Rows:
+    """Lay rows of token ids flat.
+
+    rows (Sequence[np.ndarray]): Token ids of each row.
+    starts (Sequence[np.ndarray]): Position of each row's first token; or, for rows of several pieces, the
+        positions of all its tokens.
+    multiple (int): The flat tokens are filled up to a multiple of this: every new shape costs a kernel compilation
+        in bfloat16.
+    device (torch.device): Where to put them.
+    RETURNS (Rows): The rows.
+    """
+    lengths = np.asarray([len(row) for row in rows])
+    total, longest = int(lengths.sum()), int(lengths.max())
+    filled = -(-total // multiple) * multiple
+    mask = np.arange(longest) < lengths[:, None]
+    ids, positions, back = (np.zeros(filled, dtype="int64") for _ in range(3))
+    owner = np.full(filled, len(rows), dtype="int64")
+    where = np.zeros(mask.size, dtype="int64")
+    ids[:total] = np.concatenate(rows)
+    positions[:total] = np.concatenate(
+        [start if isinstance(start, np.ndarray) else np.arange(start, start + n) for start, n in zip(starts, lengths)]
+    )
+    back[:total] = np.flatnonzero(mask)
+    where[back[:total]] = np.arange(total)
+    owner[:total] = np.repeat(np.arange(len(rows)), lengths)
+    return Rows(*(torch.from_numpy(array).to(device) for array in (ids, positions, where, back, mask, owner)))
+
+
+def encode_texts(encoder: Any, rows: Rows) -> TextStates:
+    """Encode texts on their own.
+
+    encoder (PreTrainedModel): A BERT-like encoder with absolute positions.
+    rows (Rows): [CLS] text [SEP] for each text.
+    RETURNS (TextStates): Their states, with every layer's keys and values.
+    """
+    states = embed(encoder, rows, 0)
+    bias = bias_of(rows.mask[:, None, None, :], states)
+    keys_values: KeyValues = []
+    for layer in encoder.encoder.layer:
+        query, key, value = (to_heads(layer, part(states), rows) for part in projections(layer))
+        keys_values.append((key, value))
+        context = attend(query, key, value, bias)
+        states = feed_forward(layer, from_heads(context, rows), states)
+    return TextStates(states, rows, keys_values)
+
+
+def encode_hypotheses(
+    encoder: Any, texts: TextStates, rows: Rows, text_of_row: Tensor, hypothesis_of_token: Tensor
+) -> Tensor:
+    """Encode rows of hypotheses that read a text each.
+
+    encoder (PreTrainedModel): The encoder of the texts.
+    texts (TextStates): The texts.
+    rows (Rows): hypothesis [SEP] hypothesis [SEP] ... for each row.
+    text_of_row (Tensor): Shape (rows,): the text that each row reads.
+    hypothesis_of_token (Tensor): Shape (tokens,): the number of the hypothesis that each flat token belongs to.
+    RETURNS (Tensor): Shape (tokens, width): the last layer's states, flat.
+    """
+    states = embed(encoder, rows, 1)
+    n_rows, longest = rows.mask.shape
+    own = torch.where(rows.mask.flatten(), hypothesis_of_token[rows.where], -1).view(n_rows, longest)
+    sees_own = own[:, :, None] == own[:, None, :]
+    sees_text = texts.rows.mask[text_of_row][:, None, :].expand(-1, longest, -1)
+    sees = torch.cat([sees_text, sees_own], dim=-1)[:, None]
+    bias = bias_of(sees, states)
+    for layer, (text_key, text_value) in zip(encoder.encoder.layer, texts.keys_values):
+        query, key, value = (to_heads(layer, part(states), rows) for part in projections(layer))
+        key = torch.cat([text_key.index_select(0, text_of_row), key], dim=2)
+        value = torch.cat([text_value.index_select(0, text_of_row), value], dim=2)
+        context = attend(query, key, value, bias)
+        states = feed_forward(layer, from_heads(context, rows), states)
+    return states
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
+    """Attention of padded heads.
+
+    query (Tensor): Shape (rows, heads, queries, head width).
+    key, value (Tensor): Shape (rows, heads, keys, head width).
+    bias (Tensor): Shape (rows, 1, 1 or queries, keys): zero for what is seen.
+    RETURNS (Tensor): Shape (rows, heads, queries, head width).
+    """
+    if not query.requires_grad or query.is_cuda:
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+    # On a CPU the backward pass of torch's fused attention takes ten times as long as that of its parts.
+    weights = (query * query.shape[-1] ** -0.5) @ key.transpose(2, 3) + bias
+    return weights.softmax(-1).to(value.dtype) @ value
+
+
+def bias_of(sees: Tensor, states: Tensor) -> Tensor:
+    """Zero where a query sees a key, a large negative number where it does not, in the precision of attention.
+
+    sees (Tensor): Any shape, boolean.
+    states (Tensor): States that attention will read.
+    RETURNS (Tensor): The same shape.
+    """
+    device = states.device.type
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else states.dtype
+    bias = torch.zeros(sees.shape, dtype=dtype, device=states.device)
+    return bias.masked_fill_(~sees, torch.finfo(dtype).min / 2)
+
+
+def embed(encoder: Any, rows: Rows, type_id: int) -> Tensor:
+    """The embedding layer, with positions given.
+
+    encoder (PreTrainedModel): The encoder.
+    rows (Rows): The tokens.
+    type_id (int): Token type of all tokens; the last type where the encoder has fewer.
+    RETURNS (Tensor): Shape (tokens, width).
+    """
+    table = encoder.embeddings
+    # RoBERTa-like encoders count positions from padding_idx + 1
+    padding = table.position_embeddings.padding_idx
+    offset = 0 if padding is None else padding + 1
+    type_id = min(type_id, table.token_type_embeddings.num_embeddings - 1)
+    states = table.word_embeddings(rows.ids) + table.position_embeddings(rows.positions + offset)
+    return table.dropout(table.LayerNorm(states + table.token_type_embeddings.weight[type_id]))
+
+
+def projections(layer: Any) -> Tuple[Any, Any, Any]:
+    """Query, key and value of a BERT layer."""
+    attention = layer.attention.self
+    return attention.query, attention.key, attention.value
+
+
+def to_heads(layer: Any, states: Tensor, rows: Rows) -> Tensor:
+    """Flat states, shape (tokens, width), to padded heads, shape (rows, heads, longest, width / heads)."""
+    heads = layer.attention.self.num_attention_heads
+    padded = states.index_select(0, rows.where).view(*rows.mask.shape, heads, -1)
+    return padded.transpose(1, 2)
+
+
+def from_heads(context: Tensor, rows: Rows) -> Tensor:
+    """Padded heads, shape (rows, heads, longest, width / heads), to flat states, shape (tokens, width)."""
+    return context.transpose(1, 2).flatten(2).flatten(0, 1).index_select(0, rows.back)
+
+
+def feed_forward(layer: Any, context: Tensor, states: Tensor) -> Tensor:
+    """The rest of a BERT layer after attention, on flat states."""
+    attended = layer.attention.output(context, states)
+    return layer.output(layer.intermediate(attended), attended)
+
+
+def segment_mean(states: Tensor, segment: Tensor, n_segments: int) -> Tensor:
+    """Mean of the states of each segment.
+
+    states (Tensor): Shape (tokens, width).
+    segment (Tensor): Shape (tokens,): the segment of each token; n_segments for tokens of none.
+    n_segments (int): How many segments there are.
+    RETURNS (Tensor): Shape (n_segments, width), float32.
+    """
+    sums = torch.zeros(n_segments + 1, states.shape[1], device=states.device)
+    sums = sums.index_add(0, segment, states.float())
+    counts = torch.bincount(segment, minlength=n_segments + 1).clamp(min=1)
+    return (sums / counts.unsqueeze(-1))[:n_segments]
+
+
+def classify(module: Any, pooled: Tensor) -> Tensor:
+    """Run the checkpoint's own classification head on pooled states.
+
+    module (PreTrainedModel): A BERT-like sequence classification model.
+    pooled (Tensor): Shape (n, width), float32.
+    RETURNS (Tensor): Shape (n, classes).
+    """
+    first = pooled.unsqueeze(1).to(module.dtype)
+    pooler = getattr(module.base_model, "pooler", None)
+    return module.classifier(first) if pooler is None else module.classifier(module.dropout(pooler(first)))

@@ -1,0 +1,126 @@
+"""Wordpieces: every text and every hypothesis is tokenised once, on its own."""
+
+from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
+
+import numpy as np
+from thinc.types import Ints1d, Ints2d
+
+from ..errors import ZeroShotError
+
+# Hypotheses are few and come back with every batch; beyond this many the oldest half is forgotten.
+CACHE_SIZE = 20_000
+
+
+class Pieces(NamedTuple):
+    """A tokenised text, without special tokens.
+
+    ids (Ints1d): Shape (wordpieces,).
+    offsets (Ints2d): Shape (wordpieces, 2): first and past-the-last character of each.
+    """
+
+    ids: Ints1d
+    offsets: Ints2d
+
+
+class Frame(NamedTuple):
+    """The special tokens around a premise and a hypothesis: prefix premise middle hypothesis suffix.
+
+    prefix, middle, suffix (Tuple[int, ...]): Token ids.
+    types (Tuple[int, ...]): The token types of those and of the two texts, in reading order (five numbers).
+    """
+
+    prefix: Tuple[int, ...]
+    middle: Tuple[int, ...]
+    suffix: Tuple[int, ...]
+    types: Tuple[int, int, int, int, int]
+
+    def __len__(self) -> int:
+        return len(self.prefix) + len(self.middle) + len(self.suffix)
+
+
+class Tokens:
+    """A tokenizer that splits texts alone and knows how the model wants a pair to be framed.
+
+    The two halves of a pair are tokenised independently by every family supported here, so a text needs
+    tokenising once and not once per label.
+
+    tokenizer (PreTrainedTokenizerFast): A fast tokenizer of transformers.
+    name (str): The checkpoint's name, for errors.
+    """
+
+    def __init__(self, tokenizer: Any, name: str):
+        from tokenizers import Tokenizer
+
+        if not tokenizer.is_fast:
+            raise ZeroShotError("Z028", "NLIClassifier", name=name)
+        # A copy of our own: transformers changes truncation and padding of its one in place, which other threads
+        # would see, and some tokenizer files (all-MiniLM) pad and cut to 128 by themselves.
+        self._rust = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+        self._rust.no_truncation()
+        self._rust.no_padding()
+        self.frame = _learn_frame(self._rust)
+        # "[SEP]" in a user's text is text: it must not end the premise.
+        self._rust.encode_special_tokens = True
+        self.pad_id = int(tokenizer.pad_token_id or 0)
+        self._cache: Dict[str, Pieces] = {}
+
+    def split(self, texts: Sequence[str]) -> List[Pieces]:
+        """Tokenise texts.
+
+        texts (Sequence[str]): The texts; lone surrogates count as replacement characters.
+        RETURNS (List[Pieces]): One per text.
+        """
+        encodings = self._rust.encode_batch([_encodable(text) for text in texts], add_special_tokens=False)
+        return [
+            Pieces(np.asarray(e.ids, dtype="int64"), np.asarray(e.offsets, dtype="int64").reshape(-1, 2))
+            for e in encodings
+        ]
+
+    def split_cached(self, texts: Sequence[str]) -> List[Pieces]:
+        """Tokenise hypotheses, remembering them.
+
+        texts (Sequence[str]): The hypotheses.
+        RETURNS (List[Pieces]): One per hypothesis.
+        """
+        missing = list(dict.fromkeys(text for text in texts if text not in self._cache))
+        fresh = dict(zip(missing, self.split(missing))) if missing else {}
+        found = [fresh.get(text) or self._cache[text] for text in texts]
+        if fresh:
+            # replaced in one step, so that threads see either the old or the new
+            kept = self._cache if len(self._cache) < CACHE_SIZE else dict(list(self._cache.items())[CACHE_SIZE // 2 :])
+            self._cache = {**kept, **fresh}
+        return found
+
+
+def _encodable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode("utf-8") if not _is_utf8(text) else text
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _learn_frame(rust: Any) -> Frame:
+    """Read the special tokens and token types off one encoded pair."""
+    pair = rust.encode("a", "b")
+    # 0 for the first text, 1 for the second, None for special tokens
+    owners = pair.sequence_ids
+    first = [i for i, owner in enumerate(owners) if owner == 0]
+    second = [i for i, owner in enumerate(owners) if owner == 1]
+    ids, types = pair.ids, pair.type_ids
+    prefix, middle, suffix = (0, first[0]), (first[-1] + 1, second[0]), (second[-1] + 1, len(ids))
+
+    def type_of(start: int, end: int, default: int) -> int:
+        return types[start] if end > start else default
+
+    a, b = types[first[0]], types[second[0]]
+    return Frame(
+        tuple(ids[slice(*prefix)]),
+        tuple(ids[slice(*middle)]),
+        tuple(ids[slice(*suffix)]),
+        (type_of(*prefix, a), a, type_of(*middle, a), b, type_of(*suffix, b)),
+    )

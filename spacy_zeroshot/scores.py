@@ -1,0 +1,68 @@
+"""From evidence to scores. Pure array work, after the zero-shot pipeline of transformers (Yin et al., 2019).
+
+A label's strength is its entailment logit where labels compete (single-label), and the margin of entailment over
+contradiction where each stands on its own (multi-label, or one label). Strengths are averaged over a label's
+hypotheses, pooled over windows, and only then turned into scores.
+"""
+
+from typing import Sequence
+
+import numpy as np
+from thinc.types import Floats1d, Floats2d, Floats3d
+
+from .evidence import AGAINST, FOR
+
+POOLINGS = ("max", "mean", "first")
+
+
+def strengths(logits: Floats3d, counts: Sequence[int], compete: bool) -> Floats2d:
+    """Reduce logits to one strength per window and label.
+
+    logits (Floats3d): Shape (windows, hypotheses, classes).
+    counts (Sequence[int]): Hypotheses per label.
+    compete (bool): Whether labels compete: entailment logits, else margins over contradiction.
+    RETURNS (Floats2d): Shape (windows, labels), in float64.
+    """
+    logits = np.asarray(logits, dtype="float64")
+    values = logits[..., FOR] if compete else logits[..., FOR] - logits[..., AGAINST]
+    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    return np.add.reduceat(values, starts, axis=1) / np.asarray(counts)
+
+
+def pool(values: Floats2d, pooling: str) -> Floats1d:
+    """Pool the strengths of a text's windows.
+
+    values (Floats2d): Shape (windows, labels).
+    pooling (str): "max", "mean" or "first".
+    RETURNS (Floats1d): Shape (labels,).
+    """
+    if pooling == "max":
+        return values.max(axis=0)
+    if pooling == "mean":
+        return values.mean(axis=0)
+    return values[0]
+
+
+def scores(values: np.ndarray, compete: bool) -> np.ndarray:
+    """Turn strengths into scores between 0 and 1.
+
+    values (np.ndarray): Shape (..., labels).
+    compete (bool): Softmax over the labels, else a sigmoid for each.
+    RETURNS (np.ndarray): The same shape.
+    """
+    if compete:
+        exponents = np.exp(values - values.max(axis=-1, keepdims=True))
+        return exponents / exponents.sum(axis=-1, keepdims=True)
+    # exp of a negative number only: no overflow at either end
+    small = np.exp(-np.abs(values))
+    return np.where(values >= 0, 1.0, small) / (1.0 + small)
+
+
+def blank_scores(n_labels: int, compete: bool) -> Floats1d:
+    """The scores of a text that says nothing: no label is preferred, none is supported.
+
+    n_labels (int): How many labels there are.
+    compete (bool): Whether labels compete.
+    RETURNS (Floats1d): Shape (labels,): 1 / n, or zeros.
+    """
+    return np.full(n_labels, 1.0 / n_labels if compete else 0.0)
