@@ -52,9 +52,7 @@ def NLIClassifier(
     return Model("nli_classifier", forward, shims=[shim], attrs={"dropout_rate": 0.0})
 
 
-def forward(
-    model: Model[Request, List[Answer]], request: Request, is_train: bool
-) -> Tuple[List[Answer], Backprop]:
+def forward(model: Model[Request, List[Answer]], request: Request, is_train: bool) -> Tuple[List[Answer], Backprop]:
     """Answer a request.
 
     model (Model): What NLIClassifier built.

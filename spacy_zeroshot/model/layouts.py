@@ -10,7 +10,6 @@ from thinc.types import Ints1d
 
 from .tokens import Pieces
 
-
 # Below this many padded tokens a pass costs its calls rather than its arithmetic.
 SMALL_SLICE = 512
 

@@ -205,18 +205,14 @@ class Runtime:
             torch.set_num_threads(1)
 
 
-def _make_layout(
-    checkpoint: Checkpoint, module: Any, tokens: Tokens, head: Head, name: str, multiple: int
-) -> Any:
+def _make_layout(checkpoint: Checkpoint, module: Any, tokens: Tokens, head: Head, name: str, multiple: int) -> Any:
     declared = declaration(checkpoint.config)
     layout = declared.get("layout", "pair")
     length = max_positions(module, checkpoint.tokenizer)
     if layout == "pair":
         return PairLayout(module, tokens, length, min(multiple, 8))
     if layout != SHARED_PREMISE or checkpoint.config.model_type not in SUPPORTED:
-        raise ZeroShotError(
-            "Z030", "NLIClassifier", layout=layout, name=name, model_type=checkpoint.config.model_type
-        )
+        raise ZeroShotError("Z030", "NLIClassifier", layout=layout, name=name, model_type=checkpoint.config.model_type)
     return SharedPremiseLayout(module, tokens, length, multiple, declared.get("similarity"), head.entailment)
 
 
@@ -225,9 +221,7 @@ def _multiple(dtype: torch.dtype) -> int:
 
 
 def _items(pieces: Pieces, windows: Sequence[Window], split: Tuple[Pieces, ...], first: int) -> List[Item]:
-    return [
-        Item(pieces.ids[start:end], split, first + i * len(split)) for i, (start, end) in enumerate(windows)
-    ]
+    return [Item(pieces.ids[start:end], split, first + i * len(split)) for i, (start, end) in enumerate(windows)]
 
 
 def _n_pairs(plan: Plan) -> int:

@@ -4,6 +4,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tu
 
 import numpy as np
 import torch
+from thinc.types import Ints1d
 from torch import Tensor, nn
 
 from .layouts import Item, Pass, sorted_slices
@@ -21,25 +22,31 @@ EVENNESS = 0.7
 
 
 class HypothesisRow(NamedTuple):
-    """Hypotheses that lie in one row and read one text.
+    """Hypotheses that lie in one row, each followed by the suffix.
 
-    text (int): The text's number in the pass.
+    ids (Ints1d): Shape (tokens,): token ids.
+    steps (Ints1d): Shape (tokens,): each token's place in its hypothesis; positions restart for each.
+    owner (Ints1d): Shape (tokens,): each token's hypothesis, counted in the row.
     pieces (Tuple[Pieces, ...]): The hypotheses.
     """
 
-    text: int
+    ids: Ints1d
+    steps: Ints1d
+    owner: Ints1d
     pieces: Tuple[Pieces, ...]
 
 
 class SharedBatch(NamedTuple):
     """One pass.
 
-    texts (List[np.ndarray]): Token ids of each premise window.
-    rows (List[HypothesisRow]): All their hypotheses, text by text.
+    texts (List[Ints1d]): Token ids of each premise window.
+    rows (List[Tuple[int, HypothesisRow]]): The rows of their hypotheses, text by text, with the text's number.
+    budget (int): Tokens that go through the encoder together.
     """
 
-    texts: List[np.ndarray]
-    rows: List[HypothesisRow]
+    texts: List[Ints1d]
+    rows: List[Tuple[int, HypothesisRow]]
+    budget: int
 
 
 class SharedPremiseLayout(nn.Module):
@@ -85,60 +92,58 @@ class SharedPremiseLayout(nn.Module):
 
     def passes(self, items: Sequence[Item], budget: int) -> Iterator[Pass]:
         edges = len(self.tokens.frame.prefix) + len(self.tokens.frame.middle)
-        tail = len(self.tokens.frame.suffix)
-        lengths = [
-            edges + len(item.premise) + sum(len(piece.ids) + tail for piece in item.hypotheses) for item in items
-        ]
+        rows = {id(item.hypotheses): item.hypotheses for item in items}
+        cut = {key: cut_rows(hypotheses, self.tokens.frame.suffix) for key, hypotheses in rows.items()}
+        sizes = {key: sum(len(row.ids) for row in found) for key, found in cut.items()}
+        lengths = [edges + len(item.premise) + sizes[id(item.hypotheses)] for item in items]
         for chosen in sorted_slices(lengths, budget, EVENNESS):
             batch = [items[i] for i in chosen]
             pairs = np.concatenate([np.arange(i.first, i.first + len(i.hypotheses)) for i in batch])
-            rows = [
-                HypothesisRow(text, pieces)
-                for text, item in enumerate(batch)
-                for pieces in _cut_rows(item.hypotheses, tail)
-            ]
-            yield Pass(pairs, SharedBatch([item.premise for item in batch], rows))
+            numbered = [(text, row) for text, item in enumerate(batch) for row in cut[id(item.hypotheses)]]
+            yield Pass(pairs, SharedBatch([item.premise for item in batch], numbered, budget))
 
     def forward(self, batch: SharedBatch) -> Tensor:
         frame = self.tokens.frame
         rows = [np.concatenate([frame.prefix, text, frame.middle]) for text in batch.texts]
         texts = encode_texts(self.encoder, self._flat(rows, [0] * len(rows)))
-        logits = self._entailment(texts, [len(row) for row in rows], batch.rows)
+        # The text's keys and values serve as many passes over hypotheses as the budget asks for.
+        lengths = [len(row) for row in rows]
+        logits = torch.cat([self._entailment(texts, lengths, part) for part in _chunks(batch)])
         if self.similarity is None:
             return logits
-        vectors = texts.pooled()
-        if self.training and self.anchor is not None:
-            self.anchor.hold(texts.rows, vectors)
-        text_of_pair = np.repeat([row.text for row in batch.rows], [len(row.pieces) for row in batch.rows])
-        chosen = vectors[torch.from_numpy(text_of_pair).to(self.device)]
-        hypotheses = self._hypothesis_vectors([piece for row in batch.rows for piece in row.pieces])
-        cosines = (chosen * hypotheses).sum(-1)
-        similar = self.similarity[0] * cosines + self.similarity[1]
-        return logits + self._sides(logits.shape[-1]) * similar.unsqueeze(-1)
+        return logits + self._sides(logits.shape[-1]) * self._similarity(texts, batch.rows).unsqueeze(-1)
 
     def forget(self) -> None:
         """Drop the cached embeddings of hypotheses: the weights have changed."""
         self._vectors = {}
 
-    def _entailment(self, texts: TextStates, lengths: Sequence[int], rows: Sequence[HypothesisRow]) -> Tensor:
+    def _entailment(
+        self, texts: TextStates, lengths: Sequence[int], rows: Sequence[Tuple[int, HypothesisRow]]
+    ) -> Tensor:
         """The head's logits on every hypothesis. RETURNS (Tensor): Shape (hypotheses, classes), float32."""
-        suffix = np.asarray(self.tokens.frame.suffix, dtype="int64")
-        pieces = [np.concatenate([piece.ids, suffix]) for row in rows for piece in row.pieces]
-        sizes = np.asarray([len(piece) for piece in pieces])
-        counts = [len(row.pieces) for row in rows]
-        # positions restart after the text for each hypothesis
-        starts = np.repeat([lengths[row.text] for row in rows], counts)
-        positions = [np.arange(start, start + size) for start, size in zip(starts, sizes)]
-        ends = np.cumsum(counts)
-        ids = [np.concatenate(pieces[end - n : end]) for end, n in zip(ends, counts)]
-        row_positions = [np.concatenate(positions[end - n : end]) for end, n in zip(ends, counts)]
-        flat = self._flat(ids, row_positions)
-        hypothesis = np.full(len(flat.ids), len(pieces), dtype="int64")
-        hypothesis[: sizes.sum()] = np.repeat(np.arange(len(pieces)), sizes)
-        hypothesis_of_token = torch.from_numpy(hypothesis).to(self.device)
-        text_of_row = torch.tensor([row.text for row in rows], device=self.device)
+        positions = [lengths[text] + row.steps for text, row in rows]
+        flat = self._flat([row.ids for _, row in rows], positions)
+        counts = [len(row.pieces) for _, row in rows]
+        total = sum(counts)
+        first = np.cumsum([0, *counts[:-1]])
+        owner = np.concatenate([start + row.owner for start, (_, row) in zip(first, rows)])
+        # filling belongs to no hypothesis
+        owner = np.pad(owner, (0, len(flat.ids) - len(owner)), constant_values=total)
+        hypothesis_of_token = torch.from_numpy(owner).to(self.device)
+        text_of_row = torch.tensor([text for text, _ in rows], device=self.device)
         states = encode_hypotheses(self.encoder, texts, flat, text_of_row, hypothesis_of_token)
-        return classify(self.module, segment_mean(states, hypothesis_of_token, len(pieces))).float()
+        return classify(self.module, segment_mean(states, hypothesis_of_token, total)).float()
+
+    def _similarity(self, texts: TextStates, rows: Sequence[Tuple[int, HypothesisRow]]) -> Tensor:
+        """What the cosine of text and hypothesis adds to the margin. RETURNS (Tensor): Shape (hypotheses,)."""
+        assert self.similarity is not None
+        vectors = texts.pooled()
+        if self.training and self.anchor is not None:
+            self.anchor.hold(texts.rows, vectors)
+        distinct = {id(row): row for _, row in rows}
+        known = self._hypothesis_vectors(list(distinct.values()))
+        cosines = [known[id(row)] @ vectors[text] for text, row in rows]
+        return self.similarity[0] * torch.cat(cosines) + self.similarity[1]
 
     def _sides(self, classes: int) -> Tensor:
         """Similarity speaks for entailment with one half and against the other classes with the other."""
@@ -146,19 +151,22 @@ class SharedPremiseLayout(nn.Module):
         sides[self.entailment] = 0.5
         return sides
 
-    def _hypothesis_vectors(self, pieces: Sequence[Pieces]) -> Tensor:
-        """Sentence embeddings of hypotheses read on their own. RETURNS (Tensor): Shape (n, width)."""
-        keys = [piece.ids.tobytes() for piece in pieces]
+    def _hypothesis_vectors(self, rows: Sequence[HypothesisRow]) -> Dict[int, Tensor]:
+        """Sentence embeddings of hypotheses read on their own, remembered between passes unless in training.
+
+        rows (Sequence[HypothesisRow]): The rows.
+        RETURNS (Dict[int, Tensor]): By the row's id, shape (hypotheses, width).
+        """
+        keys = {id(row): [piece.ids.tobytes() for piece in row.pieces] for row in rows}
         known = {} if self.training else self._vectors
-        missing = {key: piece for key, piece in zip(keys, pieces) if key not in known}
+        wanted = {key: piece for row in rows for key, piece in zip(keys[id(row)], row.pieces)}
+        missing = {key: piece for key, piece in wanted.items() if key not in known}
         if missing:
             known = {**known, **dict(zip(missing, self._embed(list(missing.values()))))}
             if not self.training:
                 # replaced in one step, so that threads see either the old or the new
                 self._vectors = known if len(known) <= CACHE_SIZE else {}
-        numbers = {key: i for i, key in enumerate(dict.fromkeys(keys))}
-        distinct = torch.stack([known[key] for key in numbers])
-        return distinct[torch.tensor([numbers[key] for key in keys], device=self.device)]
+        return {number: torch.stack([known[key] for key in found]) for number, found in keys.items()}
 
     def _embed(self, pieces: Sequence[Pieces]) -> Tensor:
         frame = self.tokens.frame
@@ -207,15 +215,40 @@ class Anchor:
         return loss
 
 
-def _cut_rows(pieces: Tuple[Pieces, ...], tail: int) -> Iterator[Tuple[Pieces, ...]]:
-    """Cut a text's hypotheses into rows of at most ROW_TOKENS tokens, of at least one hypothesis."""
-    row: List[Pieces] = []
+def cut_rows(pieces: Sequence[Pieces], suffix: Sequence[int]) -> List[HypothesisRow]:
+    """Lay hypotheses in rows of at most ROW_TOKENS tokens; a longer hypothesis has a row of its own.
+
+    pieces (Sequence[Pieces]): The hypotheses.
+    suffix (Sequence[int]): Token ids that follow each.
+    RETURNS (List[HypothesisRow]): The rows.
+    """
+    rows: List[List[Pieces]] = [[]]
     size = 0
     for piece in pieces:
-        if row and size + len(piece.ids) + tail > ROW_TOKENS:
-            yield tuple(row)
-            row, size = [], 0
-        row.append(piece)
-        size += len(piece.ids) + tail
-    if row:
-        yield tuple(row)
+        length = len(piece.ids) + len(suffix)
+        if rows[-1] and size + length > ROW_TOKENS:
+            rows.append([])
+            size = 0
+        rows[-1].append(piece)
+        size += length
+    return [_lay_row(row, suffix) for row in rows]
+
+
+def _lay_row(pieces: Sequence[Pieces], suffix: Sequence[int]) -> HypothesisRow:
+    ids = [np.concatenate([piece.ids, suffix]).astype("int64") for piece in pieces]
+    lengths = [len(part) for part in ids]
+    steps = np.concatenate([np.arange(length) for length in lengths])
+    return HypothesisRow(np.concatenate(ids), steps, np.repeat(np.arange(len(ids)), lengths), tuple(pieces))
+
+
+def _chunks(batch: SharedBatch) -> Iterator[List[Tuple[int, HypothesisRow]]]:
+    """Cut a pass's rows where their tokens would exceed the budget."""
+    chunk: List[Tuple[int, HypothesisRow]] = []
+    size = 0
+    for text, row in batch.rows:
+        if chunk and size + len(row.ids) > batch.budget:
+            yield chunk
+            chunk, size = [], 0
+        chunk.append((text, row))
+        size += len(row.ids)
+    yield chunk

@@ -86,9 +86,7 @@ class NLIShim(Shim):
                     self._model = self._load()
         return self._model
 
-    def __call__(
-        self, request: Request, is_train: bool
-    ) -> Tuple[List[Answer], Callable[[List[Floats3d]], None]]:
+    def __call__(self, request: Request, is_train: bool) -> Tuple[List[Answer], Callable[[List[Floats3d]], None]]:
         if not is_train:
             return self.runtime.predict(request), _no_backprop
         return self.runtime.begin_update(request)
