@@ -29,6 +29,8 @@ from .scores import blank_scores, pool, scores, strengths
 
 OWN_LABELS = "zero_shot_labels"
 SETTINGS_FORMAT = 1
+# What a bad document can cause anywhere on its way: our errors, a span getter's, the tokenizer's, torch's.
+FAILURES = (ValueError, RuntimeError, LookupError, TypeError, ArithmeticError)
 
 DEFAULT_CONFIG: Dict[str, Any] = {
     "labels": [],
@@ -290,7 +292,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
         for docs in util.minibatch(stream, size=batch_size):
             try:
                 judged = self.predict(docs)
-            except (ZeroShotError, ValueError, RuntimeError, IndexError, TypeError, KeyError, ArithmeticError):
+            except FAILURES:
                 # Some document of the batch is to blame: find it by scoring each on its own.
                 yield from self._one_by_one(docs)
                 continue
@@ -338,9 +340,11 @@ class ZeroShotTextCategorizer(TrainablePipe):
             return {}
         settings = {
             "labels": [self.key_prefix + label for label in self._labels],
-            "multi_label": self.multi_label,
+            # not called multi_label: spaCy's textcat scorers set an argument of that name themselves
+            "independent": self.multi_label,
             "threshold": self.threshold,
             "label_thresholds": {self.key_prefix + k: v for k, v in self.label_thresholds.items()},
+            "key_prefix": self.key_prefix,
             **kwargs,
         }
         return self.scorer(examples, **settings)
@@ -553,9 +557,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
         for doc in docs:
             try:
                 judged = self.predict([doc])
-            except (
-                ZeroShotError, ValueError, RuntimeError, IndexError, TypeError, KeyError, ArithmeticError
-            ) as error:  # fmt: skip
+            except FAILURES as error:
                 handle(self.name, self, [doc], error)
                 continue
             self.set_annotations([doc], judged)

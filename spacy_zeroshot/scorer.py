@@ -2,10 +2,15 @@
 
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence
 
-from spacy.scorer import PRFScore, Scorer
+from spacy.scorer import PRFScore, ROCAUCScore
+from spacy.tokens import Doc
 from spacy.training import Example
 
+from .component import OWN_LABELS
 from .decisions import choose
+
+# Tables by label are left out beyond this many labels: NLI pairs bring thousands of hypotheses.
+MANY_LABELS = 1000
 
 
 def make_scorer() -> Callable:
@@ -17,64 +22,85 @@ def score_zero_shot(
     examples: Iterable[Example],
     *,
     labels: Sequence[str],
-    multi_label: bool = False,
+    independent: bool = False,
     threshold: float = 0.5,
     label_thresholds: Optional[Mapping[str, float]] = None,
-    **kwargs: Any,
+    key_prefix: str = "",
+    **cfg: Any,
 ) -> Dict[str, Any]:
     """Score predicted doc.cats against gold ones.
 
-    Documents that share the component's labels are scored by spaCy's Scorer.score_cats. Where documents bring
-    labels of their own (NLI pairs), every document's decisions count: the pairs that reach the threshold if
-    labels are independent or there is one label, the best label otherwise.
+    The keys and values are those of spaCy's Scorer.score_cats, and beyond it: single labels may have thresholds,
+    documents may bring labels of their own (doc._.zero_shot_labels), cats of other components are not touched, and
+    a document without a prediction or without a right label is counted and not a crash or a false hit. Documents
+    without gold cats are left out. Where documents bring labels of their own, cats_score is the micro-averaged F.
 
     examples (Iterable[Example]): The examples.
-    labels (Sequence[str]): The keys of doc.cats.
-    multi_label (bool): Whether labels are independent.
-    threshold (float): The score a label must reach in multi-label mode.
-    label_thresholds (Optional[Mapping[str, float]]): Thresholds of single labels, in place of the global one.
+    labels (Sequence[str]): The component's keys of doc.cats.
+    independent (bool): Whether each label stands on its own: those that reach their threshold are chosen. Else the
+        best of several is, whatever its score; a single label needs its threshold either way.
+    threshold (float): The score that chooses a label.
+    label_thresholds (Optional[Mapping[str, float]]): Thresholds of single keys, in place of the global one.
+    key_prefix (str): What the component puts before a document's own labels.
+    cfg (Any): Settings of other components' scorers, which spaCy hands to all.
     RETURNS (Dict[str, Any]): The keys of Scorer.score_cats.
     """
-    examples = list(examples)
-    own = label_thresholds or {}
-    if all(set(eg.predicted.cats) <= set(labels) for eg in examples) and not own:
-        return Scorer.score_cats(
-            examples, "cats", labels=list(labels), multi_label=multi_label, threshold=threshold, **kwargs
-        )
-    return _score_decisions(examples, multi_label, threshold, own)
-
-
-def _score_decisions(
-    examples: List[Example], multi_label: bool, threshold: float, own: Mapping[str, float]
-) -> Dict[str, Any]:
-    per_label: Dict[str, PRFScore] = {}
-    total = PRFScore()
+    counts = {label: PRFScore() for label in labels}
+    curves = {label: ROCAUCScore() for label in labels}
+    own_sets = False
     for example in examples:
-        gold = example.reference.cats
-        cats = {label: score for label, score in example.predicted.cats.items() if label in gold}
-        if multi_label or len(cats) == 1:
-            chosen = set(choose(cats, threshold=threshold, label_thresholds=own))
+        keys = _keys(example.predicted, labels, key_prefix)
+        gold = {key: example.reference.cats[key] for key in keys if key in example.reference.cats}
+        if not gold:
+            continue
+        own_sets = own_sets or not set(keys) <= set(labels)
+        cats = {key: example.predicted.cats.get(key, 0.0) for key in keys}
+        if independent or len(keys) == 1:
+            chosen = choose(cats, threshold=threshold, label_thresholds=label_thresholds)
         else:
-            chosen = set(choose(cats, threshold=0.0, top_k=1))
-        for label, value in gold.items():
-            right = value > 0
-            for prf in (total, per_label.setdefault(label, PRFScore())):
-                prf.tp += right and label in chosen
-                prf.fp += (not right) and label in chosen
-                prf.fn += right and label not in chosen
-    with_gold = [prf for prf in per_label.values() if prf.tp + prf.fp + prf.fn]
-    count = max(len(with_gold), 1)
-    macro_f = sum(prf.fscore for prf in with_gold) / count
-    shared = len(per_label) <= 1000
+            chosen = choose(cats, threshold=0.0, top_k=1)
+            # one label is right, so a key that is not annotated is wrong
+            gold = {key: gold.get(key, 0.0) for key in keys}
+        for key, value in gold.items():
+            _count(counts.setdefault(key, PRFScore()), value > 0, key in chosen)
+            curves.setdefault(key, ROCAUCScore()).score_set(cats[key], value)
+    if own_sets:
+        counts = {key: prf for key, prf in counts.items() if curves[key].golds}
+    return _summary(counts, curves, "micro F" if own_sets else "macro AUC" if independent else "macro F")
+
+
+def _keys(doc: Doc, labels: Sequence[str], key_prefix: str) -> List[str]:
+    own = doc._.get(OWN_LABELS) if Doc.has_extension(OWN_LABELS) else None
+    return list(labels) if own is None else [key_prefix + label for label in own]
+
+
+def _count(prf: PRFScore, right: bool, chosen: bool) -> None:
+    prf.tp += right and chosen
+    prf.fp += chosen and not right
+    prf.fn += right and not chosen
+
+
+def _summary(counts: Dict[str, PRFScore], curves: Dict[str, ROCAUCScore], main: str) -> Dict[str, Any]:
+    total = PRFScore()
+    for prf in counts.values():
+        total.tp += prf.tp
+        total.fp += prf.fp
+        total.fn += prf.fn
+    areas = {key: curves[key].score if curves[key].is_binary() else None for key in counts}
+    n_labels = max(len(counts), 1)
+    macro_f = sum(prf.fscore for prf in counts.values()) / n_labels
+    macro_auc = sum(area or 0.0 for area in areas.values()) / n_labels
+    tables = len(counts) <= MANY_LABELS
     return {
-        "cats_score": macro_f if shared else total.fscore,
-        "cats_score_desc": "macro F" if shared else "micro F",
+        "cats_score": {"micro F": total.fscore, "macro F": macro_f, "macro AUC": macro_auc}[main],
+        "cats_score_desc": main,
         "cats_micro_p": total.precision,
         "cats_micro_r": total.recall,
         "cats_micro_f": total.fscore,
-        "cats_macro_p": sum(prf.precision for prf in with_gold) / count,
-        "cats_macro_r": sum(prf.recall for prf in with_gold) / count,
+        "cats_macro_p": sum(prf.precision for prf in counts.values()) / n_labels,
+        "cats_macro_r": sum(prf.recall for prf in counts.values()) / n_labels,
         "cats_macro_f": macro_f,
-        "cats_macro_auc": None,
-        "cats_f_per_type": {label: prf.to_dict() for label, prf in per_label.items()} if shared else {},
+        "cats_macro_auc": macro_auc,
+        "cats_f_per_type": {key: prf.to_dict() for key, prf in counts.items()} if tables else {},
+        "cats_auc_per_type": areas if tables else {},
     }
