@@ -1,0 +1,69 @@
+# make demo      classify sample texts with the bundled model
+# make test      run the whole test suite
+# make test-next run it with the newest transformers 5
+# make lint      check style and types
+# make wheel     build sdist and wheel into dist/
+#
+# Each makes the virtual environment it needs, and makes it anew when pyproject.toml or constraints.txt changes.
+
+PYTHON ?= python3
+VENV ?= .venv
+# A wheel's path: it is tested in place of the source tree, out of the source tree's sight.
+WHEEL ?=
+# Test processes. Each has one torch thread.
+WORKERS ?= 2
+
+PACKAGE := $(if $(WHEEL),$(abspath $(WHEEL)),-e .)
+BIN := $(CURDIR)/$(VENV)/bin
+NEXT := .venv-next
+SCRATCH := build/tests
+TESTED := tests configs README.md CHANGELOG.md LICENSE Makefile pyproject.toml constraints.txt .gitignore .ci
+PYTEST = OMP_NUM_THREADS=1 ZEROSHOT_DATA="$${ZEROSHOT_DATA:-$(abspath ../shared/data)}" \
+	$(BIN)/python -m pytest -n $(WORKERS)
+SAY := @echo "Installing into $(VENV): minutes the first time, seconds afterwards"
+
+.PHONY: demo test test-next lint wheel clean
+
+demo: $(VENV)/.package
+	@$(BIN)/python -m spacy_zeroshot.cli.demo
+
+test: $(VENV)/.dev
+ifeq ($(WHEEL),)
+	@$(PYTEST)
+else
+	@rm -rf $(SCRATCH) && mkdir -p $(SCRATCH) && cp -r $(TESTED) $(SCRATCH)
+	@cd $(SCRATCH) && ZEROSHOT_WHEEL=$(abspath $(WHEEL)) $(PYTEST)
+endif
+
+test-next:
+	@$(MAKE) --no-print-directory VENV=$(NEXT) $(NEXT)/.dev
+	@echo "pip will say that spacy-transformers wants an older transformers: that is what is tested"
+	@$(NEXT)/bin/pip install --quiet --upgrade "transformers>=5,<6"
+	@$(MAKE) --no-print-directory VENV=$(NEXT) test
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+wheel: $(VENV)/bin/python
+	@$(BIN)/pip install --quiet build
+	@$(BIN)/python -m build --outdir dist
+
+clean:
+	rm -rf .venv .venv-next .venv-wheel build dist *.egg-info
+
+# The virtual environments. A stamp says when what they hold was installed.
+
+$(VENV)/bin/python:
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.package: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(SAY)
+	@$(BIN)/pip install --quiet -c constraints.txt $(PACKAGE)
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(SAY)
+	@$(BIN)/pip install --quiet -c constraints.txt $(PACKAGE)[dev]
+	@touch $(VENV)/.package $@
