@@ -58,6 +58,19 @@ def scores(values: np.ndarray, compete: bool) -> np.ndarray:
     return np.where(values >= 0, 1.0, small) / (1.0 + small)
 
 
+def adjust(values: np.ndarray, biases: np.ndarray, temperature: float) -> np.ndarray:
+    """Calibrate strengths: take each label's bias away and divide by the temperature (Guo et al., 2017).
+
+    Neither depends on the window, so it makes no difference whether windows are pooled before or after.
+
+    values (np.ndarray): Shape (..., labels).
+    biases (np.ndarray): Shape (labels,): the strength a label has for no reason of the text's, in logits.
+    temperature (float): Above 1 makes scores less sure, below 1 more.
+    RETURNS (np.ndarray): The same shape as `values`.
+    """
+    return (values - biases) / temperature
+
+
 def blank_scores(n_labels: int, compete: bool) -> Floats1d:
     """The scores of a text that says nothing: no label is preferred, none is supported.
 
