@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Literal, Mapping, NamedTuple, Optional, Sequence
 from typing import Tuple, Union
 
+import numpy as np
 import srsly
 from spacy import util
 from spacy.language import Language
@@ -18,14 +19,14 @@ from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer, set_dropout_rate
 from thinc.types import Floats1d, Floats2d, Floats3d
 
-from .decisions import check_thresholds
+from .decisions import Rule, check_abstain, check_thresholds, check_top_k, default_rule
 from .errors import COMPONENT, ZeroShotError
 from .evidence import Answer, Question, Reading, Request, concatenate
 from .hypotheses import Wording, check_hypotheses, check_labels, check_own_labels, check_template, word_labels
 from .learning.loss import cross_entropy, listwise
-from .learning.pairs import Lines, draw_lines, gold_labels
+from .learning.pairs import Lines, draw_lines, gather, gold_labels, scatter
 from .premises import Premise, SpanGetter, premises_of
-from .scores import blank_scores, pool, scores, strengths
+from .scores import adjust, blank_scores, check_calibration, check_temperature, pool, scores, strengths
 
 OWN_LABELS = "zero_shot_labels"
 SETTINGS_FORMAT = 1
@@ -39,6 +40,11 @@ DEFAULT_CONFIG: Dict[str, Any] = {
     "multi_label": False,
     "threshold": 0.5,
     "label_thresholds": [],
+    "top_k": None,
+    "abstain": None,
+    "calibration": [],
+    "temperature": 1.0,
+    "calibrated": True,
     "key_prefix": "",
     "long_text": "windows",
     "window_overlap": 64,
@@ -94,6 +100,11 @@ def make_zero_shot_textcat(
     multi_label: bool,
     threshold: float,
     label_thresholds: List[Dict[str, Union[str, float]]],
+    top_k: Optional[int],
+    abstain: Optional[float],
+    calibration: List[Dict[str, Union[str, float]]],
+    temperature: float,
+    calibrated: bool,
     key_prefix: str,
     long_text: Literal["windows", "truncate"],
     window_overlap: int,
@@ -115,6 +126,11 @@ def make_zero_shot_textcat(
         multi_label=multi_label,
         threshold=threshold,
         label_thresholds=label_thresholds,
+        top_k=top_k,
+        abstain=abstain,
+        calibration=calibration,
+        temperature=temperature,
+        calibrated=calibrated,
         key_prefix=key_prefix,
         long_text=long_text,
         window_overlap=window_overlap,
@@ -139,6 +155,13 @@ class ZeroShotTextCategorizer(TrainablePipe):
     multi_label (bool): Each label on its own, else a softmax over the labels.
     threshold (float): For decisions and the scorer; never removes a key from doc.cats.
     label_thresholds (Sequence[Mapping[str, Any]]): Thresholds of single labels, [{"label": ..., "threshold": ...}].
+    top_k (Optional[int]): For decisions: choose at most this many labels that reach their threshold. None is any
+        number, but just the best one, whatever its score, where labels compete and no label_thresholds are set.
+    abstain (Optional[float]): For decisions: choose no label if "none of these" scores this or above.
+    calibration (Sequence[Mapping[str, Any]]): What is taken from single labels' strengths before they become
+        scores, [{"label": ..., "bias": ...}] in logits, as the command `calibrate` finds it.
+    temperature (float): What strengths are then divided by.
+    calibrated (bool): False switches calibration and temperature off.
     key_prefix (str): Put before every key written to doc.cats.
     long_text (str): "windows" scores all of a long text, "truncate" its beginning.
     window_overlap (int): Wordpieces that neighbouring windows share.
@@ -162,6 +185,11 @@ class ZeroShotTextCategorizer(TrainablePipe):
         multi_label: bool = False,
         threshold: float = 0.5,
         label_thresholds: Sequence[Mapping[str, Any]] = (),
+        top_k: Optional[int] = None,
+        abstain: Optional[float] = None,
+        calibration: Sequence[Mapping[str, Any]] = (),
+        temperature: float = 1.0,
+        calibrated: bool = True,
         key_prefix: str = "",
         long_text: Literal["windows", "truncate"] = "windows",
         window_overlap: int = 64,
@@ -187,6 +215,11 @@ class ZeroShotTextCategorizer(TrainablePipe):
         self.multi_label = multi_label
         self.threshold = threshold
         self.label_thresholds = check_thresholds(threshold, label_thresholds, name)
+        self.top_k = check_top_k(top_k, name)
+        self.abstain = check_abstain(abstain, name)
+        self.biases = check_calibration(calibration, name)
+        self.temperature = check_temperature(temperature, name)
+        self.calibrated = calibrated
         self.key_prefix = key_prefix
         self.pooling = pooling
         if window_overlap < 0:
@@ -217,6 +250,14 @@ class ZeroShotTextCategorizer(TrainablePipe):
                 raise ZeroShotError("Z009", name, label=label, labels=list(self._labels))
         if not Doc.has_extension(OWN_LABELS):
             Doc.set_extension(OWN_LABELS, default=None)
+
+    # Decisions
+
+    @property
+    def rule(self) -> Rule:
+        """RETURNS (Rule): How the settings choose labels from complete scores."""
+        compete = not self.multi_label and len(self._labels) > 1
+        return default_rule(compete, self.threshold, self.label_thresholds, self.top_k, self.abstain)
 
     # Labels
 
@@ -416,14 +457,21 @@ class ZeroShotTextCategorizer(TrainablePipe):
             return losses
         examples = list(examples)
         validate_examples(examples, "ZeroShotTextCategorizer.update")
-        lines = draw_lines(examples, self.wording, self.max_negatives, self.key_prefix, self.name)
+        lines = draw_lines(
+            examples,
+            lambda doc: premises_of(doc, self.get_spans, self.name),
+            self.wording,
+            self.max_negatives,
+            self.key_prefix,
+            self.name,
+        )
         if not lines:
             return losses
         set_dropout_rate(self.model, drop)
-        request = Request([Question(line.text, line.hypotheses) for line in lines], self.reading)
+        request = Request([question for line in lines for question in line.questions()], self.reading)
         answers, backprop = self.model.begin_update(request)
-        loss, gradients = self.get_loss(examples, list(zip(lines, answers)))
-        backprop(gradients)
+        loss, gradients = self.get_loss(examples, list(zip(lines, gather(lines, answers))))
+        backprop(scatter(gradients, answers))
         if sgd is not None:
             self.finish_update(sgd)
         losses[self.name] += loss
@@ -535,6 +583,9 @@ class ZeroShotTextCategorizer(TrainablePipe):
             return Judgement(wording, blank_scores(n_labels, compete), [], blank_scores(0, False).reshape(0, n_labels))
         answer = concatenate(answers, [premise.start for premise in premises])
         values = strengths(answer.logits, wording.counts, compete)
+        if self.calibrated:
+            biases = [self.biases.get(label, 0.0) for label in wording.labels]
+            values = adjust(values, np.array(biases), self.temperature)
         return Judgement(
             wording, scores(pool(values, self.pooling), compete), answer.windows, scores(values, compete)
         )

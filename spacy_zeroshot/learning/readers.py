@@ -119,9 +119,7 @@ def label_names(rows: Iterable[LabelledText]) -> List[str]:
     return list(dict.fromkeys(label for row in rows for label in row.labels))
 
 
-def _drafts(
-    path: Path, entry: Dict[str, Any], templates: Dict[str, List[str]], state: random.Random
-) -> List[Draft]:
+def _drafts(path: Path, entry: Dict[str, Any], templates: Dict[str, List[str]], state: random.Random) -> List[Draft]:
     if is_nli(path):
         return _group_pairs(path, 0, 4, entry.get("skip_sources", ()))
     rows = list(read_labelled_texts(path))

@@ -63,11 +63,10 @@ def forward(model: Model[Request, List[Answer]], request: Request, is_train: boo
     shim = model.shims[0]
     if not is_train:
         return shim(request, False)
+    # The dropout masks are drawn in the forward pass; gradients do not ask for the mode. So a failure on the way,
+    # or a callback that is never called, leaves no model that drops out when it scores.
     shim.runtime.set_training(model.attrs["dropout_rate"])
-    answers, backprop = shim(request, True)
-
-    def backward(gradients: List[Floats3d]) -> None:
-        backprop(gradients)
+    try:
+        return shim(request, True)
+    finally:
         shim.runtime.set_training(None)
-
-    return answers, backward
