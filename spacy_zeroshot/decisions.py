@@ -12,6 +12,8 @@ import numpy as np
 
 from .errors import COMPONENT, ZeroShotError
 
+IN_UNIT = "it must lie in [0, 1]"
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -31,9 +33,10 @@ class Rule:
     abstain: Optional[float] = None
 
     def __post_init__(self) -> None:
-        for setting, value in (("threshold", self.threshold), ("abstain", self.abstain)):
-            if value is not None and not 0.0 <= value <= 1.0:
-                raise ZeroShotError("Z007", COMPONENT, setting=setting, value=value, reason="it must lie in [0, 1]")
+        for value in (self.threshold, *self.label_thresholds.values()):
+            if not 0.0 <= value <= 1.0:
+                raise ZeroShotError("Z007", COMPONENT, setting="threshold", value=value, reason=IN_UNIT)
+        check_abstain(self.abstain, COMPONENT)
         check_top_k(self.top_k, COMPONENT)
 
 
@@ -164,6 +167,19 @@ def check_top_k(top_k: Optional[int], component: str) -> Optional[int]:
     return top_k
 
 
+def check_abstain(abstain: Optional[float], component: str) -> Optional[float]:
+    """Check a limit on the score of "none of these".
+
+    abstain (Optional[float]): The limit, None for none.
+    component (str): The component's name, for errors.
+    RETURNS (Optional[float]): The limit.
+    RAISES (ZeroShotError): Z007 outside [0, 1].
+    """
+    if abstain is not None and not 0.0 <= abstain <= 1.0:
+        raise ZeroShotError("Z007", component, setting="abstain", value=abstain, reason=IN_UNIT)
+    return abstain
+
+
 def check_thresholds(threshold: float, entries: Sequence[Mapping[str, object]], component: str) -> Dict[str, float]:
     """Read the config's thresholds.
 
@@ -182,5 +198,5 @@ def check_thresholds(threshold: float, entries: Sequence[Mapping[str, object]], 
         own[str(entry["label"])] = float(value)
     for value in (threshold, *own.values()):
         if not 0.0 <= value <= 1.0:
-            raise ZeroShotError("Z007", component, setting="threshold", value=value, reason="it must lie in [0, 1]")
+            raise ZeroShotError("Z007", component, setting="threshold", value=value, reason=IN_UNIT)
     return own

@@ -5,11 +5,12 @@ contradiction where each stands on its own (multi-label, or one label). Strength
 hypotheses, pooled over windows, and only then turned into scores.
 """
 
-from typing import Sequence
+from typing import Dict, Mapping, Sequence
 
 import numpy as np
 from thinc.types import Floats1d, Floats2d, Floats3d
 
+from .errors import ZeroShotError
 from .evidence import AGAINST, FOR
 
 POOLINGS = ("max", "mean", "first")
@@ -69,6 +70,42 @@ def adjust(values: np.ndarray, biases: np.ndarray, temperature: float) -> np.nda
     RETURNS (np.ndarray): The same shape as `values`.
     """
     return (values - biases) / temperature
+
+
+def check_calibration(entries: Sequence[Mapping[str, object]], component: str) -> Dict[str, float]:
+    """Read the config's biases.
+
+    entries (Sequence[Mapping[str, object]]): [{"label": ..., "bias": ...}].
+    component (str): The component's name, for errors.
+    RETURNS (Dict[str, float]): Biases by label, in logits.
+    RAISES (ZeroShotError): Z006 for an entry of another form, Z007 for a bias that is not finite.
+    """
+    biases: Dict[str, float] = {}
+    for entry in entries:
+        value = entry.get("bias")
+        if set(entry) != {"label", "bias"} or not isinstance(value, (int, float)) or isinstance(value, bool):
+            form = '{"label": "...", "bias": 0.3}'
+            raise ZeroShotError("Z006", component, setting="calibration", entry=dict(entry), form=form)
+        if not np.isfinite(value):
+            raise ZeroShotError(
+                "Z007", component, setting="calibration", value=value, reason="a bias is a finite number"
+            )
+        biases[str(entry["label"])] = float(value)
+    return biases
+
+
+def check_temperature(temperature: float, component: str) -> float:
+    """Check a temperature.
+
+    temperature (float): The temperature.
+    component (str): The component's name, for errors.
+    RETURNS (float): The temperature.
+    RAISES (ZeroShotError): Z007 unless it is finite and above 0.
+    """
+    if not 0.0 < temperature < np.inf:
+        reason = "it must be a finite number above 0"
+        raise ZeroShotError("Z007", component, setting="temperature", value=temperature, reason=reason)
+    return temperature
 
 
 def blank_scores(n_labels: int, compete: bool) -> Floats1d:
