@@ -48,8 +48,8 @@ def read_labelled_texts(path: Path) -> Iterator[LabelledText]:
         labels = row.get("labels")
         if not isinstance(row.get("text"), str) or not isinstance(labels, list):
             raise _bad_row(path, number, 'it needs "text", a string, and "labels", a list', TEXT_FORM)
-        if not all(isinstance(label, str) for label in labels):
-            raise _bad_row(path, number, f"its labels {labels} are not all strings", TEXT_FORM)
+        if not all(isinstance(label, str) and label.strip() for label in labels):
+            raise _bad_row(path, number, f"its labels {labels} are not all strings that can be seen", TEXT_FORM)
         yield LabelledText(row["text"], labels)
 
 

@@ -40,17 +40,21 @@ class Draft(NamedTuple):
         return Example(predicted, reference)
 
 
-def JsonlTextcat(path: Path, limit: int = 0) -> Reader:
+def JsonlTextcat(path: Path, limit: int = 0, per_label: int = 0, seed: int = 0) -> Reader:
     """Read {"text", "labels": [...]} rows. Every label of the file becomes a key of each gold doc.cats.
 
     path (Path): A .jsonl or .jsonl.gz file.
     limit (int): Read at most this many rows; 0 for all.
+    per_label (int): Draw this many rows of each label, to learn from few examples; 0 for all.
+    seed (int): Of the drawing. The same seed draws the same rows in every epoch.
     RETURNS (Reader): Takes nlp, yields Example.
     """
 
     def read(nlp: Language) -> Iterator[Example]:
         rows = list(read_labelled_texts(Path(path)))
         names = label_names(rows)
+        if per_label:
+            rows = draw_per_label(rows, per_label, seed)
         for row in _first(rows, limit):
             yield Draft(row.text, {name: float(name in row.labels) for name in names}, False).example(nlp)
 
@@ -117,6 +121,25 @@ def label_names(rows: Iterable[LabelledText]) -> List[str]:
     RETURNS (List[str]): The labels.
     """
     return list(dict.fromkeys(label for row in rows for label in row.labels))
+
+
+def draw_per_label(rows: Sequence[LabelledText], per_label: int, seed: int) -> List[LabelledText]:
+    """Draw rows until every label has some.
+
+    rows (Sequence[LabelledText]): The rows.
+    per_label (int): Rows of each label; fewer where there are not enough. A row of several labels counts for each,
+        so a label that comes with others may get more.
+    seed (int): Of the drawing.
+    RETURNS (List[LabelledText]): The rows drawn.
+    """
+    counts: Dict[str, int] = {}
+    drawn = []
+    for row in random.Random(seed).sample(list(rows), len(rows)):
+        if any(counts.get(label, 0) < per_label for label in row.labels):
+            drawn.append(row)
+            for label in row.labels:
+                counts[label] = counts.get(label, 0) + 1
+    return drawn
 
 
 def _drafts(path: Path, entry: Dict[str, Any], templates: Dict[str, List[str]], state: random.Random) -> List[Draft]:
