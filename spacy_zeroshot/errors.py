@@ -8,15 +8,15 @@ MESSAGES: Dict[str, str] = {
     "Z001": "there are no labels. Set labels = [...] in the config, call set_labels([...]), or give the text its "
     "own with doc._.zero_shot_labels.",
     "Z002": "label {label!r} is given more than once. Remove the repetition: it would split the score.",
-    "Z003": "label {label!r} is not a string with visible characters. Remove it or write a word.",
+    "Z003": "label {label!r} {reason}. Remove it or write a word.",
     "Z004": "hypothesis_template {template!r} must hold exactly one slot, written {{}}, and no other brace. "
     "For example: 'This text is about {{}}.'",
     "Z005": "hypotheses has an entry for {label!r}, which is not one of the labels {labels}. Add the label or "
     "remove the entry.",
     "Z006": "{setting} has the entry {entry!r}, but an entry is written {form}.",
     "Z007": "{setting} = {value!r} is not possible: {reason}.",
-    "Z008": "{setting} = {value!r} holds '${{', which spaCy's config reads as a variable. Word it without, or set "
-    "it at run time with set_labels().",
+    "Z008": "{setting} = {value!r} holds {sign!r}, and spaCy's config changes it: '${{' begins a variable, and '$' "
+    "is doubled when a pipeline is saved. Word it without, or give labels and hypotheses to set_labels().",
     "Z009": "label_thresholds has an entry for {label!r}, which is not one of the labels {labels}. Add the label "
     "or remove the entry.",
     # Texts
@@ -53,6 +53,10 @@ MESSAGES: Dict[str, str] = {
     "Keep the folder, or score one text before it goes.",
     "Z032": "precision = {precision!r} is not available on {device}. Set precision = 'auto' or 'float32'.",
     "Z033": "device = {device!r} cannot be used: {reason}. Set device = null to follow thinc.",
+    "Z034": "backend = 'openvino' needs the package openvino. Install it with: pip install 'spacy-zeroshot[openvino]', "
+    "or set backend = 'torch'.",
+    "Z035": "backend = 'openvino' cannot take {name!r}: {reason}. Set backend = 'torch'.",
+    "Z036": "backend = 'openvino' {reason}. Set backend = 'torch'.",
     # Learning
     "Z040": "the gold cats {cats} are not 0 or 1. Give every label 1.0 (right) or 0.0 (wrong).",
     "Z041": "initialize() got no example with gold cats and no labels are set. Set labels = [...], or give "
@@ -62,8 +66,47 @@ MESSAGES: Dict[str, str] = {
     "Z044": "new_head needs an encoder checkpoint of type {known}; {name!r} is {model_type}.",
     # Serialisation
     "Z050": "this pipeline was saved with settings of a newer spacy-zeroshot: {detail}. Update the package.",
+    "Z051": "{path} is not a saved component: {reason}. Save the pipeline again.",
     # Command line
     "Z060": "{what} {value!r} cannot be used: {reason}.",
+    "Z061": "the pipeline {name!r} cannot be loaded: {reason}. Give a folder written by nlp.to_disk, an installed "
+    "package, a config file, or 'bundled'.",
+    "Z062": "{name!r} has no zero_shot_textcat component; it has {pipes}. Give a pipeline with one.",
+    "Z063": "GPU {gpu_id} cannot be used: {reason}. Leave out --gpu-id to run on the CPU.",
+    "Z064": "no row of {path} has a label that could be scored. Give each row its labels, and a --none-label that is "
+    "not the only one.",
+    "Z065": "{folder!r} is no encoder that can be loaded: {reason}. Give a folder of a sentence embedding model.",
+    "Z066": "there is nothing to classify. Give texts as arguments, or one per line on standard input.",
+    "Z067": 'there are no labels to score. Give them: --labels "sport,politics", or a --pipeline that has some.',
+    "Z068": "{first} and {second} cannot go together: {reason}.",
+    # Findings of `check`
+    "Z070": "the labels {labels} read alike. Keep one, or word them apart.",
+    "Z071": "the labels {labels} have the same hypothesis, {hypothesis!r}, so they get the same score. Word them "
+    "apart.",
+    "Z072": "label {label!r} has the hypothesis {hypothesis!r} more than once, which changes nothing but the cost. "
+    "Remove the repetition.",
+    "Z073": "there are no labels yet: nothing is scored before set_labels([...]) or doc._.zero_shot_labels.",
+    "Z074": "the hypothesis {hypothesis!r} has {length} wordpieces, which leaves {left} of {room} for the text: long "
+    "texts need more windows. Shorten it.",
+    "Z075": "window_overlap = {overlap} is more than half of the {room} wordpieces a window holds: long texts are "
+    "read more than twice. Set it to {half} or less.",
+    # Corpora and distillation
+    "Z080": "{path} cannot be read: {reason}. Check the path, the format its name says, and that it is complete.",
+    "Z081": "{parts} holds a run that began with other settings: {changes}. Give those settings again, or add "
+    "--overwrite to start over.",
+    "Z082": "{output} is there already and is not the result of this command. Name another file, or add --overwrite.",
+    "Z083": "{path} cannot be written: {reason}. What is finished is kept: make room and run the same command again.",
+    "Z084": "the format of {path} is not known by its name. It must end in {known}.",
+    "Z085": "{what} needs {package}, which is not installed: pip install 'spacy-zeroshot[{extra}]'.",
+    "Z086": "{path} has changed since the run in {parts} began: {detail}. Restore it, or add --overwrite to start over.",
+    "Z087": "a worker process ended early, perhaps for lack of memory. What is finished is kept: run the same "
+    "command again, with a smaller --n-process.",
+    "Z088": "{path} has no field {field!r}: its fields are {fields}. Name the one with the text: --text-field.",
+    "Z089": "another run is writing {output}. Wait for it, or name another file.",
+    "Z090": "Ray could not finish: {reason}. What is finished is kept: run the same command again.",
+    "Z091": "{kept} of {count} texts were labelled with a confidence of {threshold}: {reason}. Set a lower "
+    "--threshold, give more texts, or check labels and template.",
+    "Z092": "{output} is not empty. Name another folder, or add --overwrite.",
     # Warnings
     "Z101": "long_text = 'truncate': a text of {length} wordpieces was cut to {room}. Further cuts are not "
     "reported; long_text = 'windows' scores the whole text.",
@@ -71,7 +114,15 @@ MESSAGES: Dict[str, str] = {
     "{installed}), so its scores differ. Install the spacy-zeroshot it was saved with, or save it again.",
     "Z103": "the GPU is out of memory with {before} tokens in a batch: going on with {after}. Set "
     "max_batch_tokens = {after} to start there.",
+    "Z110": "the model converted for OpenVINO cannot be kept in {folder}: {reason}. It is converted again each time; "
+    "set SPACY_ZEROSHOT_CACHE to a folder that can be written.",
+    "Z104": "get_spans leaves {missing} of {total} tokens of a text out, and nothing reads them. If that is not "
+    "meant, set its stride no larger than its window. Further texts are not reported.",
 }
+
+# What a message shows of a long text or list
+SHOWN_CHARACTERS = 200
+SHOWN_ENTRIES = 12
 
 COMPONENT = "zero_shot_textcat"
 
@@ -111,7 +162,17 @@ def warn(code: str, component: str = COMPONENT, stacklevel: int = 2, **values: A
 
 
 def _format(code: str, component: str, values: Dict[str, Any]) -> str:
-    return f"[{code}] {component}: {MESSAGES[code].format(**values)}"
+    shown = {name: _shorten(value) for name, value in values.items()}
+    return f"[{code}] {component}: {MESSAGES[code].format(**shown)}"
+
+
+def _shorten(value: Any) -> Any:
+    """A label may have 600 words, and a component 1,000 labels: a message shows the beginning."""
+    if isinstance(value, str) and len(value) > SHOWN_CHARACTERS:
+        return value[:SHOWN_CHARACTERS] + "…"
+    if isinstance(value, (list, tuple)) and len(value) > SHOWN_ENTRIES:
+        return [*value[:SHOWN_ENTRIES], f"and {len(value) - SHOWN_ENTRIES} more"]
+    return value
 
 
 def _rebuild(code: str, component: str, values: Dict[str, Any]) -> ZeroShotError:
