@@ -98,7 +98,8 @@ MESSAGES: Dict[str, str] = {
     "Z083": "{path} cannot be written: {reason}. What is finished is kept: make room and run the same command again.",
     "Z084": "the format of {path} is not known by its name. It must end in {known}.",
     "Z085": "{what} needs {package}, which is not installed: pip install 'spacy-zeroshot[{extra}]'.",
-    "Z086": "{path} has changed since the run in {parts} began: {detail}. Restore it, or add --overwrite to start over.",
+    "Z086": "{path} has changed since the run in {parts} began: {detail}. Restore it, or add --overwrite to start "
+    "over.",
     "Z087": "a worker process ended early, perhaps for lack of memory. What is finished is kept: run the same "
     "command again, with a smaller --n-process.",
     "Z088": "{path} has no field {field!r}: its fields are {fields}. Name the one with the text: --text-field.",

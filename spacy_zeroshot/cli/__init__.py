@@ -1,10 +1,25 @@
 """python -m spacy zeroshot ...: thin commands over plain functions.
 
-spaCy imports this file for every command of its own (entry point group spacy_cli), so nothing heavy is imported here.
+spaCy imports this file for every command of its own (entry point group spacy_cli), so neither this module nor the
+commands import anything heavy before they are called.
 """
 
 import typer
 from spacy.cli._util import app
 
-zeroshot = typer.Typer(name="zeroshot", help="Zero-shot text classification", no_args_is_help=True)
+from .check import check
+from .classify import classify
+from .evaluate import evaluate
+from .guard import GuardedGroup
+
+zeroshot = typer.Typer(
+    name="zeroshot",
+    cls=GuardedGroup,
+    help="Zero-shot text classification",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+zeroshot.command("classify")(classify)
+zeroshot.command("evaluate")(evaluate)
+zeroshot.command("check", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(check)
 app.add_typer(zeroshot)

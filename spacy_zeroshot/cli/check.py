@@ -1,0 +1,76 @@
+"""python -m spacy zeroshot check: what is wrong with a pipeline's labels and settings, and what a document costs."""
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any, Dict, List
+
+import typer
+
+from .bars import make_console, print_table
+
+if TYPE_CHECKING:
+    from ..checks import Report
+    from ..component import ZeroShotTextCategorizer
+
+COLUMNS = ("text of", "windows", "pairs", "passes", "tokens")
+
+
+def check(
+    ctx: typer.Context,
+    pipeline: Annotated[
+        str, typer.Argument(metavar="PIPELINE_OR_CONFIG", help="A config file, or a pipeline's folder or package")
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object")] = False,
+) -> None:
+    """Check labels, hypotheses and templates, and show what a document costs.
+
+    One line per finding, then a table: texts of some lengths in wordpieces, the windows they are cut into, the pairs
+    of window and hypothesis, the passes through the model and the tokens in them. Settings of a config can be given
+    as options, as for spacy train. Exit code 1 if there are errors, 0 if there are only warnings.
+
+    Example: python -m spacy zeroshot check config.cfg --components.zero_shot_textcat.model.name bundled
+    """
+    from spacy.cli._util import parse_config_overrides
+
+    from ..checks import check_pipeline
+
+    report = check_pipeline(pipeline, parse_config_overrides(ctx.args))
+    if as_json:
+        print(json.dumps(_as_data(report), ensure_ascii=False, indent=2))
+    else:
+        _print(report)
+    if report.has_errors:
+        raise typer.Exit(1)
+
+
+def _print(report: "Report") -> None:
+    from rich.text import Text
+
+    from ..costs import costs, reads_text_once
+
+    console = make_console()
+    for finding in report.findings:
+        style = "red" if finding.level == "error" else "yellow"
+        line = " ".join(f"[{finding.code}] {finding.component}: {finding.message}".split())
+        console.print(Text(f"{finding.level:8}", style=style) + Text(line), soft_wrap=True)
+    if not report.findings:
+        console.print(Text("no errors, no warnings", style="green"))
+    for pipe in _affordable(report):
+        once = "once for all labels" if reads_text_once(pipe) else "again for every hypothesis"
+        counts = f"{len(pipe.labels):,} labels, {len(pipe.wording().hypotheses):,} hypotheses"
+        console.print(f"\n{pipe.name}: {counts}; the text is read {once}\n", soft_wrap=True)
+        print_table(console, COLUMNS, [[f"{c.wordpieces:,} wordpieces", *c[1:]] for c in costs(pipe)])
+
+
+def _as_data(report: "Report") -> Dict[str, Any]:
+    from ..costs import costs
+
+    return {
+        "findings": [finding._asdict() for finding in report.findings],
+        "costs": {pipe.name: [cost._asdict() for cost in costs(pipe)] for pipe in _affordable(report)},
+    }
+
+
+def _affordable(report: "Report") -> "List[ZeroShotTextCategorizer]":
+    """The components whose cost can be worked out: they have labels, and no errors."""
+    broken = {finding.component for finding in report.findings if finding.level == "error"}
+    return [pipe for pipe in report.pipes if pipe.labels and pipe.name not in broken]

@@ -1,0 +1,71 @@
+"""What a document costs: windows, pairs, passes and tokens, counted on the model's own batches."""
+
+from typing import Any, List, NamedTuple, Sequence
+
+import numpy as np
+
+from .component import ZeroShotTextCategorizer
+from .model.layouts import Item
+from .model.shared_layout import SharedBatch, SharedPremiseLayout
+from .model.windows import split_windows
+
+# A paragraph, about the most one window of a BERT-like model holds, and a long article.
+LENGTHS = (100, 500, 5000)
+
+
+class Cost(NamedTuple):
+    """What one document costs.
+
+    wordpieces (int): Length of its text.
+    windows (int): Windows the text is cut into.
+    pairs (int): Windows times hypotheses: what is scored.
+    passes (int): Batches that go through the model, with the setting max_batch_tokens.
+    tokens (int): Tokens that go through the model, without padding.
+    """
+
+    wordpieces: int
+    windows: int
+    pairs: int
+    passes: int
+    tokens: int
+
+
+def costs(pipe: ZeroShotTextCategorizer, lengths: Sequence[int] = LENGTHS) -> List[Cost]:
+    """Work out what documents of several lengths cost with the component's labels. Loads the model.
+
+    pipe (ZeroShotTextCategorizer): A component with labels whose hypotheses fit.
+    lengths (Sequence[int]): Lengths of texts in wordpieces.
+    RETURNS (List[Cost]): One for each length.
+    """
+    runtime = pipe.model.shims[0].runtime  # type: ignore[attr-defined]
+    hypotheses = tuple(runtime.tokens.split_cached(pipe.wording().hypotheses))
+    room = runtime.layout.room(max(len(piece.ids) for piece in hypotheses))
+    found = []
+    for length in lengths:
+        read = length if pipe.reading.long_text == "windows" else min(length, room)
+        windows = split_windows(read, room, pipe.reading.window_overlap, pipe.name)
+        items = [
+            Item(np.zeros(end - start, dtype="int64"), hypotheses, i * len(hypotheses))
+            for i, (start, end) in enumerate(windows)
+        ]
+        passes = [pass_.batch for pass_ in runtime.layout.passes(items, runtime.budget)]
+        frame = runtime.tokens.frame
+        tokens = sum(_tokens(batch, len(frame.prefix) + len(frame.middle), len(frame.suffix)) for batch in passes)
+        found.append(Cost(length, len(windows), len(windows) * len(hypotheses), len(passes), tokens))
+    return found
+
+
+def reads_text_once(pipe: ZeroShotTextCategorizer) -> bool:
+    """Whether a text is read once for all labels, not again for each. Loads the model.
+
+    pipe (ZeroShotTextCategorizer): The component.
+    RETURNS (bool): True for the shared-premise layout.
+    """
+    return isinstance(pipe.model.shims[0].runtime.layout, SharedPremiseLayout)  # type: ignore[attr-defined]
+
+
+def _tokens(batch: Any, edges: int, tail: int) -> int:
+    if isinstance(batch, SharedBatch):
+        texts = sum(len(text) + edges for text in batch.texts)
+        return texts + sum(len(piece.ids) + tail for row in batch.rows for piece in row.pieces)
+    return int(batch["attention_mask"].sum())
