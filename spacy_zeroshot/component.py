@@ -1,14 +1,12 @@
 """The pipeline component zero_shot_textcat: documents in, doc.cats out.
 
-The factory and this class know a model only as thinc's Model[Request, List[Answer]] (see evidence.py); torch and
-transformers are not imported here, because every Language() imports this file.
+The class knows a model only as thinc's Model[Request, List[Answer]] (see evidence.py). torch and transformers are not
+imported here, because every Language() imports this file.
 """
 
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Literal, Mapping, NamedTuple, Optional, Sequence
-from typing import Tuple, Union
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Literal, Mapping, Optional, Sequence, Tuple, Union
 
-import numpy as np
 import srsly
 from spacy import util
 from spacy.language import Language
@@ -17,130 +15,37 @@ from spacy.tokens import Doc
 from spacy.training import Example, validate_examples
 from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer, set_dropout_rate
-from thinc.types import Floats1d, Floats2d, Floats3d
+from thinc.types import Floats3d
 
 from .decisions import Rule, check_abstain, check_thresholds, check_top_k, default_rule
-from .errors import COMPONENT, ZeroShotError
-from .evidence import Answer, Question, Reading, Request, concatenate
-from .hypotheses import Wording, check_hypotheses, check_labels, check_own_labels, check_template, word_labels
+from .errors import COMPONENT, ZeroShotError, warn
+from .evidence import Answer, Question, Reading, Request
+from .hypotheses import Wording, check_labels, check_templates
+from .judgement import Judgement, Scale, judge, window_spans
+from .labels import OWN_LABELS, LabelSet
 from .learning.loss import cross_entropy, listwise
 from .learning.pairs import Lines, draw_lines, gather, gold_labels, scatter
-from .premises import Premise, SpanGetter, premises_of
-from .scores import adjust, blank_scores, check_calibration, check_temperature, pool, scores, strengths
+from .model.source import BUNDLED
+from .premises import Premise, SpanGetter, premises_of, unread
+from .saving import replaced
+from .scores import POOLINGS, check_calibration, check_temperature
 
-OWN_LABELS = "zero_shot_labels"
+__all__ = ["OWN_LABELS", "Judgement", "ZeroShotTextCategorizer"]
+
 SETTINGS_FORMAT = 1
-# What a bad document can cause anywhere on its way: our errors, a span getter's, the tokenizer's, torch's.
-FAILURES = (ValueError, RuntimeError, LookupError, TypeError, ArithmeticError)
-
-DEFAULT_CONFIG: Dict[str, Any] = {
-    "labels": [],
-    "hypothesis_template": "This text is about {}.",
-    "hypotheses": [],
-    "multi_label": False,
-    "threshold": 0.5,
-    "label_thresholds": [],
-    "top_k": None,
-    "abstain": None,
-    "calibration": [],
-    "temperature": 1.0,
-    "calibrated": True,
-    "key_prefix": "",
-    "long_text": "windows",
-    "window_overlap": 64,
-    "pooling": "max",
-    "get_spans": None,
-    "spans_key": None,
-    "trainable": False,
-    "max_negatives": 5,
-    "scorer": {"@scorers": "spacy_zeroshot.zero_shot_textcat_scorer.v1"},
-    "model": {"@architectures": "spacy_zeroshot.NLIClassifier.v1"},
-}
-
-
-class Judgement(NamedTuple):
-    """What a document's labels scored.
-
-    wording (Wording): The labels and hypotheses it was asked about.
-    values (Floats1d): Shape (labels,): scores between 0 and 1.
-    windows (List[Tuple[int, int]]): First and past-the-last character of every window of every premise.
-    window_values (Floats2d): Shape (windows, labels): each window's own scores.
-    """
-
-    wording: Wording
-    values: Floats1d
-    windows: List[Tuple[int, int]]
-    window_values: Floats2d
-
-
-@Language.factory(
-    COMPONENT,
-    assigns=["doc.cats"],
-    default_config=DEFAULT_CONFIG,
-    default_score_weights={
-        "cats_score": 1.0,
-        "cats_score_desc": None,
-        "cats_micro_p": None,
-        "cats_micro_r": None,
-        "cats_micro_f": None,
-        "cats_macro_p": None,
-        "cats_macro_r": None,
-        "cats_macro_f": None,
-        "cats_macro_auc": None,
-        "cats_f_per_type": None,
-    },
+READINGS = ("windows", "truncate")
+# What one document can cause on its way: an error of ours, of a span getter, of the tokenizer, of torch.
+FAILURES = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
 )
-def make_zero_shot_textcat(
-    nlp: Language,
-    name: str,
-    model: Model[Request, List[Answer]],
-    labels: List[str],
-    hypothesis_template: Union[str, List[str]],
-    hypotheses: List[Dict[str, str]],
-    multi_label: bool,
-    threshold: float,
-    label_thresholds: List[Dict[str, Union[str, float]]],
-    top_k: Optional[int],
-    abstain: Optional[float],
-    calibration: List[Dict[str, Union[str, float]]],
-    temperature: float,
-    calibrated: bool,
-    key_prefix: str,
-    long_text: Literal["windows", "truncate"],
-    window_overlap: int,
-    pooling: Literal["max", "mean", "first"],
-    get_spans: Optional[SpanGetter],
-    spans_key: Optional[str],
-    trainable: bool,
-    max_negatives: int,
-    scorer: Optional[Callable],
-) -> "ZeroShotTextCategorizer":
-    """Build a zero-shot text classifier. Its settings are documented at ZeroShotTextCategorizer."""
-    return ZeroShotTextCategorizer(
-        nlp.vocab,
-        model,
-        name,
-        labels=labels,
-        hypothesis_template=hypothesis_template,
-        hypotheses=hypotheses,
-        multi_label=multi_label,
-        threshold=threshold,
-        label_thresholds=label_thresholds,
-        top_k=top_k,
-        abstain=abstain,
-        calibration=calibration,
-        temperature=temperature,
-        calibrated=calibrated,
-        key_prefix=key_prefix,
-        long_text=long_text,
-        window_overlap=window_overlap,
-        pooling=pooling,
-        get_spans=get_spans,
-        spans_key=spans_key,
-        trainable=trainable,
-        max_negatives=max_negatives,
-        scorer=scorer,
-    )
 
 
 class ZeroShotTextCategorizer(TrainablePipe):
@@ -205,13 +110,6 @@ class ZeroShotTextCategorizer(TrainablePipe):
         self.name = name
         # Declared settings stay out of cfg: what is in there comes back from disk and beats the user's overrides.
         self.cfg: Dict[str, Any] = {}
-        templates = [hypothesis_template] if isinstance(hypothesis_template, str) else list(hypothesis_template)
-        if not templates:
-            raise ZeroShotError("Z007", name, setting="hypothesis_template", value=[], reason="the list is empty")
-        self._reject_variables("labels", labels)
-        self._reject_variables("hypothesis_template", templates)
-        self._reject_variables("hypotheses", [text for entry in hypotheses for text in entry.values()])
-        self.templates = tuple(check_template(template, name) for template in templates)
         self.multi_label = multi_label
         self.threshold = threshold
         self.label_thresholds = check_thresholds(threshold, label_thresholds, name)
@@ -221,15 +119,10 @@ class ZeroShotTextCategorizer(TrainablePipe):
         self.temperature = check_temperature(temperature, name)
         self.calibrated = calibrated
         self.key_prefix = key_prefix
-        self.pooling = pooling
-        if window_overlap < 0:
-            raise ZeroShotError(
-                "Z007", name, setting="window_overlap", value=window_overlap, reason="it must not be negative"
-            )
-        if max_negatives < 1:
-            raise ZeroShotError(
-                "Z007", name, setting="max_negatives", value=max_negatives, reason="it must be at least 1"
-            )
+        self.pooling = self._one_of("pooling", pooling, POOLINGS)
+        self._at_least("window_overlap", window_overlap, 0)
+        self._at_least("max_negatives", max_negatives, 1)
+        self._one_of("long_text", long_text, READINGS)
         self.reading = Reading(long_text, window_overlap, name)
         self.get_spans = get_spans
         self.spans_key = spans_key
@@ -240,14 +133,14 @@ class ZeroShotTextCategorizer(TrainablePipe):
         for shim in model.shims:
             if hasattr(shim, "set_trainable"):
                 shim.set_trainable(trainable)
-        own = check_hypotheses(hypotheses, name)
-        self._configured = (tuple(labels), {label: tuple(texts) for label, texts in own.items()})
-        self._labels: Tuple[str, ...] = ()
-        self._own: Dict[str, Tuple[str, ...]] = {}
-        self._set(labels, own)
+        self._label_set = LabelSet(labels, check_templates(hypothesis_template, name), hypotheses, name)
+        # Given in the config, these win over what a saved pipeline brings
+        self._checkpoint = self._shim_checkpoint()
+        self._takes_model = True
+        self._told_unread = False
         for label in self.label_thresholds:
-            if label not in self._labels and self._labels:
-                raise ZeroShotError("Z009", name, label=label, labels=list(self._labels))
+            if self.labels and label not in self.labels:
+                raise ZeroShotError("Z009", name, label=label, labels=list(self.labels))
         if not Doc.has_extension(OWN_LABELS):
             Doc.set_extension(OWN_LABELS, default=None)
 
@@ -256,7 +149,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
     @property
     def rule(self) -> Rule:
         """RETURNS (Rule): How the settings choose labels from complete scores."""
-        compete = not self.multi_label and len(self._labels) > 1
+        compete = not self.multi_label and len(self.labels) > 1
         return default_rule(compete, self.threshold, self.label_thresholds, self.top_k, self.abstain)
 
     # Labels
@@ -264,31 +157,35 @@ class ZeroShotTextCategorizer(TrainablePipe):
     @property
     def labels(self) -> Tuple[str, ...]:
         """RETURNS (Tuple[str, ...]): The labels, without key_prefix."""
-        return self._labels
+        return self._label_set.labels
+
+    @property
+    def templates(self) -> Tuple[str, ...]:
+        """RETURNS (Tuple[str, ...]): The hypothesis templates. They can be replaced at run time; that is not saved."""
+        return self._label_set.templates
+
+    @templates.setter
+    def templates(self, templates: Union[str, Sequence[str]]) -> None:
+        self._label_set.templates = check_templates(templates, self.name)
 
     @property
     def label_data(self) -> List[str]:
         """RETURNS (List[str]): What initialize(labels=...) takes."""
-        return list(self._labels)
+        return list(self.labels)
 
     @property
     def is_trainable(self) -> bool:
         """RETURNS (bool): The setting `trainable`."""
         return self.trainable
 
-    def set_labels(
-        self, labels: Sequence[str], hypotheses: Optional[Sequence[Mapping[str, str]]] = None
-    ) -> None:
+    def set_labels(self, labels: Sequence[str], hypotheses: Optional[Sequence[Mapping[str, str]]] = None) -> None:
         """Replace the labels, from the next document on.
 
         labels (Sequence[str]): The new labels.
         hypotheses (Optional[Sequence[Mapping[str, str]]]): Own wordings; None keeps those of labels that stay.
-        RAISES (ZeroShotError): Z002, Z003, Z005, Z006.
+        RAISES (ZeroShotError): Z002, Z003, Z005, Z006, Z007.
         """
-        if hypotheses is None:
-            self._set(labels, {label: texts for label, texts in self._own.items() if label in set(labels)})
-        else:
-            self._set(labels, check_hypotheses(hypotheses, self.name))
+        self._label_set.replace(labels, hypotheses)
 
     def add_label(self, label: str) -> int:
         """Add a label.
@@ -297,9 +194,9 @@ class ZeroShotTextCategorizer(TrainablePipe):
         RETURNS (int): 0 if it is already there, otherwise 1.
         RAISES (ZeroShotError): Z003 for a blank one.
         """
-        if label in self._labels:
+        if label in self.labels:
             return 0
-        self._set((*self._labels, label), self._own)
+        self._label_set.replace((*self.labels, label))
         return 1
 
     def wording(self, labels: Optional[Sequence[str]] = None) -> Wording:
@@ -309,9 +206,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
         RETURNS (Wording): The hypotheses.
         RAISES (ZeroShotError): Z001 if there are no labels, Z002 or Z003 for bad ones.
         """
-        if labels is None:
-            return word_labels(self._labels, self.templates, self._own, self.name)
-        return word_labels(check_labels(labels, self.name), self.templates, self._own, self.name)
+        return self._label_set.wording(labels)
 
     # Scoring
 
@@ -332,13 +227,12 @@ class ZeroShotTextCategorizer(TrainablePipe):
         """
         for docs in util.minibatch(stream, size=batch_size):
             try:
-                judged = self.predict(docs)
+                self.set_annotations(docs, self.predict(docs))
             except FAILURES:
-                # Some document of the batch is to blame: find it by scoring each on its own.
-                yield from self._one_by_one(docs)
-                continue
-            self.set_annotations(docs, judged)
-            yield from docs
+                scored = self._one_by_one(docs)
+            else:
+                scored = iter(docs)
+            yield from scored
 
     def predict(self, docs: Iterable[Doc]) -> List[Judgement]:
         """Score documents without changing them.
@@ -349,15 +243,16 @@ class ZeroShotTextCategorizer(TrainablePipe):
         """
         docs = list(docs)
         wordings = self._wordings(docs)
-        premises = [premises_of(doc, self.get_spans, self.name) for doc in docs]
+        premises = [self._premises(doc) for doc in docs]
         questions = [
             Question(premise.text, wording.hypotheses)
             for wording, parts in zip(wordings, premises)
             for premise in parts
         ]
         answers = iter(self.model.predict(Request(questions, self.reading)) if questions else [])
+        scale = self._scale()
         return [
-            self._judge(wording, parts, [next(answers) for _ in parts]) for wording, parts in zip(wordings, premises)
+            judge(wording, parts, [next(answers) for _ in parts], scale) for wording, parts in zip(wordings, premises)
         ]
 
     def set_annotations(self, docs: Iterable[Doc], scores: Sequence[Judgement]) -> None:
@@ -367,9 +262,9 @@ class ZeroShotTextCategorizer(TrainablePipe):
         scores (Sequence[Judgement]): What predict gave.
         """
         for doc, judged in zip(docs, scores):
-            doc.cats.update(self._cats(judged.wording, judged.values))
+            doc.cats.update(judged.cats(self.key_prefix))
             if self.spans_key is not None:
-                doc.spans[self.spans_key] = self._spans(doc, judged)
+                doc.spans[self.spans_key] = window_spans(doc, judged, self.spans_key, self.key_prefix)
 
     def score(self, examples: Iterable[Example], **kwargs: Any) -> Dict[str, Any]:
         """Score predictions against gold doc.cats with the component's own settings.
@@ -380,7 +275,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
         if self.scorer is None:
             return {}
         settings = {
-            "labels": [self.key_prefix + label for label in self._labels],
+            "labels": [self.key_prefix + label for label in self.labels],
             # not called multi_label: spaCy's textcat scorers set an argument of that name themselves
             "independent": self.multi_label,
             "threshold": self.threshold,
@@ -422,12 +317,12 @@ class ZeroShotTextCategorizer(TrainablePipe):
         from .model.shim import Lesson
 
         if labels is not None:
-            self._set(labels, {label: texts for label, texts in self._own.items() if label in set(labels)})
-        elif not self._labels:
+            self.set_labels(labels)
+        elif not self.labels:
             found = gold_labels(get_examples(), self.key_prefix)
             if not found:
                 raise ZeroShotError("Z041", self.name)
-            self._set(found, {label: texts for label, texts in self._own.items() if label in found})
+            self.set_labels(found)
         self.listwise_weight = listwise_weight
         lesson = Lesson(new_head, tuple(freeze), layer_decay, head_rate, anchor)
         for shim in self.model.shims:
@@ -507,8 +402,8 @@ class ZeroShotTextCategorizer(TrainablePipe):
         exclude (Iterable[str]): "model", "vocab" or "cfg" to leave out.
         """
         writers = {
+            "model": self._write_model,
             "cfg": lambda p: srsly.write_json(p, self._settings()),
-            "model": lambda p: self._shim.save(p),
         }
         util.to_disk(path, writers, exclude)
 
@@ -520,8 +415,8 @@ class ZeroShotTextCategorizer(TrainablePipe):
         RETURNS (ZeroShotTextCategorizer): The component.
         """
         readers = {
-            "cfg": lambda p: self._restore_settings(srsly.read_json(p)),
-            "model": lambda p: self._shim.restore(p),
+            "cfg": lambda p: self._restore_settings(_read_settings(p)),
+            "model": self._read_model,
         }
         util.from_disk(path, readers, exclude)
         return self
@@ -540,7 +435,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
         """
         readers = {
             "cfg": lambda b: self._restore_settings(srsly.json_loads(b)),
-            "model": self._shim.from_bytes,
+            "model": lambda b: self._shim.from_bytes(b) if self._takes_model else None,
         }
         util.from_bytes(bytes_data, readers, exclude)
         return self
@@ -551,15 +446,21 @@ class ZeroShotTextCategorizer(TrainablePipe):
     def _shim(self) -> Any:
         return self.model.shims[0]
 
-    def _set(self, labels: Sequence[str], own: Mapping[str, Sequence[str]]) -> None:
-        checked = check_labels(labels, self.name)
-        check_own_labels(own, checked, self.name)
-        self._labels, self._own = checked, {label: tuple(texts) for label, texts in own.items()}
+    def _shim_checkpoint(self) -> Dict[str, Any]:
+        """The checkpoint the config names."""
+        source = getattr(self._shim, "source", None)
+        return {} if source is None else {"name": source.name, "revision": source.revision}
 
-    def _reject_variables(self, setting: str, values: Sequence[Any]) -> None:
-        for value in values:
-            if isinstance(value, str) and "${" in value:
-                raise ZeroShotError("Z008", self.name, setting=setting, value=value)
+    def _one_of(self, setting: str, value: Any, allowed: Sequence[str]) -> Any:
+        if value not in allowed:
+            raise ZeroShotError(
+                "Z007", self.name, setting=setting, value=value, reason=f"it is one of {', '.join(allowed)}"
+            )
+        return value
+
+    def _at_least(self, setting: str, value: int, least: int) -> None:
+        if value < least:
+            raise ZeroShotError("Z007", self.name, setting=setting, value=value, reason=f"it must be at least {least}")
 
     def _wordings(self, docs: Sequence[Doc]) -> List[Wording]:
         """Each document's hypotheses; documents with the same labels share one object."""
@@ -567,68 +468,67 @@ class ZeroShotTextCategorizer(TrainablePipe):
         wordings = []
         for doc in docs:
             own = doc._.get(OWN_LABELS)
-            key = None if own is None else tuple(check_labels(own, self.name))
+            key = None if own is None else check_labels(own, self.name)
             if key not in known:
                 known[key] = self.wording(key)
             wordings.append(known[key])
         return wordings
 
-    def _compete(self, wording: Wording) -> bool:
-        return not self.multi_label and len(wording.labels) > 1
+    def _premises(self, doc: Doc) -> List[Premise]:
+        premises = premises_of(doc, self.get_spans, self.name)
+        if self.get_spans is not None and not self._told_unread:
+            missing = unread(doc, premises)
+            if missing:
+                self._told_unread = True
+                warn("Z104", self.name, missing=missing, total=len(doc))
+        return premises
 
-    def _judge(self, wording: Wording, premises: Sequence[Premise], answers: Sequence[Answer]) -> Judgement:
-        compete = self._compete(wording)
-        n_labels = len(wording.labels)
-        if not answers:
-            return Judgement(wording, blank_scores(n_labels, compete), [], blank_scores(0, False).reshape(0, n_labels))
-        answer = concatenate(answers, [premise.start for premise in premises])
-        values = strengths(answer.logits, wording.counts, compete)
-        if self.calibrated:
-            biases = [self.biases.get(label, 0.0) for label in wording.labels]
-            values = adjust(values, np.array(biases), self.temperature)
-        return Judgement(
-            wording, scores(pool(values, self.pooling), compete), answer.windows, scores(values, compete)
-        )
-
-    def _cats(self, wording: Wording, values: Floats1d) -> Dict[str, float]:
-        return {self.key_prefix + label: float(value) for label, value in zip(wording.labels, values)}
-
-    def _spans(self, doc: Doc, judged: Judgement) -> List[Any]:
-        spans = []
-        for (start, end), values in zip(judged.windows, judged.window_values):
-            # A window may begin or end inside a token; the span shows the whole of it.
-            span = doc.char_span(start, end, alignment_mode="expand")
-            if span is not None:
-                span.attrs["cats"] = self._cats(judged.wording, values)
-                spans.append(span)
-        return spans
+    def _scale(self) -> Scale:
+        if not self.calibrated:
+            return Scale(self.multi_label, self.pooling, {}, 1.0)
+        return Scale(self.multi_label, self.pooling, self.biases, self.temperature)
 
     def _one_by_one(self, docs: Sequence[Doc]) -> Iterator[Doc]:
+        """Score each document alone, to find the one that a batch failed for."""
+        # A model that cannot even answer nothing (it cannot be loaded) fails for no document's fault: raise that.
+        self.model.predict(Request([], self.reading))
         handle = self.get_error_handler()
         for doc in docs:
             try:
-                judged = self.predict([doc])
+                self.set_annotations([doc], self.predict([doc]))
             except FAILURES as error:
                 handle(self.name, self, [doc], error)
                 continue
-            self.set_annotations([doc], judged)
             yield doc
 
+    def _write_model(self, folder: Path) -> None:
+        with replaced(folder) as fresh:
+            self._shim.save(fresh)
+
+    def _read_model(self, folder: Path) -> None:
+        if not folder.is_dir():
+            raise ZeroShotError("Z051", self.name, path=str(folder.parent), reason="it has no folder 'model'")
+        if self._takes_model:
+            # absolute: it is read at first use, and the working directory may change until then
+            self._shim.restore(folder.resolve())
+
     def _settings(self) -> Dict[str, Any]:
-        """Labels set at run time, beside those of the config they replaced."""
-        labels, own = self._configured
-        return {
-            "format": SETTINGS_FORMAT,
-            "configured": {"labels": list(labels), "own": {k: list(v) for k, v in own.items()}},
-            "labels": list(self._labels),
-            "own": {label: list(texts) for label, texts in self._own.items()},
-        }
+        """Labels set at run time, beside what the config says, to tell overrides by."""
+        return {"format": SETTINGS_FORMAT, "checkpoint": self._checkpoint, **self._label_set.to_dict()}
 
     def _restore_settings(self, settings: Dict[str, Any]) -> None:
         if settings.get("format", 0) > SETTINGS_FORMAT:
             raise ZeroShotError("Z050", self.name, detail=f"format {settings['format']}")
-        labels, own = self._configured
-        configured = {"labels": list(labels), "own": {k: list(v) for k, v in own.items()}}
-        # Labels that the user now gives in the config, or overrides, win over those of the saved pipeline.
-        if settings["configured"] == configured:
-            self._set(settings["labels"], settings["own"])
+        self._label_set.restore(settings)
+        # Another checkpoint, named in spacy.load(config=...), wins over the saved one. The default names none.
+        default = self._checkpoint.get("name") in (None, BUNDLED)
+        self._takes_model = default or settings.get("checkpoint") == self._checkpoint
+        if self._takes_model:
+            self._checkpoint = settings.get("checkpoint", self._checkpoint)
+
+
+def _read_settings(path: Path) -> Dict[str, Any]:
+    try:
+        return srsly.read_json(path)
+    except ValueError as reason:
+        raise ZeroShotError("Z051", path=str(path.parent), reason=str(reason)) from reason

@@ -191,10 +191,15 @@ def check_thresholds(threshold: float, entries: Sequence[Mapping[str, object]], 
     """
     own: Dict[str, float] = {}
     for entry in entries:
-        value = entry.get("threshold")
-        if set(entry) != {"label", "threshold"} or not isinstance(value, (int, float)) or isinstance(value, bool):
+        value = entry.get("threshold") if isinstance(entry, Mapping) else None
+        if (
+            value is None
+            or set(entry) != {"label", "threshold"}
+            or not isinstance(value, (int, float))
+            or isinstance(value, bool)
+        ):
             form = '{"label": "...", "threshold": 0.7}'
-            raise ZeroShotError("Z006", component, setting="label_thresholds", entry=dict(entry), form=form)
+            raise ZeroShotError("Z006", component, setting="label_thresholds", entry=entry, form=form)
         own[str(entry["label"])] = float(value)
     for value in (threshold, *own.values()):
         if not 0.0 <= value <= 1.0:

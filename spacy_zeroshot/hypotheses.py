@@ -1,11 +1,13 @@
 """From labels to hypotheses: every label is worded as one or more sentences the text may entail."""
 
 from dataclasses import dataclass
-from typing import Dict, List, Mapping, Sequence, Tuple
+from typing import Dict, Mapping, Sequence, Tuple, Union
 
 from .errors import ZeroShotError
+from .premises import is_blank
 
 SLOT = "{}"
+HYPOTHESIS_FORM = '{"label": "...", "text": "..."}'
 
 
 @dataclass(frozen=True)
@@ -59,19 +61,37 @@ def check_labels(labels: Sequence[str], component: str) -> Tuple[str, ...]:
     labels (Sequence[str]): The labels.
     component (str): The component's name, for errors.
     RETURNS (Tuple[str, ...]): The labels.
-    RAISES (ZeroShotError): Z002 for a repeated label, Z003 for one that is blank or no string, Z007 for a
-        string in place of a list.
+    RAISES (ZeroShotError): Z002 for a repeated label, Z003 for one that is blank, no string, or that no file can
+        hold, Z007 for anything but a list.
     """
-    if isinstance(labels, str):
+    if not isinstance(labels, (list, tuple)):
         raise ZeroShotError("Z007", component, setting="labels", value=labels, reason="it must be a list of strings")
     seen = set()
     for label in labels:
-        if not isinstance(label, str) or not label.strip():
-            raise ZeroShotError("Z003", component, label=label)
+        if not isinstance(label, str):
+            raise ZeroShotError("Z003", component, label=label, reason="is not a string")
+        if is_blank(label):
+            raise ZeroShotError("Z003", component, label=label, reason="has no visible character")
+        if not _is_utf8(label):
+            raise ZeroShotError("Z003", component, label=label, reason="holds half a character (a lone surrogate)")
         if label in seen:
             raise ZeroShotError("Z002", component, label=label)
         seen.add(label)
     return tuple(labels)
+
+
+def check_templates(templates: Union[str, Sequence[str]], component: str) -> Tuple[str, ...]:
+    """Check one template or several.
+
+    templates (Union[str, Sequence[str]]): The setting hypothesis_template.
+    component (str): The component's name, for errors.
+    RETURNS (Tuple[str, ...]): The templates.
+    RAISES (ZeroShotError): Z004 for a bad one, Z007 for an empty list.
+    """
+    listed = (templates,) if isinstance(templates, str) else tuple(templates)
+    if not listed:
+        raise ZeroShotError("Z007", component, setting="hypothesis_template", value=[], reason="the list is empty")
+    return tuple(check_template(template, component) for template in listed)
 
 
 def check_template(template: str, component: str) -> str:
@@ -82,26 +102,27 @@ def check_template(template: str, component: str) -> str:
     RETURNS (str): The template.
     RAISES (ZeroShotError): Z004 for no slot, several, a named one, or a stray brace.
     """
+    if not isinstance(template, str) or not _is_utf8(template):
+        raise ZeroShotError("Z004", component, template=template)
     rest = template.replace(SLOT, "", 1)
     if SLOT not in template or "{" in rest or "}" in rest:
         raise ZeroShotError("Z004", component, template=template)
     return template
 
 
-def check_hypotheses(entries: Sequence[Mapping[str, str]], component: str) -> Dict[str, List[str]]:
+def check_hypotheses(entries: Sequence[Mapping[str, str]], component: str) -> Dict[str, Tuple[str, ...]]:
     """Read the config's own wordings, [{"label": ..., "text": ...}], into a dict.
 
     entries (Sequence[Mapping[str, str]]): The config value.
     component (str): The component's name, for errors.
-    RETURNS (Dict[str, List[str]]): The wordings by label, in the order given.
+    RETURNS (Dict[str, Tuple[str, ...]]): The wordings by label, in the order given.
     RAISES (ZeroShotError): Z006 for an entry of another form or a blank text.
     """
-    own: Dict[str, List[str]] = {}
+    own: Dict[str, Tuple[str, ...]] = {}
     for entry in entries:
-        if set(entry) != {"label", "text"} or not entry["text"].strip():
-            form = '{"label": "...", "text": "..."}'
-            raise ZeroShotError("Z006", component, setting="hypotheses", entry=dict(entry), form=form)
-        own.setdefault(entry["label"], []).append(entry["text"])
+        if not isinstance(entry, Mapping) or set(entry) != {"label", "text"} or not _is_text(entry["text"]):
+            raise ZeroShotError("Z006", component, setting="hypotheses", entry=entry, form=HYPOTHESIS_FORM)
+        own[entry["label"]] = (*own.get(entry["label"], ()), entry["text"])
     return own
 
 
@@ -116,3 +137,15 @@ def check_own_labels(own: Mapping[str, Sequence[str]], labels: Sequence[str], co
     for label in own:
         if label not in labels:
             raise ZeroShotError("Z005", component, label=label, labels=list(labels))
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and not is_blank(value) and _is_utf8(value)
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

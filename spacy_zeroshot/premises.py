@@ -1,6 +1,6 @@
 """Which parts of a document are held against the hypotheses."""
 
-from typing import Any, Callable, List, NamedTuple, Optional, Sequence
+from typing import Callable, List, NamedTuple, Optional, Sequence
 
 from spacy.tokens import Doc, Span
 
@@ -20,6 +20,15 @@ class Premise(NamedTuple):
     start: int
 
 
+def is_blank(text: str) -> bool:
+    """Whether a text has no visible character: only spaces, controls (NUL), zero-width and direction marks.
+
+    text (str): The text.
+    RETURNS (bool): True for the empty text too.
+    """
+    return not any(character.isprintable() and character != " " for character in text)
+
+
 def premises_of(doc: Doc, get_spans: Optional[SpanGetter], component: str) -> List[Premise]:
     """The premises of a document: its whole text, or what a span getter gives. Blank ones are left out.
 
@@ -27,14 +36,14 @@ def premises_of(doc: Doc, get_spans: Optional[SpanGetter], component: str) -> Li
     get_spans (Optional[SpanGetter]): One of spaCy's @span_getters, or None.
     component (str): The component's name, for errors.
     RETURNS (List[Premise]): None for a blank document.
-    RAISES (ZeroShotError): Z010 if sentences are asked for and not there.
+    RAISES (ZeroShotError): Z010 if sentences are asked for and not there, Z007 for a stride of 0.
     """
-    if not doc.text.strip():
+    if is_blank(doc.text):
         return []
     if get_spans is None:
         return [Premise(doc.text, 0)]
     try:
-        spans: Sequence[Any] = get_spans([doc])[0]
+        spans: Sequence[Span] = get_spans([doc])[0]
     except ValueError as reason:
         if "E030" in str(reason):
             raise ZeroShotError("Z010", component) from reason
@@ -43,4 +52,21 @@ def premises_of(doc: Doc, get_spans: Optional[SpanGetter], component: str) -> Li
         raise ZeroShotError(
             "Z007", component, setting="get_spans", value="strided_spans", reason="its stride must not be 0"
         ) from reason
-    return [Premise(span.text, span.start_char) for span in spans if span.text.strip()]
+    return [Premise(span.text, span.start_char) for span in spans if not is_blank(span.text)]
+
+
+def unread(doc: Doc, premises: Sequence[Premise]) -> int:
+    """How many tokens no premise has: a span getter whose stride exceeds its window steps over them.
+
+    doc (Doc): The document.
+    premises (Sequence[Premise]): Its premises.
+    RETURNS (int): The number of visible tokens outside of all premises.
+    """
+    ends = sorted((premise.start, premise.start + len(premise.text)) for premise in premises)
+    missing, reached, position = 0, 0, 0
+    for token in doc:
+        while position < len(ends) and ends[position][0] <= token.idx:
+            reached = max(reached, ends[position][1])
+            position += 1
+        missing += token.idx >= reached and not is_blank(token.text)
+    return missing

@@ -36,12 +36,15 @@ def pool(values: Floats2d, pooling: str) -> Floats1d:
     values (Floats2d): Shape (windows, labels).
     pooling (str): "max", "mean" or "first".
     RETURNS (Floats1d): Shape (labels,).
+    RAISES (ZeroShotError): Z007 for another pooling.
     """
     if pooling == "max":
         return values.max(axis=0)
     if pooling == "mean":
         return values.mean(axis=0)
-    return values[0]
+    if pooling == "first":
+        return values[0]
+    raise ZeroShotError("Z007", setting="pooling", value=pooling, reason=f"it is one of {', '.join(POOLINGS)}")
 
 
 def scores(values: np.ndarray, compete: bool) -> np.ndarray:
