@@ -108,6 +108,8 @@ MESSAGES: Dict[str, str] = {
     "Z091": "{kept} of {count} texts were labelled with a confidence of {threshold}: {reason}. Set a lower "
     "--threshold, give more texts, or check labels and template.",
     "Z092": "{output} is not empty. Name another folder, or add --overwrite.",
+    "Z093": "a DocBin cannot hold {size} bytes of {what}: its format ends at 4 GiB. Write .jsonl or .parquet, or "
+    "split the input.",
     # Warnings
     "Z101": "long_text = 'truncate': a text of {length} wordpieces was cut to {room}. Further cuts are not "
     "reported; long_text = 'windows' scores the whole text.",
