@@ -1,0 +1,196 @@
+"""The search over candidates and rules, cross-validated. Pure array work.
+
+Every candidate (a template, say) and kind of rule is fitted to the texts outside a fold and judged on the fold. The
+pair that does best over all folds is then fitted to all texts. Its held-out figure is honest about the choice as
+well: each fold is decided by the pair that does best over the other folds.
+"""
+
+from typing import List, NamedTuple, Sequence, Tuple
+
+import numpy as np
+from thinc.types import Floats2d
+
+from ..errors import ZeroShotError
+from ..scores import adjust, scores
+from .families import Fitted, fit_families, ranks
+from .tally import Tally, objective
+from .temperature import fit_temperature
+
+FOLDS = 5
+COMMAND = "tune"
+
+
+class Candidate(NamedTuple):
+    """One way to score the texts.
+
+    name (str): What it is called in the report.
+    strengths (Floats2d): Shape (texts, labels): pooled strengths, see scores.py.
+    biases (np.ndarray): Shape (labels,): what calibration takes away from them.
+    """
+
+    name: str
+    strengths: Floats2d
+    biases: np.ndarray
+
+
+class Trial(NamedTuple):
+    """A candidate with a kind of rule.
+
+    candidate (int): The candidate's number.
+    temperature (float): Fitted to all texts.
+    final (Fitted): The rule, fitted to all texts.
+    held_out (List[Tally]): The decisions on each fold, of rules fitted to the others.
+    """
+
+    candidate: int
+    temperature: float
+    final: Fitted
+    held_out: List[Tally]
+
+
+class Search(NamedTuple):
+    """What was tried, and what is best.
+
+    goal (str): What was maximised.
+    trials (List[Trial]): All candidates with all kinds of rule.
+    best (Trial): The chosen one.
+    fitted (float): What the chosen one reaches on the texts it was fitted to.
+    held_out (float): What the whole procedure reaches on texts that neither fitted nor chose.
+    """
+
+    goal: str
+    trials: List[Trial]
+    best: Trial
+    fitted: float
+    held_out: float
+
+
+def search(
+    candidates: Sequence[Candidate],
+    gold: np.ndarray,
+    labels: Sequence[str],
+    compete: bool,
+    goal: str = "macro_f1",
+    folds: int = FOLDS,
+    seed: int = 0,
+) -> Search:
+    """Find the candidate, temperature and rule that serve a goal best.
+
+    candidates (Sequence[Candidate]): What may be chosen; of equals, the first.
+    gold (np.ndarray): Shape (texts, labels), bool.
+    labels (Sequence[str]): The labels.
+    compete (bool): Whether labels compete.
+    goal (str): "micro_f1", "macro_f1" or "accuracy".
+    folds (int): Parts of the cross-validation; fewer if there are fewer texts.
+    seed (int): Of the split into folds.
+    RETURNS (Search): What was tried and what is best.
+    RAISES (ZeroShotError): Z093 without texts, Z095 if all have the same labels, Z096 for strengths that are not
+        finite.
+    """
+    check_arrays(candidates, gold, labels)
+    fold = split_folds(gold, folds, seed)
+    trials = [
+        trial
+        for i, candidate in enumerate(candidates)
+        for trial in _trials(i, candidate, gold, labels, compete, goal, fold)
+    ]
+    best = _best(trials, [_held_out(trial, goal) for trial in trials])
+    return Search(goal, trials, best, float(objective(best.final.fitted, goal)[0]), _estimate(trials, goal))
+
+
+def split_folds(gold: np.ndarray, folds: int, seed: int) -> np.ndarray:
+    """Divide texts into folds of like size, each with its share of every label.
+
+    gold (np.ndarray): Shape (texts, labels), bool.
+    folds (int): How many.
+    seed (int): Of the random order.
+    RETURNS (np.ndarray): Shape (texts,), int: each text's fold.
+    """
+    order = np.random.default_rng(seed).permutation(len(gold))
+    # texts with the same first label stand together and are dealt out in turn
+    kind = np.where(gold.any(axis=1), gold.argmax(axis=1), gold.shape[1])
+    order = order[np.argsort(kind[order], kind="stable")]
+    fold = np.empty(len(gold), dtype=int)
+    fold[order] = np.arange(len(gold)) % min(folds, len(gold))
+    return fold
+
+
+def check_arrays(candidates: Sequence[Candidate], gold: np.ndarray, labels: Sequence[str]) -> None:
+    """Check that there is something to learn from.
+
+    candidates (Sequence[Candidate]): The strengths.
+    gold (np.ndarray): Shape (texts, labels), bool.
+    labels (Sequence[str]): The labels.
+    RAISES (ZeroShotError): Z093, Z095, Z096, see search().
+    """
+    if not len(gold):
+        raise ZeroShotError("Z093", COMMAND, reason="the development set is empty")
+    if (gold == gold[0]).all():
+        found = [label for label, right in zip(labels, gold[0]) if right]
+        raise ZeroShotError("Z095", COMMAND, count=len(gold), labels=found)
+    for candidate in candidates:
+        bad = ~np.isfinite(candidate.strengths).all(axis=1)
+        if bad.any():
+            raise ZeroShotError("Z096", COMMAND, count=int(bad.sum()), total=len(gold), name=candidate.name)
+
+
+def _trials(
+    number: int,
+    candidate: Candidate,
+    gold: np.ndarray,
+    labels: Sequence[str],
+    compete: bool,
+    goal: str,
+    fold: np.ndarray,
+) -> List[Trial]:
+    values = candidate.strengths - candidate.biases
+    # neither calibration by temperature nor a sigmoid changes the order of a text's labels
+    rank = ranks(values)
+    everything = np.ones(len(gold), dtype=bool)
+    temperature, final = _fit(values, rank, gold, everything, labels, compete, goal)
+    by_fold = [_fit(values, rank, gold, fold != f, labels, compete, goal)[1] for f in range(int(fold.max()) + 1)]
+    return [
+        Trial(number, temperature, fitted, [found[i].held_out for found in by_fold]) for i, fitted in enumerate(final)
+    ]
+
+
+def _fit(
+    values: Floats2d,
+    rank: np.ndarray,
+    gold: np.ndarray,
+    train: np.ndarray,
+    labels: Sequence[str],
+    compete: bool,
+    goal: str,
+) -> Tuple[float, List[Fitted]]:
+    # rounded as it will stand in the config, so that thresholds fit the very same scores
+    temperature = round(fit_temperature(values[train], gold[train], compete), 4) or 1e-4
+    found = scores(adjust(values, np.zeros(values.shape[1]), temperature), compete)
+    return temperature, fit_families(found, rank, gold, train, labels, goal)
+
+
+def _held_out(trial: Trial, goal: str, without: int = -1) -> float:
+    """What a trial reaches over all folds but one."""
+    kept = [counts for i, counts in enumerate(trial.held_out) if i != without]
+    return float(objective(_sum(kept), goal)[0])
+
+
+def _best(trials: Sequence[Trial], values: Sequence[float]) -> Trial:
+    """The first of the best; differences of rounding do not count."""
+    top = max(values)
+    return next(trial for trial, value in zip(trials, values) if value >= top - 1e-9)
+
+
+def _estimate(trials: Sequence[Trial], goal: str) -> float:
+    folds = range(len(trials[0].held_out))
+    if len(folds) == 1:
+        return float("nan")
+    decided = [_best(trials, [_held_out(trial, goal, without=f) for trial in trials]).held_out[f] for f in folds]
+    return float(objective(_sum(decided), goal)[0])
+
+
+def _sum(counts: Sequence[Tally]) -> Tally:
+    total = counts[0]
+    for other in counts[1:]:
+        total = total.plus(other)
+    return total
