@@ -90,6 +90,12 @@ MESSAGES: Dict[str, str] = {
     "texts need more windows. Shorten it.",
     "Z075": "window_overlap = {overlap} is more than half of the {room} wordpieces a window holds: long texts are "
     "read more than twice. Set it to {half} or less.",
+    "Z076": "the labels {labels} read alike: their scores go together over the sample texts (correlation {value:.2f}). "
+    "Word them apart, or merge them.",
+    "Z077": "label {label!r} barely fits: its mean score over the sample texts is {value:.3f}, and it is the best label "
+    "of none. If the texts should have it, word it otherwise.",
+    "Z078": "the template {template!r} has no effect: without it {share:.1%} of the sample texts keep their best label. "
+    "Remove it to save a pass, or word it otherwise.",
     # Corpora and distillation
     "Z080": "{path} cannot be read: {reason}. Check the path, the format its name says, and that it is complete.",
     "Z081": "{parts} holds a run that began with other settings: {changes}. Give those settings again, or add "
@@ -110,7 +116,23 @@ MESSAGES: Dict[str, str] = {
     "Z092": "{output} is not empty. Name another folder, or add --overwrite.",
     "Z093": "a DocBin cannot hold {size} bytes of {what}: its format ends at 4 GiB. Write .jsonl or .parquet, or "
     "split the input.",
+    # Tuning, calibration and display
+    "Z200": "there are no texts to learn from: {reason}. Give a file with at least one text that is not blank.",
+    "Z201": "the gold labels {labels} are not labels of the pipeline, which has {known}. Add them with set_labels(), "
+    "correct the file, or, for one that means 'no label fits', give --none-label.",
+    "Z202": "all {count} texts have the same gold labels {labels}, so nothing can be tuned. Give texts with other "
+    "labels, too.",
+    "Z203": "{count} of {total} texts have scores that are not finite numbers ({name}). The checkpoint is damaged or "
+    "overflows; try precision = 'float32'.",
+    "Z204": "--none-label {label!r} is one of the pipeline's labels. Remove it there: it is what is left when no label "
+    "fits.",
+    "Z205": "document {number} has no scores to show: its doc.cats is empty. Run the pipeline on it first.",
+    "Z206": "document {number} has no {spans_key!r} in doc.spans with scores; it has {known}. Set spans_key = "
+    "{spans_key!r} in the component's config.",
     # Warnings
+    "Z120": "{count} of {total} texts are blank; they are left out, as they score the same whatever is set.",
+    "Z121": "the labels {labels} are right for none of the texts, so nothing is known of them: they share the common "
+    "threshold.",
     "Z101": "long_text = 'truncate': a text of {length} wordpieces was cut to {room}. Further cuts are not "
     "reported; long_text = 'windows' scores the whole text.",
     "Z102": "the pipeline was saved with another version of the bundled model (saved: {saved}, installed: "
