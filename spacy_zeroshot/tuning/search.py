@@ -84,7 +84,7 @@ def search(
     folds (int): Parts of the cross-validation; fewer if there are fewer texts.
     seed (int): Of the split into folds.
     RETURNS (Search): What was tried and what is best.
-    RAISES (ZeroShotError): Z093 without texts, Z095 if all have the same labels, Z096 for strengths that are not
+    RAISES (ZeroShotError): Z200 without texts, Z202 if all have the same labels, Z203 for strengths that are not
         finite.
     """
     check_arrays(candidates, gold, labels)
@@ -121,17 +121,17 @@ def check_arrays(candidates: Sequence[Candidate], gold: np.ndarray, labels: Sequ
     candidates (Sequence[Candidate]): The strengths.
     gold (np.ndarray): Shape (texts, labels), bool.
     labels (Sequence[str]): The labels.
-    RAISES (ZeroShotError): Z093, Z095, Z096, see search().
+    RAISES (ZeroShotError): Z200, Z202, Z203, see search().
     """
     if not len(gold):
-        raise ZeroShotError("Z093", COMMAND, reason="the development set is empty")
+        raise ZeroShotError("Z200", COMMAND, reason="the development set is empty")
     if (gold == gold[0]).all():
         found = [label for label, right in zip(labels, gold[0]) if right]
-        raise ZeroShotError("Z095", COMMAND, count=len(gold), labels=found)
+        raise ZeroShotError("Z202", COMMAND, count=len(gold), labels=found)
     for candidate in candidates:
         bad = ~np.isfinite(candidate.strengths).all(axis=1)
         if bad.any():
-            raise ZeroShotError("Z096", COMMAND, count=int(bad.sum()), total=len(gold), name=candidate.name)
+            raise ZeroShotError("Z203", COMMAND, count=int(bad.sum()), total=len(gold), name=candidate.name)
 
 
 def _trials(
