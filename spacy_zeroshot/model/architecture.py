@@ -8,7 +8,7 @@ from thinc.types import Floats3d
 from ..errors import ZeroShotError
 from ..evidence import Answer, Request
 from .head import ClassRef
-from .precision import Precision
+from .precision import Backend, Precision
 from .shim import NLIShim, Placement
 from .source import BUNDLED, Source
 
@@ -25,6 +25,7 @@ def NLIClassifier(
     precision: Precision = "auto",
     device: Optional[str] = None,
     max_batch_tokens: int = 8192,
+    backend: Backend = "torch",
 ) -> Model[Request, List[Answer]]:
     """Build a natural language inference classifier. Nothing is loaded before its first use.
 
@@ -34,9 +35,10 @@ def NLIClassifier(
     use_safetensors (bool): Refuse pickled weights. False also takes an old pytorch_model.bin.
     entailment (ClassRef): Which class of the head means entailment, by name or index; None: found by name.
     contradiction (ClassRef): The same for contradiction.
-    precision (Precision): "auto", "float32", "bfloat16" or "float16".
+    precision (Precision): "auto", "float32", "bfloat16", "float16", or with OpenVINO "int8".
     device (Optional[str]): None follows thinc's active ops; or a torch device string.
     max_batch_tokens (int): Padded tokens in one forward pass.
+    backend (Backend): What runs the encoder: "torch", or "openvino" (an extra; scores on a CPU, does not train).
     RETURNS (Model[Request, List[Answer]]): The model: two logits, for and against, for every window of a premise
         and every hypothesis.
     RAISES (ZeroShotError): Z007 for an impossible budget.
@@ -47,7 +49,7 @@ def NLIClassifier(
         )
     shim = NLIShim(
         Source(name, revision, local_files_only, use_safetensors),
-        Placement(entailment, contradiction, precision, device, max_batch_tokens),
+        Placement(entailment, contradiction, precision, device, max_batch_tokens, backend),
     )
     return Model("nli_classifier", forward, shims=[shim], attrs={"dropout_rate": 0.0})
 

@@ -5,7 +5,8 @@ from typing import Any, Literal, Optional
 
 from ..errors import ZeroShotError
 
-Precision = Literal["auto", "float32", "bfloat16", "float16"]
+Precision = Literal["auto", "float32", "bfloat16", "float16", "int8"]
+Backend = Literal["torch", "openvino"]
 
 
 def choose_device(device: Optional[str]) -> Any:
@@ -37,12 +38,14 @@ def choose_dtype(precision: Precision, device: Any) -> Any:
     precision (Precision): The setting.
     device (torch.device): Where the model runs.
     RETURNS (torch.dtype): The dtype.
-    RAISES (ZeroShotError): Z032 for float16 on a CPU.
+    RAISES (ZeroShotError): Z032 for float16 on a CPU, and for int8, which only OpenVINO has.
     """
     import torch
 
     if precision == "auto":
         return torch.bfloat16 if has_native_bfloat16(device) else torch.float32
+    if precision == "int8":
+        raise ZeroShotError("Z032", "NLIClassifier", precision=precision, device="the torch backend")
     if precision == "float16" and device.type == "cpu":
         raise ZeroShotError("Z032", "NLIClassifier", precision=precision, device="a CPU")
     return getattr(torch, precision)

@@ -1,7 +1,7 @@
 """A loaded model at work: requests in, answers out, forwards and backwards."""
 
 import os
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -16,6 +16,9 @@ from .pair_layout import PairLayout, max_positions
 from .shared_layout import SHARED_PREMISE, SUPPORTED, SharedPremiseLayout
 from .tokens import Pieces, Tokens
 from .windows import Reader, Window, characters
+
+if TYPE_CHECKING:
+    from .openvino import Kernel
 
 
 class Plan(NamedTuple):
@@ -41,6 +44,7 @@ class Runtime:
     dtype (torch.dtype): What to compute in.
     trainable (bool): Keep the weights in float32, and compute in `dtype` by autocast.
     budget (int): Padded tokens in one forward pass.
+    kernel (Optional[str]): What OpenVINO computes in; None to run in torch.
     """
 
     def __init__(
@@ -52,6 +56,7 @@ class Runtime:
         dtype: torch.dtype,
         trainable: bool,
         budget: int,
+        kernel: Optional["Kernel"] = None,
     ):
         self.checkpoint = checkpoint
         self.head = head
@@ -63,9 +68,13 @@ class Runtime:
         self.tokens = Tokens(checkpoint.tokenizer, name)
         weights = torch.float32 if trainable else dtype
         module = checkpoint.module.to(device=device, dtype=weights).eval()
-        self.layout = _make_layout(checkpoint, module, self.tokens, head, name, multiple=_multiple(dtype))
+        self.layout = _make_layout(checkpoint, module, self.tokens, head, name, multiple=_multiple(dtype, kernel))
         if isinstance(self.layout, torch.nn.Module):
             self.layout.to(device).eval()
+        if kernel is not None:
+            from .openvino_layout import run_by_openvino
+
+            self.layout = run_by_openvino(self.layout, kernel, name)
         self._reader = Reader()
         self._process = os.getpid()
 
@@ -76,7 +85,7 @@ class Runtime:
         RETURNS (List[Answer]): One answer per question.
         RAISES (ZeroShotError): Z011, Z012 for what does not fit, Z013 for logits that are not finite.
         """
-        self._mind_fork()
+        self._process = mind_fork(self._process)
         distinct = list(dict.fromkeys(request.questions))
         plan = self._plan(distinct, request)
         flat = np.zeros((_n_pairs(plan), max(2, len(self.head.order))), dtype="float32")
@@ -198,11 +207,17 @@ class Runtime:
             return torch.cat([logits, torch.zeros_like(logits)], dim=-1)
         return logits[:, list(self.head.order)]
 
-    def _mind_fork(self) -> None:
-        """A forked child deadlocks on torch's thread pool if torch ran multi-threaded in the parent."""
-        if os.getpid() != self._process:
-            self._process = os.getpid()
-            torch.set_num_threads(1)
+
+def mind_fork(process: int) -> int:
+    """A forked child deadlocks on torch's thread pool if torch ran multi-threaded in the parent: use one thread.
+
+    process (int): The process that made the model.
+    RETURNS (int): The process that runs now.
+    """
+    current = os.getpid()
+    if current != process:
+        torch.set_num_threads(1)
+    return current
 
 
 def _make_layout(checkpoint: Checkpoint, module: Any, tokens: Tokens, head: Head, name: str, multiple: int) -> Any:
@@ -216,8 +231,8 @@ def _make_layout(checkpoint: Checkpoint, module: Any, tokens: Tokens, head: Head
     return SharedPremiseLayout(module, tokens, length, multiple, declared.get("similarity"), head.entailment)
 
 
-def _multiple(dtype: torch.dtype) -> int:
-    return 1 if dtype == torch.float32 else 64
+def _multiple(dtype: torch.dtype, kernel: Optional["Kernel"]) -> int:
+    return 1 if dtype == torch.float32 and kernel is None else 64
 
 
 def _items(pieces: Pieces, windows: Sequence[Window], split: Tuple[Pieces, ...], first: int) -> List[Item]:

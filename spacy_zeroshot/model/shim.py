@@ -6,6 +6,7 @@ scores with several threads), and stores weights as a pickle.
 
 import contextlib
 import copy
+import os
 import tempfile
 import threading
 from pathlib import Path
@@ -19,7 +20,7 @@ from thinc.types import Floats3d
 from ..errors import ZeroShotError, warn
 from ..evidence import Answer, Request
 from .head import ClassRef
-from .precision import Precision
+from .precision import Backend, Precision
 from .source import BUNDLED, Source, bundled_hash, read_folder, write_folder
 
 REFERENCE = "bundled.json"
@@ -29,9 +30,10 @@ class Placement(NamedTuple):
     """How to run a checkpoint.
 
     entailment, contradiction (ClassRef): Classes of the head, None to find them by name.
-    precision (Precision): "auto", "float32", "bfloat16" or "float16".
+    precision (Precision): "auto", "float32", "bfloat16", "float16" or "int8".
     device (Optional[str]): A torch device, None to follow thinc.
     max_batch_tokens (int): Padded tokens in one forward pass.
+    backend (Backend): "torch" or "openvino".
     """
 
     entailment: ClassRef = None
@@ -39,6 +41,7 @@ class Placement(NamedTuple):
     precision: Precision = "auto"
     device: Optional[str] = None
     max_batch_tokens: int = 8192
+    backend: Backend = "torch"
 
 
 class Lesson(NamedTuple):
@@ -76,6 +79,7 @@ class NLIShim(Shim):
         self._files: Optional[Dict[str, bytes]] = None
         self._from_pipeline = False
         self._lock = threading.RLock()
+        self._process = os.getpid()
 
     @property
     def runtime(self) -> Any:
@@ -225,25 +229,33 @@ class NLIShim(Shim):
     def __setstate__(self, state: Dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._lock = threading.RLock()
+        self._process = os.getpid()
 
     def _load(self) -> Any:
         from .head import find_head
         from .precision import choose_device, choose_dtype
-        from .runtime import Runtime
+        from .runtime import Runtime, mind_fork
 
+        mind_fork(self._process)
         _share_gpu_memory()
         checkpoint = self._load_checkpoint()
         place = self.placement
         head = find_head(checkpoint.config, self.source.name, place.entailment, place.contradiction)
         device = choose_device(place.device)
+        kernel = None
+        if place.backend == "openvino":
+            from .openvino_layout import choose_kernel
+
+            kernel = choose_kernel(place.precision, device, self.trainable)
         return Runtime(
             checkpoint,
             head,
             self.source.name,
             device,
-            choose_dtype(place.precision, device),
+            choose_dtype("float32" if kernel else place.precision, device),
             self.trainable,
             place.max_batch_tokens,
+            kernel,
         )
 
     def _load_checkpoint(self) -> Any:
