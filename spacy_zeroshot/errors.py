@@ -92,10 +92,10 @@ MESSAGES: Dict[str, str] = {
     "read more than twice. Set it to {half} or less.",
     "Z076": "the labels {labels} read alike: their scores go together over the sample texts (correlation {value:.2f}). "
     "Word them apart, or merge them.",
-    "Z077": "label {label!r} barely fits: its mean score over the sample texts is {value:.3f}, and it is the best label "
-    "of none. If the texts should have it, word it otherwise.",
-    "Z078": "the template {template!r} has no effect: without it {share:.1%} of the sample texts keep their best label. "
-    "Remove it to save a pass, or word it otherwise.",
+    "Z077": "label {label!r} barely fits: its mean score over the sample texts is {value:.3f}, and it is the best "
+    "label of none. If the texts should have it, word it otherwise.",
+    "Z078": "the template {template!r} has no effect: without it {share:.1%} of the sample texts keep their best "
+    "label. Remove it to save a pass, or word it otherwise.",
     # Corpora and distillation
     "Z080": "{path} cannot be read: {reason}. Check the path, the format its name says, and that it is complete.",
     "Z081": "{parts} holds a run that began with other settings: {changes}. Give those settings again, or add "
