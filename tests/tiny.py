@@ -158,24 +158,30 @@ def _train(family: str) -> Tuple[Any, Dict[str, str]]:
     return _byte_level(family)
 
 
+def _words_and_characters(normal: Any) -> Tuple[List[str], List[str]]:
+    """What a vocabulary is made of. Trainers of tokenizers break ties by chance, so it is counted here."""
+    words = [word.strip(".,;:!") for sentence in SENTENCES for word in normal.normalize_str(sentence).split()]
+    return sorted(set(words[::2])), sorted(set("".join(words) + ".,;:!"))
+
+
 def _wordpiece() -> Tuple[Any, Dict[str, str]]:
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
     names = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
-    rust = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    rust.normalizer = normalizers.BertNormalizer(lowercase=True)
+    normal = normalizers.BertNormalizer(lowercase=True)
+    words, characters = _words_and_characters(normal)
+    pieces = dict.fromkeys([*names.values(), *characters, *(f"##{c}" for c in characters), *words])
+    rust = Tokenizer(models.WordPiece({piece: i for i, piece in enumerate(pieces)}, unk_token="[UNK]"))
+    rust.add_special_tokens(list(names.values()))
+    rust.normalizer = normal
     rust.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     rust.decoder = decoders.WordPiece()
-    special = list(names.values())
-    rust.train_from_iterator(
-        SENTENCES, trainers.WordPieceTrainer(vocab_size=400, special_tokens=special, show_progress=False)
-    )
     rust.post_processor = _template(rust, "[CLS]", "[SEP]", second_type=1)
     return rust, names
 
 
 def _unigram(family: str) -> Tuple[Any, Dict[str, str]]:
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
     roberta = family == "xlm-roberta"
     names = (
@@ -183,15 +189,16 @@ def _unigram(family: str) -> Tuple[Any, Dict[str, str]]:
         if roberta
         else {"pad": "[PAD]", "cls": "[CLS]", "sep": "[SEP]", "unk": "[UNK]", "mask": "[MASK]"}
     )
-    rust = Tokenizer(models.Unigram())
-    rust.normalizer = normalizers.NFKC()
+    normal = normalizers.NFKC()
+    words, characters = _words_and_characters(normal)
+    special = list(dict.fromkeys(names.values()))
+    pieces = dict.fromkeys([*special, "▁", *characters, *(f"▁{word}" for word in words)])
+    scores = [(piece, 0.0 if piece in special else -5.0 - 5.0 * (len(piece) == 1)) for piece in pieces]
+    rust = Tokenizer(models.Unigram(scores, special.index(names["unk"])))
+    rust.add_special_tokens(special)
+    rust.normalizer = normal
     rust.pre_tokenizer = pre_tokenizers.Metaspace()
     rust.decoder = decoders.Metaspace()
-    special = list(dict.fromkeys(names.values()))
-    trainer = trainers.UnigramTrainer(
-        vocab_size=300, special_tokens=special, unk_token=names["unk"], show_progress=False
-    )
-    rust.train_from_iterator(SENTENCES * 3, trainer)
     rust.post_processor = _roberta_pairs(rust) if roberta else _template(rust, "[CLS]", "[SEP]", second_type=1)
     return rust, names
 
@@ -228,9 +235,9 @@ def _byte_level(family: str) -> Tuple[Any, Dict[str, str]]:
     if modern:
         rust.post_processor = _template(rust, "[CLS]", "[SEP]", second_type=0)
     else:
-        rust.post_processor = processors.RobertaProcessing(
-            sep=("</s>", rust.token_to_id("</s>")), cls=("<s>", rust.token_to_id("<s>")), add_prefix_space=False
-        )
+        # by position: tokenizers renamed the keywords
+        ends = [(token, rust.token_to_id(token)) for token in ("</s>", "<s>")]
+        rust.post_processor = processors.RobertaProcessing(*ends, True, False)
     return rust, names
 
 
