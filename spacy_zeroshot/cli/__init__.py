@@ -7,6 +7,7 @@ commands import anything heavy before they are called.
 import typer
 from spacy.cli._util import app
 
+from .annotate import annotate
 from .check import check
 from .classify import classify
 from .evaluate import evaluate
@@ -20,6 +21,7 @@ zeroshot = typer.Typer(
     rich_markup_mode=None,
 )
 zeroshot.command("classify")(classify)
+zeroshot.command("annotate")(annotate)
 zeroshot.command("evaluate")(evaluate)
 zeroshot.command("check", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(check)
 app.add_typer(zeroshot)

@@ -127,7 +127,7 @@ def _follow(steps: Iterator[Step], watch: Optional[Callable[[Step], None]]) -> S
 
 def _finish(job: Job, run: RunFolder, output: Output, settings: Dict[str, Any], summary: Summary) -> None:
     """Join the shards. Killed in between, the next run finds all shards complete and joins them again."""
-    shards = [run.data_path(info.index) for info in _infos(run)]
+    shards = [run.data_path(info.number) for info in _infos(run)]
     with write_complete(job.output) as file_:
         output.merge(shards, file_)
     if summary.rejected:
@@ -144,7 +144,7 @@ def _finish(job: Job, run: RunFolder, output: Output, settings: Dict[str, Any], 
 
 
 def _infos(run: RunFolder) -> Iterator[ShardInfo]:
-    index = 0
-    while (info := run.finished(index)) is not None:
+    number = 0
+    while (info := run.finished(number)) is not None:
         yield info
-        index += 1
+        number += 1

@@ -7,7 +7,7 @@ shards are read again for each array, and only the strings are held, as they mus
 import struct
 import zlib
 from pathlib import Path
-from typing import IO, Any, Callable, Dict, Iterator, List, Sequence
+from typing import IO, Any, Dict, Iterator, List, Sequence
 
 import srsly
 
@@ -34,17 +34,22 @@ def merge_docbins(shards: Sequence[Path], empty: bytes, out: IO[bytes]) -> None:
         strings.update(message["strings"])
     common = _unpack(empty)
     packed = zlib.compressobj()
-    writers: Dict[str, Callable[[], Iterator[bytes]]] = {
-        name: (lambda name=name: _blob(name, sizes[name], shards)) for name in BLOBS
-    }
-    writers.update({name: (lambda name=name: _list(name, sizes[name], shards)) for name in LISTS})
-    writers["strings"] = lambda: iter([srsly.msgpack_dumps(sorted(strings))])
     out.write(packed.compress(_header(len(common), 0x80, 0xDE, 0xDF)))
     for name, value in common.items():
         out.write(packed.compress(srsly.msgpack_dumps(name)))
-        for piece in writers[name]() if name in writers else [srsly.msgpack_dumps(value)]:
+        if name == "strings":
+            value = sorted(strings)
+        for piece in _pieces(name, value, sizes, shards):
             out.write(packed.compress(piece))
     out.write(packed.flush())
+
+
+def _pieces(name: str, value: Any, sizes: Dict[str, int], shards: Sequence[Path]) -> Iterator[bytes]:
+    if name in BLOBS:
+        return _blob(name, sizes[name], shards)
+    if name in LISTS:
+        return _list(name, sizes[name], shards)
+    return iter([srsly.msgpack_dumps(value)])
 
 
 def _blob(name: str, size: int, shards: Sequence[Path]) -> Iterator[bytes]:

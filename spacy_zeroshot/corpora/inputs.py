@@ -171,8 +171,8 @@ class Docs:
 
     kind = "doc"
     unit = "row"
-    fields = None
-    schema = None
+    fields: Optional[List[str]] = None
+    schema: Any = None
 
     def __init__(self, path: Path):
         from spacy.tokens import DocBin

@@ -2,7 +2,7 @@
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Dict, List, Mapping, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from ..decisions import Rule, by_rank, decide
 from ..errors import COMPONENT, ZeroShotError
@@ -87,7 +87,7 @@ class PipelineSpec(NamedTuple):
             raise pipeline_error(error, name, "annotate") from error
 
     def _set(self, nlp: "Language") -> None:
-        ours = [pipe for _, pipe in nlp.pipeline if hasattr(pipe, "set_labels")]
+        ours: List[Any] = [pipe for _, pipe in nlp.pipeline if hasattr(pipe, "set_labels")]
         changed = self.labels or self.templates or self.multi_label is not None
         if changed and not ours:
             raise ZeroShotError("Z062", "annotate", name=self.pipeline, pipes=nlp.pipe_names)

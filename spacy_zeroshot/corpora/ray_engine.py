@@ -45,18 +45,18 @@ def run_on_ray(job: Job, run: RunFolder, source: Input, n_workers: int) -> Itera
         if done is not None:
             yield Step(done, fraction, False)
             continue
-        todo.append({"shard": shard.index, "digest": shard.digest})
-        fractions[shard.index] = fraction
+        todo.append({"shard": shard.number, "digest": shard.digest})
+        fractions[shard.number] = fraction
     if not todo:
         return
     started = _connect(ray, n_workers)
     try:
-        for index in _score_all(ray, job, todo, n_workers):
-            info = run.finished(index)
+        for number in _score_all(ray, job, todo, n_workers):
+            info = run.finished(number)
             if info is None:
-                reason = f"shard {index} is not in {run.folder}: the workers must see the same folder as this process"
+                reason = f"shard {number} is not in {run.folder}: the workers must see the same folder as this process"
                 raise ZeroShotError("Z090", "annotate", reason=reason)
-            yield Step(info, fractions[index], True)
+            yield Step(info, fractions[number], True)
     except (ray.exceptions.RayError, RuntimeError) as error:
         raise ZeroShotError("Z090", "annotate", reason=_first_line(error)) from error
     finally:
@@ -85,25 +85,25 @@ class RayWorker:
         """
         shard = self._read(row["shard"])
         if shard.digest != row["digest"]:
-            detail = f"a worker reads other rows in shard {shard.index}"
+            detail = f"a worker reads other rows in shard {shard.number}"
             path, parts = str(self._job.source), str(self._job.parts)
             raise ZeroShotError("Z086", "annotate", path=path, parts=parts, detail=detail)
         self._scorer.score(shard, self._source.kind, self._source.unit, self._output)
-        return {"shard": shard.index}
+        return {"shard": shard.number}
 
     def _open(self) -> Tuple[Input, Iterator[Shard]]:
         source = open_input(self._job.source)
         return source, cut(source.rows(), self._job.shard_size)
 
-    def _read(self, index: int) -> Shard:
+    def _read(self, number: int) -> Shard:
         """Shards come in rising order, but for one that another worker lost: then the input is read again."""
         for shard in self._shards:
-            if shard.index == index:
+            if shard.number == number:
                 return shard
-            if shard.index > index:
+            if shard.number > number:
                 break
         self._source, self._shards = self._open()
-        return next(shard for shard in self._shards if shard.index == index)
+        return next(shard for shard in self._shards if shard.number == number)
 
 
 def _connect(ray: Any, n_workers: int) -> bool:

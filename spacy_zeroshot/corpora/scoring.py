@@ -33,7 +33,8 @@ class ShardScorer:
         if not self.choices:
             raise ZeroShotError("Z062", "annotate", name=job.pipeline.pipeline, pipes=nlp.pipe_names)
         self._errors: Dict[int, str] = {}
-        nlp.set_error_handler(self._note_error)
+        # spaCy declares that a handler never returns, and documents handlers that do
+        nlp.set_error_handler(self._note_error)  # type: ignore[arg-type]
 
     def output(self, schema: Any) -> Output:
         """RETURNS (Output): The job's output format. schema (Any): The input's pyarrow schema, if it has one."""
@@ -52,7 +53,7 @@ class ShardScorer:
         RETURNS (ShardInfo): What became of it.
         RAISES (ZeroShotError): Z083 if it cannot be written.
         """
-        done = self.run.finished(shard.index)
+        done = self.run.finished(shard.number)
         if done is not None:
             return done
         rejects: List[Dict[str, Any]] = []
@@ -67,12 +68,12 @@ class ShardScorer:
         with self.nlp.memory_zone():
             scored, errors = self._annotate(records)
             rejects += [{unit: n, "error": error, "row": show(rows[n], kind)} for n, error in errors.items()]
-            with write_complete(self.run.data_path(shard.index)) as file_:
+            with write_complete(self.run.data_path(shard.number)) as file_:
                 output.write_shard(scored, file_)
             written = len(scored)
             del scored
         rejects.sort(key=lambda reject: reject[unit])
-        info = ShardInfo(shard.index, shard.digest, written, rejects)
+        info = ShardInfo(shard.number, shard.digest, written, rejects)
         self.run.finish(info)
         return info
 
@@ -102,7 +103,7 @@ class ShardScorer:
         """A Doc that came in keeps what it has; its gold cats and user data become fields."""
         from spacy.tokens import Doc
 
-        doc = Doc(self.nlp.vocab).from_bytes(record.doc)
+        doc = Doc(self.nlp.vocab).from_bytes(record.doc or b"")
         fields: Dict[str, Any] = {"text": doc.text}
         names = [key for key in doc.user_data if isinstance(key, str)]
         for name in names:

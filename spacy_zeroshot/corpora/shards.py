@@ -20,12 +20,12 @@ MAX_BYTES = 8_000_000
 class Shard(NamedTuple):
     """A range of the input's rows: the unit of work, of resuming, and of what a kill can lose.
 
-    index (int): Its number, from 0.
+    number (int): Its place, from 0.
     rows (List[RawRow]): Its rows.
     digest (str): A hash of them.
     """
 
-    index: int
+    number: int
     rows: List[RawRow]
     digest: str
 
@@ -33,13 +33,13 @@ class Shard(NamedTuple):
 class ShardInfo(NamedTuple):
     """What became of a shard. Its file is written last, and says that the shard is complete.
 
-    index (int): Its number.
+    number (int): Its place.
     digest (str): The hash of its input rows.
     written (int): Records in its output.
     rejects (List[Dict[str, Any]]): Rows left out: number, error, and the row itself.
     """
 
-    index: int
+    number: int
     digest: str
     written: int
     rejects: List[Dict[str, Any]]
@@ -52,15 +52,16 @@ def cut(rows: Iterable[RawRow], size: int) -> Iterator[Shard]:
     size (int): Rows of a shard.
     YIELDS (Shard): The shards, in order.
     """
-    index, waiting, held = 0, [], 0
+    number, held = 0, 0
+    waiting: List[RawRow] = []
     for row in rows:
         waiting.append(row)
         held += len(row.key)
         if len(waiting) == size or held >= MAX_BYTES:
-            yield Shard(index, waiting, _digest(waiting))
-            index, waiting, held = index + 1, [], 0
+            yield Shard(number, waiting, _digest(waiting))
+            number, waiting, held = number + 1, [], 0
     if waiting:
-        yield Shard(index, waiting, _digest(waiting))
+        yield Shard(number, waiting, _digest(waiting))
 
 
 class RunFolder:
@@ -87,24 +88,24 @@ class RunFolder:
         """RETURNS (Dict[str, Any]): What create() was given."""
         return json.loads((self.folder / MANIFEST).read_text(encoding="utf8"))
 
-    def data_path(self, index: int) -> Path:
-        """RETURNS (Path): A shard's output. index (int): The shard's number."""
-        return self.folder / f"{index:06d}.data"
+    def data_path(self, number: int) -> Path:
+        """RETURNS (Path): A shard's output. number (int): Its place."""
+        return self.folder / f"{number:06d}.data"
 
-    def finished(self, index: int) -> Optional[ShardInfo]:
+    def finished(self, number: int) -> Optional[ShardInfo]:
         """What became of a shard.
 
-        index (int): Its number.
+        number (int): Its place.
         RETURNS (Optional[ShardInfo]): None if it is not complete.
         """
-        path = self._info_path(index)
+        path = self._info_path(number)
         if not path.exists():
             return None
         return ShardInfo(**json.loads(path.read_text(encoding="utf8")))
 
     def finish(self, info: ShardInfo) -> None:
         """Say that a shard is complete. info (ShardInfo): What became of it."""
-        with write_complete(self._info_path(info.index)) as file_:
+        with write_complete(self._info_path(info.number)) as file_:
             file_.write(json.dumps(info._asdict(), ensure_ascii=True).encode("ascii"))
 
     def remove(self) -> None:
@@ -121,8 +122,8 @@ class RunFolder:
         for path in self.folder.glob(".*.tmp"):
             path.unlink(missing_ok=True)
 
-    def _info_path(self, index: int) -> Path:
-        return self.folder / f"{index:06d}.json"
+    def _info_path(self, number: int) -> Path:
+        return self.folder / f"{number:06d}.json"
 
 
 @contextlib.contextmanager

@@ -33,12 +33,12 @@ def shards_to_do(job: Job, run: RunFolder, source: Input) -> "Iterator[tuple[Sha
     """
     last = -1
     for shard in cut(source.rows(), job.shard_size):
-        done = run.finished(shard.index)
+        done = run.finished(shard.number)
         if done is not None and done.digest != shard.digest:
             first, end = shard.rows[0].number, shard.rows[-1].number
             detail = f"{source.unit}s {first} to {end} are not what they were"
             raise ZeroShotError("Z086", "annotate", path=str(job.source), parts=str(job.parts), detail=detail)
-        last = shard.index
+        last = shard.number
         yield shard, source.fraction(), done
     if last < 0:
         raise ZeroShotError("Z043", "annotate", path=str(job.source))
