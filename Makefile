@@ -37,8 +37,8 @@ endif
 
 test-next:
 	@$(MAKE) --no-print-directory VENV=$(NEXT) $(NEXT)/.dev
-	@echo "pip will say that spacy-transformers wants an older transformers: that is what is tested"
-	@$(NEXT)/bin/pip install --quiet --upgrade "transformers>=5,<6"
+	@echo "Taking the newest transformers 5, which spacy-transformers does not ask for yet"
+	@$(NEXT)/bin/pip install -qq --upgrade "transformers>=5,<6"
 	@$(MAKE) --no-print-directory VENV=$(NEXT) test
 
 lint: $(VENV)/.dev
@@ -47,8 +47,8 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 
 wheel: $(VENV)/bin/python
-	@$(BIN)/pip install --quiet build
-	@$(BIN)/python -m build --outdir dist
+	@$(BIN)/pip install -qq build
+	@$(BIN)/python -m build --quiet --outdir dist
 
 clean:
 	rm -rf .venv .venv-next .venv-wheel build dist *.egg-info
@@ -60,10 +60,10 @@ $(VENV)/bin/python:
 
 $(VENV)/.package: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(SAY)
-	@$(BIN)/pip install --quiet -c constraints.txt $(PACKAGE)
+	@$(BIN)/pip install -qq -c constraints.txt $(PACKAGE)
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(SAY)
-	@$(BIN)/pip install --quiet -c constraints.txt $(PACKAGE)[dev]
+	@$(BIN)/pip install -qq -c constraints.txt $(PACKAGE)[dev]
 	@touch $(VENV)/.package $@
