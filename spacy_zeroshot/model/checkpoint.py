@@ -1,14 +1,19 @@
 """Loading and saving checkpoints as plain Hugging Face folders. No remote code, no pickle unless asked."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Dict, NamedTuple, Optional
+from pickle import UnpicklingError
+from typing import Any, Callable, Dict, NamedTuple, Optional
 
 from ..errors import ZeroShotError
+from .quiet import quiet_loading
 from .source import Source
 
 # The key of config.json that declares how a checkpoint of ours is to be read (see layouts).
 DECLARATION = "zero_shot"
+# What transformers and the Hub's client raise for names, files and configs that are not as they should be
+FAILURES = (OSError, ValueError, KeyError)
 NEW_HEAD_CLASSES = {0: "not_entailment", 1: "entailment"}
 
 
@@ -25,14 +30,20 @@ class Checkpoint(NamedTuple):
     module: Any
 
 
-def load_checkpoint(source: Source, new_head: Optional[Dict[str, Any]] = None) -> Checkpoint:
+def load_checkpoint(
+    source: Source,
+    new_head: Optional[Dict[str, Any]] = None,
+    check: Optional[Callable[[Any], Any]] = None,
+) -> Checkpoint:
     """Load config, tokenizer and weights, all of the same revision.
 
     source (Source): What to load.
     new_head (Optional[Dict[str, Any]]): To start from an encoder without an NLI head: the declaration its
         config.json is to carry. The head has two classes and starts at zero.
+    check (Optional[Callable[[PretrainedConfig], Any]]): Called with the config, to refuse it before the weights
+        are downloaded.
     RETURNS (Checkpoint): The checkpoint.
-    RAISES (ZeroShotError): Z020 to Z024, Z027.
+    RAISES (ZeroShotError): Z020 to Z024, Z027, Z028, and what `check` raises.
     """
     if source.is_folder:
         _check_folder(Path(source.location), source)
@@ -41,8 +52,12 @@ def load_checkpoint(source: Source, new_head: Optional[Dict[str, Any]] = None) -
         config.id2label = dict(NEW_HEAD_CLASSES)
         config.label2id = {label: i for i, label in NEW_HEAD_CLASSES.items()}
         setattr(config, DECLARATION, dict(new_head))
-    tokenizer = _load_tokenizer(source)
-    module = _load_module(source, config, fresh_head=new_head is not None)
+    if check is not None:
+        check(config)
+    # A branch of the Hub may move on between two files: what follows comes from the config's commit.
+    pinned = replace(source, revision=getattr(config, "_commit_hash", None) or source.revision)
+    tokenizer = _load_tokenizer(pinned)
+    module = _load_module(pinned, config, fresh_head=new_head is not None)
     return Checkpoint(config, tokenizer, module)
 
 
@@ -71,15 +86,17 @@ def _check_folder(folder: Path, source: Source) -> None:
     if "config.json" not in files:
         raise ZeroShotError("Z021", "NLIClassifier", name=source.name, reason="it has no config.json")
     try:
-        json.loads((folder / "config.json").read_text(encoding="utf8"))
+        config = json.loads((folder / "config.json").read_text(encoding="utf8"))
     except ValueError as reason:
         raise ZeroShotError(
             "Z021", "NLIClassifier", name=source.name, reason=f"its config.json is not JSON ({reason})"
         ) from reason
+    if not isinstance(config, dict) or "model_type" not in config:
+        raise ZeroShotError("Z021", "NLIClassifier", name=source.name, reason="its config.json names no model_type")
     if not any(name.startswith(("tokenizer", "vocab", "spiece", "sentencepiece", "spm")) for name in files):
         raise ZeroShotError("Z022", "NLIClassifier", name=source.name, reason="no tokenizer file is there")
-    if not any(name.endswith(".safetensors") for name in files):
-        pickled = sorted(name for name in files if name.endswith((".bin", ".pt", ".pth")))
+    if not any(name.startswith("model") and name.endswith(".safetensors") for name in files):
+        pickled = sorted(name for name in files if name.startswith("pytorch_model") and name.endswith(".bin"))
         if not pickled:
             raise ZeroShotError("Z021", "NLIClassifier", name=source.name, reason="it has no model.safetensors")
         if source.use_safetensors:
@@ -99,9 +116,7 @@ def _load_config(source: Source) -> Any:
 
     try:
         return AutoConfig.from_pretrained(source.location, **_options(source))
-    except (OSError, ValueError, KeyError) as reason:
-        if "trust_remote_code" in str(reason):
-            raise ZeroShotError("Z027", "NLIClassifier", name=source.name) from reason
+    except FAILURES as reason:
         raise _not_loaded(source, reason) from reason
 
 
@@ -109,9 +124,15 @@ def _load_tokenizer(source: Source) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(source.location, use_fast=True, **_options(source))
-    except (OSError, ValueError, KeyError, TypeError, ImportError, AttributeError) as reason:
-        raise ZeroShotError("Z022", "NLIClassifier", name=source.name, reason=_first_line(reason)) from reason
+        tokenizer = AutoTokenizer.from_pretrained(source.location, use_fast=True, **_options(source))
+    # Tokenizers fail on damaged files in every way, down to an error of their Rust half that is a bare Exception.
+    except (*FAILURES, TypeError, ImportError, AttributeError) as reason:
+        if _wants_code(reason):
+            raise _not_loaded(source, reason) from reason
+        raise ZeroShotError("Z022", "NLIClassifier", name=source.name, reason=_one_line(reason)) from reason
+    if not tokenizer.is_fast:
+        raise ZeroShotError("Z028", "NLIClassifier", name=source.name)
+    return tokenizer
 
 
 def _load_module(source: Source, config: Any, fresh_head: bool) -> Any:
@@ -123,18 +144,20 @@ def _load_module(source: Source, config: Any, fresh_head: bool) -> Any:
     major, minor = (int(part) for part in transformers.__version__.split(".")[:2])
     dtype = "dtype" if (major, minor) >= (4, 56) else "torch_dtype"
     try:
-        module, info = AutoModelForSequenceClassification.from_pretrained(
-            source.location,
-            config=config,
-            output_loading_info=True,
-            use_safetensors=True if source.use_safetensors else None,
-            **{dtype: "auto"},
-            **_options(source),
-        )
-    except SafetensorError as reason:
-        raise ZeroShotError("Z024", "NLIClassifier", name=source.name, reason=_first_line(reason)) from reason
-    except (OSError, ValueError, RuntimeError, KeyError) as reason:
-        if "safetensors" in str(reason) and not source.is_folder:
+        with quiet_loading():
+            module, info = AutoModelForSequenceClassification.from_pretrained(
+                source.location,
+                config=config,
+                output_loading_info=True,
+                use_safetensors=True if source.use_safetensors else None,
+                **{dtype: "auto"},
+                **_options(source),
+            )
+    except (SafetensorError, RuntimeError, UnpicklingError, EOFError) as reason:
+        # sizes that do not fit are a RuntimeError of several lines
+        raise ZeroShotError("Z024", "NLIClassifier", name=source.name, reason=_one_line(reason, 3)) from reason
+    except FAILURES as reason:
+        if "safetensors" in str(reason) and source.use_safetensors and not source.is_folder:
             raise ZeroShotError("Z023", "NLIClassifier", name=source.name, found="pytorch_model.bin") from reason
         raise _not_loaded(source, reason) from reason
     missing = sorted(info["missing_keys"])
@@ -142,15 +165,23 @@ def _load_module(source: Source, config: Any, fresh_head: bool) -> Any:
         head = module.get_submodule("classifier")
         for parameter in head.parameters():
             parameter.data.zero_()
-    elif missing:
+        missing = [name for name in missing if not name.startswith("classifier.") and ".pooler." not in name]
+    if missing:
         shown = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
         raise ZeroShotError("Z024", "NLIClassifier", name=source.name, reason=f"there is no {shown}")
     return module.eval()
 
 
 def _not_loaded(source: Source, reason: BaseException) -> ZeroShotError:
-    return ZeroShotError("Z020", "NLIClassifier", name=source.name, reason=_first_line(reason))
+    if _wants_code(reason):
+        return ZeroShotError("Z027", "NLIClassifier", name=source.name)
+    return ZeroShotError("Z020", "NLIClassifier", name=source.name, reason=_one_line(reason))
 
 
-def _first_line(reason: BaseException) -> str:
-    return (str(reason).strip().splitlines() or [type(reason).__name__])[0].rstrip(".")
+def _wants_code(reason: BaseException) -> bool:
+    return "trust_remote_code" in str(reason)
+
+
+def _one_line(reason: BaseException, lines: int = 1) -> str:
+    found = [line.strip() for line in str(reason).strip().splitlines() if line.strip()]
+    return " ".join(found[:lines] or [type(reason).__name__]).rstrip(".")

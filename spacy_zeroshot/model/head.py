@@ -32,8 +32,8 @@ def find_head(config: Any, name: str, entailment: ClassRef = None, contradiction
     entailment (ClassRef): Name or index of the class that means entailment, or None.
     contradiction (ClassRef): Name or index of the class that means contradiction, or None.
     RETURNS (Head): How to read the logits.
-    RAISES (ZeroShotError): Z025 if no class means entailment or contradiction, Z026 if the one named is not
-        there, Z029 for a head of more than three classes.
+    RAISES (ZeroShotError): Z007 if both are the same class, Z025 if no class means entailment or contradiction,
+        Z026 if the one named is not there, Z029 for a head of more than three classes.
     """
     classes: Dict[int, str] = {int(i): str(label) for i, label in config.id2label.items()}
     if not 1 <= len(classes) <= 3:
@@ -53,10 +53,11 @@ def find_head(config: Any, name: str, entailment: ClassRef = None, contradiction
         # entailment and neutral are known by name: the third one is contradiction
         left = [i for i in rest if not classes[i].lower().startswith("neutral")]
         against = left[0] if len(left) == 1 else None
-    if against is None or against == wanted:
-        raise ZeroShotError(
-            "Z025", "NLIClassifier", wanted="contradiction", name=name, classes=list(classes.values())
-        )
+    if against == wanted:
+        reason = "it is the class that means entailment"
+        raise ZeroShotError("Z007", "NLIClassifier", setting="contradiction", value=contradiction, reason=reason)
+    if against is None:
+        raise ZeroShotError("Z025", "NLIClassifier", wanted="contradiction", name=name, classes=list(classes.values()))
     others: List[int] = [i for i in rest if i != against]
     return Head((wanted, against, *others))
 

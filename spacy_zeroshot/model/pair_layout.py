@@ -28,7 +28,8 @@ class PairLayout:
         self.multiple = multiple
         # Some tokenizers emit token types that the model cannot take (a BERT tokenizer on a RoBERTa body).
         accepted = inspect.signature(module.forward).parameters
-        self._with_types = "token_type_ids" in accepted and (getattr(module.config, "type_vocab_size", 0) or 0) > 1
+        types = getattr(module.config, "type_vocab_size", 0) or 0
+        self._with_types = tokens.emits_types and "token_type_ids" in accepted and max(tokens.frame.types) < types
 
     def room(self, longest: int) -> int:
         return self.max_length - len(self.tokens.frame) - longest

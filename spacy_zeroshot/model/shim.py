@@ -238,9 +238,13 @@ class NLIShim(Shim):
 
         mind_fork(self._process)
         _share_gpu_memory()
-        checkpoint = self._load_checkpoint()
         place = self.placement
-        head = find_head(checkpoint.config, self.source.name, place.entailment, place.contradiction)
+
+        def read_head(config: Any) -> Any:
+            return find_head(config, self.source.name, place.entailment, place.contradiction)
+
+        checkpoint = self._load_checkpoint(read_head)
+        head = read_head(checkpoint.config)
         device = choose_device(place.device)
         kernel = None
         if place.backend == "openvino":
@@ -258,16 +262,16 @@ class NLIShim(Shim):
             kernel,
         )
 
-    def _load_checkpoint(self) -> Any:
+    def _load_checkpoint(self, check: Optional[Callable[[Any], Any]] = None) -> Any:
         from .checkpoint import load_checkpoint
 
         if self._files is not None:
             with tempfile.TemporaryDirectory() as folder:
                 write_folder(Path(folder), self._files)
-                return load_checkpoint(Source(folder, local_files_only=True), None)
+                return load_checkpoint(Source(folder, local_files_only=True), None, check)
         if self._from_pipeline and not self.source.is_folder:
             raise ZeroShotError("Z031", "NLIClassifier", folder=self.source.name)
-        return load_checkpoint(self.source, self.lesson.new_head)
+        return load_checkpoint(self.source, self.lesson.new_head, check)
 
     def _to_save(self) -> Any:
         """The checkpoint in its own precision: as it was stored, unless it was trained."""

@@ -61,6 +61,8 @@ class Tokens:
         self.frame = _learn_frame(self._rust)
         # "[SEP]" in a user's text is text: it must not end the premise.
         self._rust.encode_special_tokens = True
+        # DistilBERT's tokenizer file numbers both texts, but its model is not to see the numbers
+        self.emits_types = "token_type_ids" in tokenizer.model_input_names
         self.pad_id = int(tokenizer.pad_token_id or 0)
         self._cache: Dict[str, Pieces] = {}
 
