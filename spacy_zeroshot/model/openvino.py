@@ -56,15 +56,15 @@ class Converted:
         self._parent = os.getpid()
         self._compiled: Any = None
 
-    def __call__(self, *arrays: np.ndarray) -> List[np.ndarray]:
+    def __call__(self, *arrays: np.ndarray, copied: bool = True) -> List[np.ndarray]:
         """Run the model.
 
         arrays (np.ndarray): The module's arguments, of any sizes.
+        copied (bool): Whether the results outlast this thread's next call.
         RETURNS (List[np.ndarray]): The module's results, in float32.
         """
         request = self._request()
-        # inputs are read in place, outputs copied: the request reuses their memory in its next run
-        results = request.infer(dict(enumerate(arrays)), share_inputs=True, share_outputs=False)
+        results = request.infer(dict(enumerate(arrays)), share_inputs=True, share_outputs=not copied)
         return [results[i] for i in range(len(results))]
 
     def _request(self) -> Any:

@@ -18,16 +18,17 @@ class OpenVINOPairLayout(PairLayout):
     """Scores pairs with a converted sequence classification model.
 
     pair (PairLayout): The layout as torch runs it, with the module in float32.
+    identity (str): What tells the checkpoint from others of equal weights.
     kernel (Kernel): What to compute in.
     name (str): The checkpoint's name, for errors.
     """
 
-    def __init__(self, pair: PairLayout, kernel: Kernel, name: str):
+    def __init__(self, pair: PairLayout, identity: str, kernel: Kernel, name: str):
         super().__init__(pair.module, pair.tokens, pair.max_length, pair.multiple)
         names = INPUTS if self._with_types else INPUTS[:2]
         examples = [self._example(rows, length, len(names)) for rows, length in ((2, 9), (3, 14))]
         module = Logits(pair.module)
-        self._converted = Converted(module, examples, _identity(pair.module.config), kernel, name)
+        self._converted = Converted(module, examples, identity, kernel, name)
 
     def forward(self, batch: Dict[str, np.ndarray]) -> Tensor:
         arrays = [batch[name] for name in INPUTS if name in batch]
@@ -98,9 +99,10 @@ def run_by_openvino(layout: Any, kernel: Kernel, name: str) -> Any:
     RAISES (ZeroShotError): Z034 without the package, Z035 if the module cannot be converted.
     """
     if isinstance(layout, PairLayout):
-        return OpenVINOPairLayout(layout, kernel, name)
-    reason = "the shared-premise layout runs in torch only"
-    raise ZeroShotError("Z035", "NLIClassifier", name=name, reason=reason)
+        return OpenVINOPairLayout(layout, _identity(layout.module.config), kernel, name)
+    from .openvino_shared import OpenVINOSharedLayout
+
+    return OpenVINOSharedLayout(layout, _identity(layout.module.config), kernel, name)
 
 
 def _identity(config: Any) -> str:

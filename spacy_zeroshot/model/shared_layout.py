@@ -105,13 +105,23 @@ class SharedPremiseLayout(nn.Module):
     def forward(self, batch: SharedBatch) -> Tensor:
         frame = self.tokens.frame
         rows = [np.concatenate([frame.prefix, text, frame.middle]) for text in batch.texts]
-        texts = encode_texts(self.encoder, self._flat(rows, [0] * len(rows)))
+        texts = self.encode_texts(self._flat(rows, [0] * len(rows)))
         # The text's keys and values serve as many passes over hypotheses as the budget asks for.
         lengths = [len(row) for row in rows]
         logits = torch.cat([self._entailment(texts, lengths, part) for part in _chunks(batch)])
         if self.similarity is None:
             return logits
         return logits + self._sides(logits.shape[-1]) * self._similarity(texts, batch.rows).unsqueeze(-1)
+
+    def encode_texts(self, rows: Rows) -> TextStates:
+        """As shared_premise.encode_texts, with the layout's encoder."""
+        return encode_texts(self.encoder, rows)
+
+    def encode_hypotheses(
+        self, texts: TextStates, rows: Rows, text_of_row: Tensor, hypothesis_of_token: Tensor
+    ) -> Tensor:
+        """As shared_premise.encode_hypotheses, with the layout's encoder."""
+        return encode_hypotheses(self.encoder, texts, rows, text_of_row, hypothesis_of_token)
 
     def forget(self) -> None:
         """Drop the cached embeddings of hypotheses: the weights have changed."""
@@ -131,7 +141,7 @@ class SharedPremiseLayout(nn.Module):
         owner = np.pad(owner, (0, len(flat.ids) - len(owner)), constant_values=total)
         hypothesis_of_token = torch.from_numpy(owner).to(self.device)
         text_of_row = torch.tensor([text for text, _ in rows], device=self.device)
-        states = encode_hypotheses(self.encoder, texts, flat, text_of_row, hypothesis_of_token)
+        states = self.encode_hypotheses(texts, flat, text_of_row, hypothesis_of_token)
         return classify(self.module, segment_mean(states, hypothesis_of_token, total)).float()
 
     def _similarity(self, texts: TextStates, rows: Sequence[Tuple[int, HypothesisRow]]) -> Tensor:

@@ -1,0 +1,129 @@
+"""The shared-premise layout, with the encoder run by OpenVINO: one model for texts, one for hypotheses."""
+
+from typing import Any, Tuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .openvino import Converted, Kernel
+from .shared_layout import SharedPremiseLayout
+from .shared_premise import Rows, TextStates, encode_hypotheses, encode_texts, lay_flat
+
+CPU = torch.device("cpu")
+
+
+class OpenVINOSharedLayout(SharedPremiseLayout):
+    """Scores hypotheses over one pass of the text, with converted encoders.
+
+    shared (SharedPremiseLayout): The layout as torch runs it, with the module in float32.
+    identity (str): What tells the checkpoint from others of equal weights.
+    kernel (Kernel): What to compute in.
+    name (str): The checkpoint's name, for errors.
+    """
+
+    def __init__(self, shared: SharedPremiseLayout, identity: str, kernel: Kernel, name: str):
+        super().__init__(shared.module, shared.tokens, shared.max_length, shared.multiple, entailment=shared.entailment)
+        self.similarity = shared.similarity
+        examples = [_example(shared.encoder, *sizes) for sizes in ((2, 3, 5), (3, 2, 8))]
+        texts = [_text_inputs(states.rows) for states, *_ in examples]
+        hypotheses = [_hypothesis_inputs(*example) for example in examples]
+        self._texts = Converted(TextEncoder(shared.encoder), texts, identity, kernel, name)
+        self._hypotheses = Converted(HypothesisEncoder(shared.encoder), hypotheses, identity, kernel, name)
+        self.eval()
+
+    def encode_texts(self, rows: Rows) -> TextStates:
+        # Not copied: this thread reads them before it encodes its next texts.
+        last, *rest = self._texts(*(tensor.numpy() for tensor in _text_inputs(rows)), copied=False)
+        tensors = [torch.from_numpy(array) for array in rest]
+        return TextStates(torch.from_numpy(last), rows, list(zip(tensors[::2], tensors[1::2])))
+
+    def encode_hypotheses(
+        self, texts: TextStates, rows: Rows, text_of_row: Tensor, hypothesis_of_token: Tensor
+    ) -> Tensor:
+        inputs = _hypothesis_inputs(texts, rows, text_of_row, hypothesis_of_token)
+        return torch.from_numpy(self._hypotheses(*(tensor.numpy() for tensor in inputs))[0])
+
+
+class TextEncoder(nn.Module):
+    """encode_texts over tensors by position: last states, then keys and values layer by layer.
+
+    encoder (PreTrainedModel): The encoder.
+    """
+
+    def __init__(self, encoder: Any):
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, ids: Tensor, positions: Tensor, where: Tensor, back: Tensor, mask: Tensor) -> Tuple[Tensor, ...]:
+        # the owner of a token is read after the encoder only
+        states = encode_texts(self.encoder, Rows(ids, positions, where, back, mask, owner=ids))
+        return (states.last, *(tensor for pair in states.keys_values for tensor in pair))
+
+
+class HypothesisEncoder(nn.Module):
+    """encode_hypotheses over tensors by position.
+
+    encoder (PreTrainedModel): The encoder.
+    """
+
+    def __init__(self, encoder: Any):
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(
+        self,
+        text_where: Tensor,
+        text_mask: Tensor,
+        text_of_row: Tensor,
+        hypothesis_of_token: Tensor,
+        ids: Tensor,
+        positions: Tensor,
+        where: Tensor,
+        back: Tensor,
+        mask: Tensor,
+        *keys_values: Tensor,
+    ) -> Tensor:
+        unread = text_where
+        texts = TextStates(
+            # of the last states, only how many there are is read
+            keys_values[0],
+            Rows(unread, unread, text_where, unread, text_mask, unread),
+            list(zip(keys_values[::2], keys_values[1::2])),
+        )
+        rows = Rows(ids, positions, where, back, mask, owner=ids)
+        return encode_hypotheses(self.encoder, texts, rows, text_of_row, hypothesis_of_token)
+
+
+def _text_inputs(rows: Rows) -> Tuple[Tensor, ...]:
+    return rows.ids, rows.positions, rows.where, rows.back, rows.mask
+
+
+def _hypothesis_inputs(
+    texts: TextStates, rows: Rows, text_of_row: Tensor, hypothesis_of_token: Tensor
+) -> Tuple[Tensor, ...]:
+    return (
+        texts.rows.where,
+        texts.rows.mask,
+        text_of_row,
+        hypothesis_of_token,
+        *_text_inputs(rows),
+        *(tensor for pair in texts.keys_values for tensor in pair),
+    )
+
+
+def _example(encoder: Any, n_texts: int, n_hypotheses: int, length: int) -> Tuple[TextStates, Rows, Tensor, Tensor]:
+    """Made-up texts with made-up hypotheses: no two texts and no two rows of one length, and some filling."""
+    texts = [np.arange(10, 10 + length + i) for i in range(n_texts)]
+    pieces = [np.arange(20 + i, 22 + 2 * i) for i in range(n_texts * n_hypotheses)]
+    steps = [np.arange(length, length + len(piece)) for piece in pieces]
+    cut = [slice(i, i + n_hypotheses) for i in range(0, len(pieces), n_hypotheses)]
+    rows = lay_flat(
+        [np.concatenate(pieces[part]) for part in cut], [np.concatenate(steps[part]) for part in cut], 16, CPU
+    )
+    owner = np.full(len(rows.ids), len(pieces))
+    sizes = [len(piece) for piece in pieces]
+    owner[: sum(sizes)] = np.repeat(np.arange(len(pieces)), sizes)
+    with torch.inference_mode(False), torch.no_grad():
+        states = encode_texts(encoder, lay_flat(texts, [0] * n_texts, 16, CPU))
+    return states, rows, torch.arange(n_texts), torch.from_numpy(owner)
