@@ -11,7 +11,6 @@ its own it takes away what differs between labels and leaves alone how readily l
 from typing import Optional
 
 import numpy as np
-from thinc.types import Floats1d, Floats2d
 
 from ..scores import scores
 
@@ -23,31 +22,31 @@ TOLERANCE = 1e-6
 REACH = 60.0
 
 
-def prior_biases(strengths: Floats2d, compete: bool) -> Floats1d:
+def prior_biases(strengths: np.ndarray, compete: bool) -> np.ndarray:
     """Biases from texts without content.
 
     Where labels compete: the logarithm of the mean distribution over such texts, as in contextual calibration. Else
     the mean margin of each label over such texts.
 
-    strengths (Floats2d): Shape (texts, labels): of texts without content.
+    strengths (np.ndarray): Shape (texts, labels): of texts without content.
     compete (bool): Whether labels compete.
-    RETURNS (Floats1d): Shape (labels,): the biases, centred.
+    RETURNS (np.ndarray): Shape (labels,): the biases, centred.
     """
     if compete:
         return centred(np.log(np.maximum(scores(strengths, True).mean(axis=0), 1e-12)))
     return centred(strengths.mean(axis=0))
 
 
-def marginal_biases(strengths: Floats2d, compete: bool, prior: Optional[Floats1d] = None) -> Floats1d:
+def marginal_biases(strengths: np.ndarray, compete: bool, prior: Optional[np.ndarray] = None) -> np.ndarray:
     """Biases that match each label's mean score over unlabelled texts to a prior.
 
     Where labels compete: the mean distribution becomes the prior (uniform if None). Else every label's mean score
     becomes the same rate: the one that all labels have together without calibration, or the label's own of `prior`.
 
-    strengths (Floats2d): Shape (texts, labels): of unlabelled texts, all of them finite.
+    strengths (np.ndarray): Shape (texts, labels): of unlabelled texts, all of them finite.
     compete (bool): Whether labels compete.
-    prior (Optional[Floats1d]): Shape (labels,): expected shares of the labels (they sum to 1) or rates.
-    RETURNS (Floats1d): Shape (labels,): the biases; centred unless rates were given.
+    prior (Optional[np.ndarray]): Shape (labels,): expected shares of the labels (they sum to 1) or rates.
+    RETURNS (np.ndarray): Shape (labels,): the biases; centred unless rates were given.
     """
     if compete:
         return centred(_match_shares(strengths, prior))
@@ -55,12 +54,12 @@ def marginal_biases(strengths: Floats2d, compete: bool, prior: Optional[Floats1d
     return found if prior is not None else centred(found)
 
 
-def centred(biases: Floats1d) -> Floats1d:
-    """RETURNS (Floats1d): Biases that sum to zero."""
+def centred(biases: np.ndarray) -> np.ndarray:
+    """RETURNS (np.ndarray): Biases that sum to zero."""
     return biases - biases.mean()
 
 
-def _match_shares(strengths: Floats2d, prior: Optional[Floats1d]) -> Floats1d:
+def _match_shares(strengths: np.ndarray, prior: Optional[np.ndarray]) -> np.ndarray:
     n_labels = strengths.shape[1]
     wanted = np.full(n_labels, 1.0 / n_labels) if prior is None else np.asarray(prior, dtype="float64")
     biases = np.zeros(n_labels)
@@ -73,7 +72,7 @@ def _match_shares(strengths: Floats2d, prior: Optional[Floats1d]) -> Floats1d:
     return biases
 
 
-def _match_rates(strengths: Floats2d, prior: Optional[Floats1d]) -> Floats1d:
+def _match_rates(strengths: np.ndarray, prior: Optional[np.ndarray]) -> np.ndarray:
     wanted = scores(strengths, False).mean() if prior is None else np.asarray(prior, dtype="float64")
     low = strengths.min(axis=0) - REACH
     high = strengths.max(axis=0) + REACH

@@ -3,7 +3,6 @@
 from typing import Dict, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
-from thinc.types import Floats1d, Floats2d
 
 from ..decisions import Rule
 from .tally import Tally, label_f1, objective, steps_of, tally, tally_mixed
@@ -36,21 +35,21 @@ class Fitted(NamedTuple):
 class Sweep(NamedTuple):
     """Decisions at every threshold.
 
-    grid (Floats1d): Shape (steps,): the thresholds.
+    grid (np.ndarray): Shape (steps,): the thresholds.
     counts (Tally): The decisions.
     """
 
-    grid: Floats1d
+    grid: np.ndarray
     counts: Tally
 
 
-def make_grid(values: Floats2d) -> Floats1d:
+def make_grid(values: np.ndarray) -> np.ndarray:
     """The thresholds that are tried: 0.0, even steps, and as many at quantiles of the texts' best scores.
 
     Even steps alone would miss scores that many competing labels divide among themselves.
 
-    values (Floats2d): Shape (texts, labels): scores.
-    RETURNS (Floats1d): Shape (STEPS,) or less, ascending, rounded to what a config is good to read with.
+    values (np.ndarray): Shape (texts, labels): scores.
+    RETURNS (np.ndarray): Shape (STEPS,) or less, ascending, rounded to what a config is good to read with.
     """
     half = STEPS // 2
     quantiles = np.quantile(values.max(axis=1), np.linspace(0.0, 1.0, half))
@@ -58,7 +57,7 @@ def make_grid(values: Floats2d) -> Floats1d:
     return np.unique(np.concatenate([np.arange(half) / half, np.floor(quantiles * 1e5) / 1e5]))
 
 
-def ranks(values: Floats2d) -> np.ndarray:
+def ranks(values: np.ndarray) -> np.ndarray:
     """RETURNS (np.ndarray): Shape (texts, labels), int: 0 for a text's best label; ties in the labels' order."""
     order = np.argsort(-values, axis=1, kind="stable")
     found = np.empty_like(order)
@@ -67,11 +66,11 @@ def ranks(values: Floats2d) -> np.ndarray:
 
 
 def fit_families(
-    values: Floats2d, rank: np.ndarray, gold: np.ndarray, train: np.ndarray, labels: Sequence[str], goal: str
+    values: np.ndarray, rank: np.ndarray, gold: np.ndarray, train: np.ndarray, labels: Sequence[str], goal: str
 ) -> List[Fitted]:
     """Fit every kind of rule to some texts and count its decisions on all.
 
-    values (Floats2d): Shape (texts, labels): scores.
+    values (np.ndarray): Shape (texts, labels): scores.
     rank (np.ndarray): Shape (texts, labels): ranks() of them.
     gold (np.ndarray): Shape (texts, labels), bool.
     train (np.ndarray): Shape (texts,), bool: the texts to fit to.
@@ -91,7 +90,7 @@ def fit_families(
     return found
 
 
-def sweep(values: Floats2d, gold: np.ndarray) -> Sweep:
+def sweep(values: np.ndarray, gold: np.ndarray) -> Sweep:
     """RETURNS (Sweep): The decisions of one threshold for all labels. values, gold: as in fit_families."""
     grid = make_grid(values)
     return Sweep(grid, tally(steps_of(values, grid), gold, len(grid)))
@@ -135,7 +134,7 @@ def _fit_top_k(rank: np.ndarray, gold: np.ndarray, train: np.ndarray, goal: str)
 
 
 def _fit_abstention(
-    best: Floats1d, grid: Floats1d, rank: np.ndarray, gold: np.ndarray, train: np.ndarray, goal: str
+    best: np.ndarray, grid: np.ndarray, rank: np.ndarray, gold: np.ndarray, train: np.ndarray, goal: str
 ) -> Fitted:
     reached = steps_of(best, grid)[:, None]
     options = []
@@ -151,7 +150,7 @@ def _fit_abstention(
 
 def _fit_labels(
     reached: np.ndarray,
-    grid: Floats1d,
+    grid: np.ndarray,
     seen: Tally,
     common: int,
     gold: np.ndarray,

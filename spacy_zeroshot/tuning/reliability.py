@@ -3,7 +3,6 @@
 from typing import NamedTuple, Tuple
 
 import numpy as np
-from thinc.types import Floats1d, Floats2d
 
 BINS = 15
 
@@ -12,24 +11,24 @@ class Reliability(NamedTuple):
     """Scores against how often they are right, in bins of equal width.
 
     counts (np.ndarray): Shape (bins,): scores in each bin.
-    confidence (Floats1d): Shape (bins,): their mean; 0.0 for an empty bin.
-    accuracy (Floats1d): Shape (bins,): the share of them that are right; 0.0 for an empty bin.
+    confidence (np.ndarray): Shape (bins,): their mean; 0.0 for an empty bin.
+    accuracy (np.ndarray): Shape (bins,): the share of them that are right; 0.0 for an empty bin.
     ece (float): Expected calibration error: the mean distance of the two, weighted by counts (Guo et al., 2017).
     """
 
     counts: np.ndarray
-    confidence: Floats1d
-    accuracy: Floats1d
+    confidence: np.ndarray
+    accuracy: np.ndarray
     ece: float
 
 
-def reliability(values: Floats2d, gold: np.ndarray, compete: bool, bins: int = BINS) -> Reliability:
+def reliability(values: np.ndarray, gold: np.ndarray, compete: bool, bins: int = BINS) -> Reliability:
     """Measure scores against gold labels.
 
     Where labels compete, the score of each text's best label is measured, against whether that label is right; else
     the score of every label, against whether it is right.
 
-    values (Floats2d): Shape (texts, labels): scores between 0 and 1.
+    values (np.ndarray): Shape (texts, labels): scores between 0 and 1.
     gold (np.ndarray): Shape (texts, labels), bool.
     compete (bool): Whether labels compete.
     bins (int): How many bins.
@@ -45,7 +44,7 @@ def reliability(values: Floats2d, gold: np.ndarray, compete: bool, bins: int = B
     return Reliability(counts, confidence, accuracy, error)
 
 
-def _claims(values: Floats2d, gold: np.ndarray, compete: bool) -> Tuple[Floats1d, Floats1d]:
+def _claims(values: np.ndarray, gold: np.ndarray, compete: bool) -> Tuple[np.ndarray, np.ndarray]:
     if not compete:
         return values.ravel(), gold.ravel().astype("float64")
     best = values.argmax(axis=1)

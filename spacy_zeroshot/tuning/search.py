@@ -8,7 +8,6 @@ well: each fold is decided by the pair that does best over the other folds.
 from typing import List, NamedTuple, Sequence, Tuple
 
 import numpy as np
-from thinc.types import Floats2d
 
 from ..errors import ZeroShotError
 from ..scores import adjust, scores
@@ -24,12 +23,12 @@ class Candidate(NamedTuple):
     """One way to score the texts.
 
     name (str): What it is called in the report.
-    strengths (Floats2d): Shape (texts, labels): pooled strengths, see scores.py.
+    strengths (np.ndarray): Shape (texts, labels): pooled strengths, see scores.py.
     biases (np.ndarray): Shape (labels,): what calibration takes away from them.
     """
 
     name: str
-    strengths: Floats2d
+    strengths: np.ndarray
     biases: np.ndarray
 
 
@@ -77,17 +76,16 @@ def search(
     """Find the candidate, temperature and rule that serve a goal best.
 
     candidates (Sequence[Candidate]): What may be chosen; of equals, the first.
-    gold (np.ndarray): Shape (texts, labels), bool.
+    gold (np.ndarray): Shape (texts, labels), bool; at least one text.
     labels (Sequence[str]): The labels.
     compete (bool): Whether labels compete.
     goal (str): "micro_f1", "macro_f1" or "accuracy".
     folds (int): Parts of the cross-validation; fewer if there are fewer texts.
     seed (int): Of the split into folds.
     RETURNS (Search): What was tried and what is best.
-    RAISES (ZeroShotError): Z200 without texts, Z202 if all have the same labels, Z203 for strengths that are not
-        finite.
+    RAISES (ZeroShotError): Z203 for strengths that are not finite.
     """
-    check_arrays(candidates, gold, labels)
+    check_finite(candidates)
     fold = split_folds(gold, folds, seed)
     trials = [
         trial
@@ -115,23 +113,16 @@ def split_folds(gold: np.ndarray, folds: int, seed: int) -> np.ndarray:
     return fold
 
 
-def check_arrays(candidates: Sequence[Candidate], gold: np.ndarray, labels: Sequence[str]) -> None:
-    """Check that there is something to learn from.
+def check_finite(candidates: Sequence[Candidate]) -> None:
+    """Check that all strengths are numbers.
 
     candidates (Sequence[Candidate]): The strengths.
-    gold (np.ndarray): Shape (texts, labels), bool.
-    labels (Sequence[str]): The labels.
-    RAISES (ZeroShotError): Z200, Z202, Z203, see search().
+    RAISES (ZeroShotError): Z203, with how many texts have others.
     """
-    if not len(gold):
-        raise ZeroShotError("Z200", COMMAND, reason="the development set is empty")
-    if (gold == gold[0]).all():
-        found = [label for label, right in zip(labels, gold[0]) if right]
-        raise ZeroShotError("Z202", COMMAND, count=len(gold), labels=found)
     for candidate in candidates:
         bad = ~np.isfinite(candidate.strengths).all(axis=1)
         if bad.any():
-            raise ZeroShotError("Z203", COMMAND, count=int(bad.sum()), total=len(gold), name=candidate.name)
+            raise ZeroShotError("Z203", COMMAND, count=int(bad.sum()), total=len(bad), name=candidate.name)
 
 
 def _trials(
@@ -155,7 +146,7 @@ def _trials(
 
 
 def _fit(
-    values: Floats2d,
+    values: np.ndarray,
     rank: np.ndarray,
     gold: np.ndarray,
     train: np.ndarray,

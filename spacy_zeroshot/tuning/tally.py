@@ -6,7 +6,6 @@ Scores are put into steps of a grid once; sums over the steps then count the dec
 from typing import NamedTuple
 
 import numpy as np
-from thinc.types import Floats1d
 
 OBJECTIVES = ("micro_f1", "macro_f1", "accuracy")
 
@@ -43,11 +42,11 @@ class Tally(NamedTuple):
         )
 
 
-def steps_of(values: np.ndarray, grid: Floats1d) -> np.ndarray:
+def steps_of(values: np.ndarray, grid: np.ndarray) -> np.ndarray:
     """Put values into steps of a grid.
 
     values (np.ndarray): Any shape.
-    grid (Floats1d): Shape (steps,), ascending.
+    grid (np.ndarray): Shape (steps,), ascending.
     RETURNS (np.ndarray): The same shape as `values`, int: how many of the grid's thresholds a value reaches.
     """
     return np.searchsorted(grid, values, side="right")
@@ -95,13 +94,13 @@ def label_f1(counts: Tally) -> np.ndarray:
     return 2.0 * counts.hits / np.maximum(counts.chosen + counts.gold[:, None], 1)
 
 
-def objective(counts: Tally, name: str) -> Floats1d:
+def objective(counts: Tally, name: str) -> np.ndarray:
     """How good the decisions are, as in metrics.figures.
 
     counts (Tally): The counts.
     name (str): "micro_f1", "macro_f1" (over the labels that are right for a text or chosen for one) or "accuracy"
         (share of texts with exactly the right labels).
-    RETURNS (Floats1d): Shape (steps,).
+    RETURNS (np.ndarray): Shape (steps,).
     """
     if name == "accuracy":
         return counts.exact / max(counts.texts, 1)

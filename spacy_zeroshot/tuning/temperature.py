@@ -1,7 +1,6 @@
 """Temperature scaling: one number that makes scores as sure as they are right (Guo et al., 2017). Pure array work."""
 
 import numpy as np
-from thinc.types import Floats2d
 
 from ..scores import scores
 
@@ -10,13 +9,13 @@ ROUNDS = 60
 LEAST, MOST = 1e-3, 1e3
 
 
-def fit_temperature(strengths: Floats2d, gold: np.ndarray, compete: bool) -> float:
+def fit_temperature(strengths: np.ndarray, gold: np.ndarray, compete: bool) -> float:
     """Find the temperature with the least negative log-likelihood of the gold labels.
 
     The loss is convex in the sharpness, so its slope has one zero; Newton steps find it, and bisection where they
     would leave the bracket.
 
-    strengths (Floats2d): Shape (texts, labels), calibrated already if they are to be.
+    strengths (np.ndarray): Shape (texts, labels), calibrated already if they are to be.
     gold (np.ndarray): Shape (texts, labels), bool. Where labels compete, a text with several right labels counts as
         evenly divided among them, and one without says nothing.
     compete (bool): Whether labels compete.
@@ -42,10 +41,10 @@ def fit_temperature(strengths: Floats2d, gold: np.ndarray, compete: bool) -> flo
     return float(1.0 / sharpness)
 
 
-def negative_log_likelihood(values: Floats2d, gold: np.ndarray, compete: bool) -> float:
+def negative_log_likelihood(values: np.ndarray, gold: np.ndarray, compete: bool) -> float:
     """The mean loss of scores.
 
-    values (Floats2d): Shape (texts, labels): scores.
+    values (np.ndarray): Shape (texts, labels): scores.
     gold (np.ndarray): Shape (texts, labels), bool; as in fit_temperature.
     compete (bool): Whether labels compete.
     RETURNS (float): Per text where labels compete, else per text and label; in nats.
@@ -60,7 +59,7 @@ def negative_log_likelihood(values: Floats2d, gold: np.ndarray, compete: bool) -
     return float(-(shares * np.log(safe[known])).sum(axis=1).mean())
 
 
-def _slope(strengths: Floats2d, targets: Floats2d, sharpness: float, compete: bool) -> "tuple[float, float]":
+def _slope(strengths: np.ndarray, targets: np.ndarray, sharpness: float, compete: bool) -> "tuple[float, float]":
     """First and second derivative of the loss by the sharpness."""
     found = scores(sharpness * strengths, compete)
     slope = ((found - targets) * strengths).sum()
