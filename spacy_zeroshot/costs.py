@@ -50,7 +50,7 @@ def costs(pipe: ZeroShotTextCategorizer, lengths: Sequence[int] = LENGTHS) -> Li
         ]
         passes = [pass_.batch for pass_ in runtime.layout.passes(items, runtime.budget)]
         frame = runtime.tokens.frame
-        tokens = sum(_tokens(batch, len(frame.prefix) + len(frame.middle), len(frame.suffix)) for batch in passes)
+        tokens = sum(_tokens(batch, len(frame.prefix) + len(frame.middle)) for batch in passes)
         found.append(Cost(length, len(windows), len(windows) * len(hypotheses), len(passes), tokens))
     return found
 
@@ -64,8 +64,8 @@ def reads_text_once(pipe: ZeroShotTextCategorizer) -> bool:
     return isinstance(pipe.model.shims[0].runtime.layout, SharedPremiseLayout)  # type: ignore[attr-defined]
 
 
-def _tokens(batch: Any, edges: int, tail: int) -> int:
+def _tokens(batch: Any, edges: int) -> int:
     if isinstance(batch, SharedBatch):
         texts = sum(len(text) + edges for text in batch.texts)
-        return texts + sum(len(piece.ids) + tail for row in batch.rows for piece in row.pieces)
+        return texts + sum(len(row.ids) for _, row in batch.rows)
     return int(batch["attention_mask"].sum())
