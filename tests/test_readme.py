@@ -34,10 +34,10 @@ def test_python_blocks_print_what_stands_below_them(block: Block) -> None:
 
 
 def test_run_puts_results_below_the_statement_that_prints_them() -> None:
-    code = "for i in range(2):\n    print(i)\n#> old\nprint(\n    'x', 1.5\n)\n"
-    updated = "for i in range(2):\n    print(i)\n#> 0\n#> 1\nprint(\n    'x', 1.5\n)\n#> x 1.5\n"
+    code = "for i in range(2):\n    print(i)\n# -> old\nprint(\n    'x', 1.5\n)\n"
+    updated = "for i in range(2):\n    print(i)\n# -> 0\n# -> 1\nprint(\n    'x', 1.5\n)\n# -> x 1.5\n"
     assert run(Block(code, 1, True)) == updated
-    assert run(Block("print(1)\nprint(2)\n", 1, False)) == "print(1)\n#> 1\nprint(2)\n"
+    assert run(Block("print(1)\nprint(2)\n", 1, False)) == "print(1)\n# -> 1\nprint(2)\n"
 
 
 def test_the_first_example_has_five_lines_and_does_not_import_the_package() -> None:

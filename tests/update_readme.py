@@ -13,7 +13,7 @@ from spacy_zeroshot.errors import MESSAGES
 
 README = Path(__file__).parent.parent / "README.md"
 # Printed results stand in lines of their own, below the statement that prints them
-OUTPUT = "#> "
+OUTPUT = "# -> "
 # Before a block whose last statement needs what a test does not have
 NOT_THE_LAST = "<!-- all but the last statement is run"
 ERRORS_START = "<!-- errors: made by python -m tests.update_readme -->\n"
