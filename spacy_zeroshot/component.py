@@ -298,6 +298,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
         layer_decay: float = 1.0,
         head_rate: float = 1.0,
         anchor: float = 0.0,
+        anchor_to: Optional[str] = None,
         listwise_weight: float = 0.0,
     ) -> None:
         """Load the model and, if no labels are set, take those of the examples.
@@ -310,7 +311,8 @@ class ZeroShotTextCategorizer(TrainablePipe):
         freeze (Sequence[str]): Weights whose names start so stay as they are.
         layer_decay (float): Factor on the learning rate per layer below the top one.
         head_rate (float): Factor on the learning rate of the head.
-        anchor (float): Weight of a loss that keeps the encoder's embeddings near those it starts with.
+        anchor (float): Weight of a loss that keeps the encoder's embeddings near those of another.
+        anchor_to (Optional[str]): That other encoder, a name or folder; None for the own one as it starts.
         listwise_weight (float): Weight of a second loss, cross-entropy over an example's hypotheses that compete.
         RAISES (ZeroShotError): Z041 if no labels can be had.
         """
@@ -324,7 +326,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
                 raise ZeroShotError("Z041", self.name)
             self.set_labels(found)
         self.listwise_weight = listwise_weight
-        lesson = Lesson(new_head, tuple(freeze), layer_decay, head_rate, anchor)
+        lesson = Lesson(new_head, tuple(freeze), layer_decay, head_rate, anchor, anchor_to)
         for shim in self.model.shims:
             if hasattr(shim, "initialize"):
                 shim.initialize(lesson)

@@ -48,17 +48,36 @@ def load_checkpoint(
     if source.is_folder:
         _check_folder(Path(source.location), source)
     config = _load_config(source)
-    if new_head is not None:
+    # A checkpoint that declares a head has been trained: training goes on with it.
+    fresh_head = new_head is not None and not declaration(config)
+    if fresh_head:
         config.id2label = dict(NEW_HEAD_CLASSES)
         config.label2id = {label: i for i, label in NEW_HEAD_CLASSES.items()}
-        setattr(config, DECLARATION, dict(new_head))
+        setattr(config, DECLARATION, dict(new_head or {}))
     if check is not None:
         check(config)
     # A branch of the Hub may move on between two files: what follows comes from the config's commit.
     pinned = replace(source, revision=getattr(config, "_commit_hash", None) or source.revision)
     tokenizer = _load_tokenizer(pinned)
-    module = _load_module(pinned, config, fresh_head=new_head is not None)
+    module = _load_module(pinned, config, fresh_head=fresh_head)
     return Checkpoint(config, tokenizer, module)
+
+
+def load_encoder(source: Source) -> Any:
+    """Load an encoder without its head.
+
+    source (Source): What to load.
+    RETURNS (PreTrainedModel): The encoder, in float32.
+    RAISES (ZeroShotError): Z020, Z021.
+    """
+    from transformers import AutoModel
+
+    if source.is_folder:
+        _check_folder(Path(source.location), source)
+    try:
+        return AutoModel.from_pretrained(source.location, use_safetensors=True, **_options(source)).float()
+    except (OSError, ValueError, RuntimeError) as reason:
+        raise _not_loaded(source, reason) from reason
 
 
 def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
@@ -149,26 +168,30 @@ def _load_module(source: Source, config: Any, fresh_head: bool) -> Any:
                 source.location,
                 config=config,
                 output_loading_info=True,
+                # checked below, where the error can name them
+                ignore_mismatched_sizes=True,
                 use_safetensors=True if source.use_safetensors else None,
                 **{dtype: "auto"},
                 **_options(source),
             )
     except (SafetensorError, RuntimeError, UnpicklingError, EOFError) as reason:
-        # sizes that do not fit are a RuntimeError of several lines
-        raise ZeroShotError("Z024", "NLIClassifier", name=source.name, reason=_one_line(reason, 3)) from reason
+        raise ZeroShotError("Z024", "NLIClassifier", name=source.name, reason=_one_line(reason)) from reason
     except FAILURES as reason:
         if "safetensors" in str(reason) and source.use_safetensors and not source.is_folder:
             raise ZeroShotError("Z023", "NLIClassifier", name=source.name, found="pytorch_model.bin") from reason
         raise _not_loaded(source, reason) from reason
-    missing = sorted(info["missing_keys"])
+    missing = [f"no {name}" for name in sorted(info["missing_keys"])]
+    # transformers gives names, or names with both shapes
+    mismatched = sorted(entry if isinstance(entry, str) else entry[0] for entry in info["mismatched_keys"])
+    missing += [f"a {name} of another size" for name in mismatched]
     if fresh_head:
         head = module.get_submodule("classifier")
         for parameter in head.parameters():
             parameter.data.zero_()
-        missing = [name for name in missing if not name.startswith("classifier.") and ".pooler." not in name]
+        missing = [entry for entry in missing if " classifier." not in entry and ".pooler." not in entry]
     if missing:
         shown = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
-        raise ZeroShotError("Z024", "NLIClassifier", name=source.name, reason=f"there is no {shown}")
+        raise ZeroShotError("Z024", "NLIClassifier", name=source.name, reason=f"there is {shown}")
     return module.eval()
 
 
@@ -182,6 +205,5 @@ def _wants_code(reason: BaseException) -> bool:
     return "trust_remote_code" in str(reason)
 
 
-def _one_line(reason: BaseException, lines: int = 1) -> str:
-    found = [line.strip() for line in str(reason).strip().splitlines() if line.strip()]
-    return " ".join(found[:lines] or [type(reason).__name__]).rstrip(".")
+def _one_line(reason: BaseException) -> str:
+    return (str(reason).strip().splitlines() or [type(reason).__name__])[0].rstrip(".")

@@ -44,7 +44,7 @@ class TextStates(NamedTuple):
 
     last (Tensor): Shape (tokens, width): the last layer's states, flat.
     rows (Rows): Where they lie.
-    keys_values (KeyValues): Per layer, two tensors of shape (texts, heads, longest, width / heads).
+    keys_values (KeyValues): Per layer, keys and values of shape (tokens, width), flat.
     """
 
     last: Tensor
@@ -95,9 +95,9 @@ def encode_texts(encoder: Any, rows: Rows) -> TextStates:
     bias = bias_of(rows.mask[:, None, None, :], states)
     keys_values: KeyValues = []
     for layer in encoder.encoder.layer:
-        query, key, value = (to_heads(layer, part(states), rows) for part in projections(layer))
+        query, key, value = (part(states) for part in projections(layer))
         keys_values.append((key, value))
-        context = attend(query, key, value, bias)
+        context = attend(*(to_heads(layer, flat, rows.where, rows.mask.shape[0]) for flat in (query, key, value)), bias)
         states = feed_forward(layer, from_heads(context, rows), states)
     return TextStates(states, rows, keys_values)
 
@@ -116,16 +116,22 @@ def encode_hypotheses(
     """
     states = embed(encoder, rows, 1)
     n_rows, longest = rows.mask.shape
-    own = torch.where(rows.mask.flatten(), hypothesis_of_token[rows.where], -1).view(n_rows, longest)
+    n_text_tokens, text_longest = texts.last.shape[0], texts.rows.mask.shape[1]
+    own = torch.where(rows.mask.flatten(), gather(hypothesis_of_token, rows.where), -1).view(n_rows, longest)
     sees_own = own[:, :, None] == own[:, None, :]
     sees_text = texts.rows.mask[text_of_row][:, None, :].expand(-1, longest, -1)
-    sees = torch.cat([sees_text, sees_own], dim=-1)[:, None]
-    bias = bias_of(sees, states)
+    bias = bias_of(torch.cat([sees_text, sees_own], dim=-1)[:, None], states)
+    # A row's keys: those of its text, then its own, out of both laid flat one after the other.
+    text_where = texts.rows.where.view(-1, text_longest)[text_of_row]
+    both = torch.cat([text_where, rows.where.view(n_rows, longest) + n_text_tokens], dim=1).flatten()
     for layer, (text_key, text_value) in zip(encoder.encoder.layer, texts.keys_values):
-        query, key, value = (to_heads(layer, part(states), rows) for part in projections(layer))
-        key = torch.cat([text_key.index_select(0, text_of_row), key], dim=2)
-        value = torch.cat([text_value.index_select(0, text_of_row), value], dim=2)
-        context = attend(query, key, value, bias)
+        query, key, value = (part(states) for part in projections(layer))
+        context = attend(
+            to_heads(layer, query, rows.where, n_rows),
+            to_heads(layer, torch.cat([text_key, key]), both, n_rows),
+            to_heads(layer, torch.cat([text_value, value]), both, n_rows),
+            bias,
+        )
         states = feed_forward(layer, from_heads(context, rows), states)
     return states
 
@@ -181,16 +187,33 @@ def projections(layer: Any) -> Tuple[Any, Any, Any]:
     return attention.query, attention.key, attention.value
 
 
-def to_heads(layer: Any, states: Tensor, rows: Rows) -> Tensor:
-    """Flat states, shape (tokens, width), to padded heads, shape (rows, heads, longest, width / heads)."""
+def gather(flat: Tensor, where: Tensor) -> Tensor:
+    """Rows of a matrix, or numbers of a vector, by index.
+
+    flat (Tensor): Shape (tokens,) or (tokens, width).
+    where (Tensor): Shape (n,).
+    RETURNS (Tensor): Shape (n,) or (n, width).
+    """
+    # F.embedding copies whole rows: many times faster than index_select or flat[where] on a CPU, both ways
+    return F.embedding(where, flat) if flat.dim() == 2 else flat[where]
+
+
+def to_heads(layer: Any, flat: Tensor, where: Tensor, n_rows: int) -> Tensor:
+    """Flat states to padded heads.
+
+    layer (nn.Module): A BERT layer.
+    flat (Tensor): Shape (tokens, width).
+    where (Tensor): Shape (rows * longest,): the flat token at each padded place.
+    n_rows (int): How many rows there are.
+    RETURNS (Tensor): Shape (rows, heads, longest, width / heads).
+    """
     heads = layer.attention.self.num_attention_heads
-    padded = states.index_select(0, rows.where).view(*rows.mask.shape, heads, -1)
-    return padded.transpose(1, 2)
+    return gather(flat, where).view(n_rows, -1, heads, flat.shape[1] // heads).transpose(1, 2)
 
 
 def from_heads(context: Tensor, rows: Rows) -> Tensor:
     """Padded heads, shape (rows, heads, longest, width / heads), to flat states, shape (tokens, width)."""
-    return context.transpose(1, 2).flatten(2).flatten(0, 1).index_select(0, rows.back)
+    return gather(context.transpose(1, 2).flatten(2).flatten(0, 1), rows.back)
 
 
 def feed_forward(layer: Any, context: Tensor, states: Tensor) -> Tensor:

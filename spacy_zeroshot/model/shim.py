@@ -51,7 +51,8 @@ class Lesson(NamedTuple):
     freeze (Tuple[str, ...]): Weights whose names start so stay as they are.
     layer_decay (float): Factor on the learning rate per layer below the top one.
     head_rate (float): Factor on the learning rate of the head.
-    anchor (float): Weight of the loss that keeps the encoder's embeddings near those it started with.
+    anchor (float): Weight of the loss that keeps the encoder's embeddings near those of another.
+    anchor_to (Optional[str]): That other encoder, a name or folder; None for this one as it starts.
     """
 
     new_head: Optional[Dict[str, Any]] = None
@@ -59,6 +60,7 @@ class Lesson(NamedTuple):
     layer_decay: float = 1.0
     head_rate: float = 1.0
     anchor: float = 0.0
+    anchor_to: Optional[str] = None
 
 
 class NLIShim(Shim):
@@ -111,7 +113,8 @@ class NLIShim(Shim):
             if lesson.anchor and hasattr(runtime.layout, "anchor"):
                 from .shared_layout import Anchor
 
-                runtime.layout.anchor = Anchor(copy.deepcopy(runtime.layout.encoder), lesson.anchor)
+                encoder = self._anchor_encoder(lesson.anchor_to)
+                runtime.layout.anchor = Anchor(encoder.to(runtime.device), lesson.anchor)
             if lesson.new_head is not None:
                 self.changed = True
 
@@ -272,6 +275,13 @@ class NLIShim(Shim):
         if self._from_pipeline and not self.source.is_folder:
             raise ZeroShotError("Z031", "NLIClassifier", folder=self.source.name)
         return load_checkpoint(self.source, self.lesson.new_head, check)
+
+    def _anchor_encoder(self, name: Optional[str]) -> Any:
+        if name is None:
+            return copy.deepcopy(self.runtime.layout.encoder)
+        from .checkpoint import load_encoder
+
+        return load_encoder(Source(name))
 
     def _to_save(self) -> Any:
         """The checkpoint in its own precision: as it was stored, unless it was trained."""
