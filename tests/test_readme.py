@@ -41,7 +41,7 @@ def test_run_puts_results_below_the_statement_that_prints_them() -> None:
 
 
 def test_the_first_example_has_five_lines_and_does_not_import_the_package() -> None:
-    lines = [line for line in PYTHON[0].code.splitlines() if not line.startswith(OUTPUT)]
+    lines = [line for line in PYTHON[0].code.splitlines() if line and not line.startswith(OUTPUT)]
     assert len(lines) == 5
     assert "spacy_zeroshot" not in PYTHON[0].code
 
