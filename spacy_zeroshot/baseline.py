@@ -8,6 +8,7 @@ import torch
 from spacy.util import minibatch
 from thinc.types import Floats1d, Floats2d
 
+from .decisions import Rule, default_rule
 from .errors import ZeroShotError
 from .hypotheses import check_template, fill_template
 from .model.pair_layout import max_positions
@@ -52,8 +53,8 @@ class CosineJudge:
             for (number, _), cosine in zip(batch, (premises * hypotheses).sum(axis=1)):
                 yield number, bool(cosine >= self.threshold)
 
-    def thresholds(self, labels: Sequence[str]) -> Floats1d:
-        return np.full(len(labels), self.threshold)
+    def rule(self, compete: bool) -> Rule:
+        return default_rule(compete, self.threshold)
 
     def _embed(self, texts: Sequence[str]) -> Floats2d:
         """RETURNS (Floats2d): Shape (texts, width), rows of length one."""

@@ -12,10 +12,11 @@ from spacy.util import minibatch
 from thinc.types import Floats1d, Floats3d
 
 from .component import OWN_LABELS, ZeroShotTextCategorizer
+from .decisions import Rule, decide_rows, default_rule
 from .errors import ZeroShotError
 from .evidence import FOR, Question, Request
 from .hypotheses import check_template
-from .metrics import choose_best, figures, with_none
+from .metrics import figures, with_none
 from .rows import LabelledText, NLIPair, is_nli, read_labelled_texts, read_nli
 from .scores import pool
 
@@ -37,8 +38,8 @@ class Judge(Protocol):
         """Decide on every pair. YIELDS (Tuple[int, bool]): A pair's number, and whether it is entailed."""
         ...
 
-    def thresholds(self, labels: Sequence[str]) -> Floats1d:
-        """RETURNS (Floats1d): Shape (labels,): the score each label must reach in multi-label mode."""
+    def rule(self, compete: bool) -> Rule:
+        """RETURNS (Rule): How labels are chosen. compete (bool): Whether they compete for one text."""
         ...
 
 
@@ -122,11 +123,11 @@ class PipelineJudge:
                 for i in numbers:
                     yield i, bool(margins[pairs[i].hypothesis] > 0)
 
-    def thresholds(self, labels: Sequence[str]) -> Floats1d:
+    def rule(self, compete: bool) -> Rule:
+        pipe = self.pipe
         if self.threshold is not None:
-            return np.full(len(labels), self.threshold)
-        own = self.pipe.label_thresholds
-        return np.asarray([own.get(label, self.pipe.threshold) for label in labels])
+            return default_rule(compete, self.threshold, {}, pipe.top_k, pipe.abstain)
+        return default_rule(compete, pipe.threshold, pipe.label_thresholds, pipe.top_k, pipe.abstain)
 
     def _docs(self, texts: Sequence[str], labels: Sequence[str]) -> Iterator[Doc]:
         for text in texts:
@@ -174,10 +175,12 @@ def evaluate_file(path: Path, judge: Judge, rules: Rules, watch: Watch = unwatch
     texts = [row.text for row in chosen_rows]
     judged = watch(judge.scores(texts, labels, not multi_label), len(texts), name_of(path))
     values = np.stack(list(judged))
-    if multi_label:
-        chosen = values >= judge.thresholds(labels)
-    else:
-        chosen = choose_best(values, judge.thresholds(labels) if has_none else None)
+    rule = judge.rule(compete=not multi_label)
+    if has_none and not multi_label:
+        # the best label, or "no label fits" where it does not reach the threshold
+        rule = judge.rule(compete=False)
+        rule = Rule(rule.threshold, rule.label_thresholds, 1, rule.abstain)
+    chosen = decide_rows(values, labels, rule)
     gold = gold_array(chosen_rows, labels)
     if has_none:
         gold, chosen, labels = with_none(gold), with_none(chosen), [*labels, str(rules.none_label)]

@@ -1,9 +1,9 @@
 """Figures of decisions against gold labels. Pure array work."""
 
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 import numpy as np
-from thinc.types import Floats1d, Floats2d
+from thinc.types import Floats1d
 
 
 class Figures(NamedTuple):
@@ -39,18 +39,6 @@ def figures(gold: np.ndarray, chosen: np.ndarray) -> Figures:
         accuracy=float((gold == chosen).all(axis=1).mean()) if len(gold) else 0.0,
         f1=f1,
     )
-
-
-def choose_best(scores: Floats2d, floors: Optional[Floats1d] = None) -> np.ndarray:
-    """Choose the best label of each row.
-
-    scores (Floats2d): Shape (rows, labels).
-    floors (Optional[Floats1d]): Shape (labels,): choose none where the best label's score is below its floor.
-    RETURNS (np.ndarray): Shape (rows, labels), boolean.
-    """
-    chosen = np.zeros(scores.shape, dtype=bool)
-    chosen[np.arange(len(scores)), scores.argmax(axis=1)] = True
-    return chosen if floors is None else chosen & (scores >= floors)
 
 
 def with_none(decisions: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from spacy.cli._util import app
 from .annotate import annotate
 from .check import check
 from .classify import classify
+from .distill import distill
 from .evaluate import evaluate
 from .guard import GuardedGroup
 
@@ -22,6 +23,7 @@ zeroshot = typer.Typer(
 )
 zeroshot.command("classify")(classify)
 zeroshot.command("annotate")(annotate)
+zeroshot.command("distill")(distill)
 zeroshot.command("evaluate")(evaluate)
 zeroshot.command("check", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(check)
 app.add_typer(zeroshot)

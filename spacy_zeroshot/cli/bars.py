@@ -43,25 +43,30 @@ def lines_of(cats: Mapping[str, float], chosen: Collection[str]) -> List[Line]:
     return [Line(label, cats[label], label in chosen) for label in sorted(cats, key=lambda label: -cats[label])]
 
 
-def print_bars(console: "Console", heading: str, lines: Sequence[Line]) -> None:
+def print_bars(console: "Console", heading: str, lines: Sequence[Line], height: int = 2) -> None:
     """Print a heading and a bar for every line.
 
     console (Console): Where to print.
-    heading (str): Usually the text that was scored; shortened to one line.
+    heading (str): Usually the text that was scored; shortened.
     lines (Sequence[Line]): The lines.
+    height (int): Lines the heading may take.
     """
     from rich.cells import cell_len, set_cell_size
     from rich.text import Text
 
-    plain = not console.encoding.lower().startswith("utf")
-    console.print(Text(shorten(heading, console.width), style="bold"), soft_wrap=True)
+    plain = _is_plain(console)
+    # some of every line is lost to wrapping at words
+    room = console.width * height - 10 * (height - 1)
+    for part in Text(shorten(heading, room), style="bold").wrap(console, console.width):
+        part.rstrip()
+        console.print(part)
     labels = [shorten(line.label, LABEL_WIDTH) for line in lines]
     width = max((cell_len(label) for label in labels), default=0)
     notes = max((cell_len(line.note) for line in lines), default=0)
     room = max(8, min(BAR_WIDTH, console.width - width - notes - 12))
     for label, line in zip(labels, lines):
         text = Text("  ")
-        text.append(("*" if plain else "●") + " " if line.chosen else "  ", style="green")
+        text.append(f"{mark_of(console)} " if line.chosen else "  ", style="green")
         text.append(set_cell_size(label, width) + " ", style="bold" if line.chosen else "")
         text.append(bar(line.score, room, plain), style="green" if line.chosen else "bright_black")
         text.append(f" {line.score:.2f}")
@@ -70,6 +75,11 @@ def print_bars(console: "Console", heading: str, lines: Sequence[Line]) -> None:
         text.rstrip()
         console.print(text, soft_wrap=True)
     console.print()
+
+
+def mark_of(console: "Console") -> str:
+    """RETURNS (str): What marks a chosen label. console (Console): Where it is printed."""
+    return "*" if _is_plain(console) else "●"
 
 
 def bar(score: float, width: int, plain: bool) -> str:
@@ -112,7 +122,7 @@ def print_table(console: "Console", columns: Sequence[str], rows: Sequence[Seque
     rows (Sequence[Sequence[Any]]): The cells. Numbers are right-aligned.
     """
     cells = [[f"{cell:.3f}" if isinstance(cell, float) else _grouped(cell) for cell in row] for row in rows]
-    right = [all(isinstance(row[i], (int, float)) for row in rows) for i in range(len(columns))]
+    right = [all(row[i] == "" or isinstance(row[i], (int, float)) for row in rows) for i in range(len(columns))]
     widths = [max(len(column), *(len(row[i]) for row in cells)) for i, column in enumerate(columns)]
     rule = ["-" * (width - 1) + (":" if is_right else "-") for width, is_right in zip(widths, right)]
     for row in [list(columns), rule, *cells]:
@@ -120,6 +130,10 @@ def print_table(console: "Console", columns: Sequence[str], rows: Sequence[Seque
             cell.rjust(width) if is_right else cell.ljust(width) for cell, width, is_right in zip(row, widths, right)
         ]
         console.print("| " + " | ".join(shown) + " |", soft_wrap=True)
+
+
+def _is_plain(console: "Console") -> bool:
+    return not console.encoding.lower().startswith("utf")
 
 
 def _grouped(cell: Any) -> str:

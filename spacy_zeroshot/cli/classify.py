@@ -6,17 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Callable, Dict, Iterable, Iter
 
 import typer
 
-from ..decisions import choose
+from ..decisions import Rule, by_rank, decide
 from ..errors import ZeroShotError
 from .bars import lines_of, make_console, print_bars
 from .guard import note
+from .options import GpuId, Labels, Model, MultiLabel, Pipeline, Templates, parse_labels
 from .pipelines import BUNDLED, Opened, open_model, open_pipeline, prepare, set_templates, use_gpu
 
 if TYPE_CHECKING:
     from spacy.language import Language
     from spacy.tokens import Doc
-
-    from ..component import ZeroShotTextCategorizer
 
 COMMAND = "classify"
 
@@ -34,54 +33,15 @@ class Scored(NamedTuple):
     chosen: List[str]
 
 
-class Choice(NamedTuple):
-    """How labels are chosen.
-
-    threshold (Optional[float]): The score a label must reach, None for the component's own rule.
-    top_k (Optional[int]): At most this many labels, None for the component's own rule.
-    """
-
-    threshold: Optional[float] = None
-    top_k: Optional[int] = None
-
-    def __call__(self, pipe: "ZeroShotTextCategorizer", cats: Dict[str, float]) -> List[str]:
-        """Choose labels: where labels compete the best one, else those that reach their thresholds.
-
-        pipe (ZeroShotTextCategorizer): The component.
-        cats (Dict[str, float]): The scores.
-        RETURNS (List[str]): The chosen labels, the best first.
-        """
-        if self.threshold is not None:
-            return choose(cats, threshold=self.threshold, top_k=self.top_k)
-        if self.top_k is not None:
-            return choose(cats, threshold=0.0, top_k=self.top_k)
-        if not pipe.multi_label and len(cats) > 1:
-            return choose(cats, threshold=0.0, top_k=1)
-        return choose(cats, threshold=pipe.threshold, label_thresholds=pipe.label_thresholds)
-
-
 def classify(
     texts: Annotated[
         Optional[List[str]], typer.Argument(metavar="TEXT", help="Texts; none: one per line of standard input")
     ] = None,
-    labels: Annotated[
-        str, typer.Option("--labels", "-l", help='Labels: "a,b,c", or a JSON list for labels with commas')
-    ] = "",
-    pipeline: Annotated[
-        Optional[str], typer.Option("--pipeline", "-p", help="A saved pipeline's folder or package")
-    ] = None,
-    model: Annotated[
-        Optional[str],
-        typer.Option("--model", "-m", help="A checkpoint's folder or Hub name; the bundled model if neither is given"),
-    ] = None,
-    templates: Annotated[
-        Optional[List[str]],
-        typer.Option("--template", "-t", help='Hypothesis template, e.g. "The topic is {}."; may be repeated'),
-    ] = None,
-    multi_label: Annotated[
-        Optional[bool],
-        typer.Option("--multi-label/--single-label", help="Each label on its own, or the labels compete"),
-    ] = None,
+    labels: Labels = "",
+    pipeline: Pipeline = None,
+    model: Model = None,
+    templates: Templates = None,
+    multi_label: MultiLabel = None,
     top_k: Annotated[
         Optional[int], typer.Option("--top-k", "-k", min=1, help="Choose at most this many labels")
     ] = None,
@@ -92,7 +52,7 @@ def classify(
     batch_size: Annotated[
         int, typer.Option("--batch-size", min=1, help="Texts read ahead; 1 answers every line at once")
     ] = 32,
-    gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU; -1 for the CPU")] = -1,
+    gpu_id: GpuId = -1,
 ) -> None:
     """Score texts against labels that no model was trained on.
 
@@ -115,10 +75,10 @@ def classify(
     if multi_label is not None:
         pipe.multi_label = multi_label
     prepare(pipe)
-    choice = Choice(threshold, top_k)
+    rule = choose_rule(pipe.rule, threshold, top_k)
     show = _print_json if as_json else _bar_printer(only_chosen=threshold is not None or top_k is not None)
     failures: List[str] = []
-    for scored in score(opened, texts or _lines(), choice, batch_size, failures):
+    for scored in score(opened, texts or _lines(), rule, batch_size, failures):
         show(scored)
     if failures:
         raise typer.Exit(1)
@@ -138,33 +98,25 @@ def open_for(pipeline: Optional[str], model: Optional[str]) -> Opened:
     return open_model(model or BUNDLED) if pipeline is None else open_pipeline(pipeline, COMMAND)
 
 
-def parse_labels(value: str) -> List[str]:
-    """Read --labels.
+def choose_rule(rule: Rule, threshold: Optional[float], top_k: Optional[int]) -> Rule:
+    """Put the options in place of the pipeline's own rule.
 
-    value (str): "a,b,c", or a JSON list of strings.
-    RETURNS (List[str]): The labels, without blanks around them.
-    RAISES (ZeroShotError): Z060 for a JSON list that is none.
+    rule (Rule): The pipeline's.
+    threshold (Optional[float]): --threshold: every label that reaches it.
+    top_k (Optional[int]): --top-k: the best ones, of any score unless there is a --threshold.
+    RETURNS (Rule): The rule.
     """
-    if not value.lstrip().startswith("["):
-        return [label.strip() for label in value.split(",") if label.strip()]
-    try:
-        found = json.loads(value)
-    except ValueError:
-        found = None
-    if not isinstance(found, list) or not all(isinstance(label, str) for label in found):
-        reason = 'it is no JSON list of strings. Write "a,b,c", or \'["a, b", "c"]\''
-        raise ZeroShotError("Z060", COMMAND, what="--labels", value=value, reason=reason)
-    return found
+    if threshold is not None:
+        return Rule(threshold, {}, top_k)
+    return rule if top_k is None else by_rank(top_k, rule.abstain)
 
 
-def score(
-    opened: Opened, texts: Iterable[str], choice: Choice, batch_size: int, failures: List[str]
-) -> Iterator[Scored]:
+def score(opened: Opened, texts: Iterable[str], rule: Rule, batch_size: int, failures: List[str]) -> Iterator[Scored]:
     """Score a stream of texts. One that fails is reported and left out; the rest go on.
 
     opened (Opened): The pipeline.
     texts (Iterable[str]): The texts.
-    choice (Choice): How labels are chosen.
+    rule (Rule): How labels are chosen.
     batch_size (int): Texts to read ahead.
     failures (List[str]): Takes the message of every text that failed.
     YIELDS (Scored): The texts that did not fail, in order.
@@ -180,7 +132,7 @@ def score(
     keys: List[Tuple[str, str]] = [(label, prefix + label) for label in opened.pipe.labels]
     for doc in opened.nlp.pipe(_docs(opened.nlp, texts, report), batch_size=batch_size):
         cats = {label: doc.cats[key] for label, key in keys}
-        yield Scored(doc.text, cats, choice(opened.pipe, cats))
+        yield Scored(doc.text, cats, decide(cats, rule).labels)
 
 
 def _docs(nlp: "Language", texts: Iterable[str], report: Callable[..., None]) -> "Iterator[Doc]":

@@ -8,6 +8,7 @@ import typer
 
 from ..errors import ZeroShotError
 from .bars import make_console, print_table
+from .options import GpuId
 from .pipelines import open_any, use_gpu
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def evaluate(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines, with the F1 of every label")] = False,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Texts scored together")] = 128,
-    gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU; -1 for the CPU")] = -1,
+    gpu_id: GpuId = -1,
 ) -> None:
     """Evaluate a pipeline on files of {"text", "labels"} or {"premise", "hypothesis", "label"} rows.
 

@@ -1,8 +1,9 @@
 """How every command ends: exit code 0; or 1, and one line on standard error that names the way out."""
 
+import contextlib
 import sys
 import warnings
-from typing import Any, NoReturn, Optional, TextIO, Type, Union
+from typing import Any, Iterator, NoReturn, Optional, TextIO, Type, Union
 
 import typer
 from typer.core import TyperGroup
@@ -23,26 +24,38 @@ class GuardedGroup(TyperGroup):
         RETURNS (Any): What the command returns.
         RAISES (typer.Exit): With code 1, after an expected error has been printed.
         """
-        _print_anything(sys.stdout)
-        with warnings.catch_warnings():
-            # catch_warnings puts the old function back
-            warnings.showwarning = _show_warning
-            try:
+        try:
+            with guarded():
                 return super().invoke(ctx)
-            except BrokenPipeError:
-                # the reader has gone (| head): Typer ends quietly
+        except UsageError as error:
+            path = " ".join(filter(None, (ctx.command_path, ctx.invoked_subcommand)))
+            fail(f"{error.format_message()} See {path} --help")
+
+
+@contextlib.contextmanager
+def guarded() -> Iterator[None]:
+    """Turn expected errors into one line and exit code 1, and warnings of ours into one line.
+
+    RAISES (typer.Exit): With code 1, after an expected error has been printed.
+    """
+    _print_anything(sys.stdout)
+    with warnings.catch_warnings():
+        # catch_warnings puts the old function back
+        warnings.showwarning = _show_warning
+        try:
+            yield
+        except BrokenPipeError:
+            # the reader has gone (| head): Typer ends quietly
+            raise
+        except ZeroShotError as error:
+            fail(str(error))
+        except OSError as error:
+            fail(f"{error.filename or 'a file'}: {error.strerror or error}. Check the path and its permissions.")
+        except ValueError as error:
+            # spaCy's own errors carry a code and a remedy; any other is a bug and keeps its traceback
+            if not str(error).startswith("[E"):
                 raise
-            except UsageError as error:
-                fail(f"{error.format_message()} See {ctx.command_path} {ctx.invoked_subcommand or ''} --help")
-            except ZeroShotError as error:
-                fail(str(error))
-            except OSError as error:
-                fail(f"{error.filename or 'a file'}: {error.strerror or error}. Check the path and its permissions.")
-            except ValueError as error:
-                # spaCy's own errors carry a code and a remedy; any other is a bug and keeps its traceback
-                if not str(error).startswith("[E"):
-                    raise
-                fail(str(error))
+            fail(str(error))
 
 
 def fail(message: str) -> NoReturn:

@@ -1,12 +1,12 @@
-"""Options that say which pipeline scores, shared by the commands that score whole files."""
+"""Options that say which pipeline scores, shared by commands."""
 
+import json
 from typing import Annotated, List, Optional, Sequence
 
 import typer
 
 from ..corpora.pipelines import BUNDLED, PipelineSpec
 from ..errors import ZeroShotError
-from .classify import parse_labels
 
 Labels = Annotated[str, typer.Option("--labels", "-l", help='Labels: "a,b,c", or a JSON list for labels with commas')]
 Pipeline = Annotated[Optional[str], typer.Option("--pipeline", "-p", help="A saved pipeline's folder or package")]
@@ -23,6 +23,25 @@ MultiLabel = Annotated[
     typer.Option("--multi-label/--single-label", help="Each label on its own, or the labels compete"),
 ]
 GpuId = Annotated[int, typer.Option("--gpu-id", "-g", help="GPU; -1 for the CPU")]
+
+
+def parse_labels(value: str) -> List[str]:
+    """Read --labels.
+
+    value (str): "a,b,c", or a JSON list of strings.
+    RETURNS (List[str]): The labels, without blanks around them.
+    RAISES (ZeroShotError): Z060 for a JSON list that is none.
+    """
+    if not value.lstrip().startswith("["):
+        return [label.strip() for label in value.split(",") if label.strip()]
+    try:
+        found = json.loads(value)
+    except ValueError:
+        found = None
+    if not isinstance(found, list) or not all(isinstance(label, str) for label in found):
+        reason = 'it is no JSON list of strings. Write "a,b,c", or \'["a, b", "c"]\''
+        raise ZeroShotError("Z060", "zeroshot", what="--labels", value=value, reason=reason)
+    return found
 
 
 def make_spec(

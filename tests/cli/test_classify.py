@@ -1,0 +1,163 @@
+"""python -m spacy zeroshot classify."""
+
+import json
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+import spacy
+
+from .conftest import LABELS
+
+TEXTS = ["The goalkeeper saved a late penalty.", "The minister resigned."]
+
+
+def lines_of(result: Any) -> list:
+    assert result.exit_code == 0, result.stderr
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def test_json_has_the_scores_of_the_component(run: Callable[..., Any], nli_folder: Path) -> None:
+    result = run("classify", *TEXTS, "--model", nli_folder, "--labels", "sport, politics,music", "--json")
+    nlp = spacy.blank("en")
+    nlp.add_pipe("zero_shot_textcat", config={"labels": LABELS, "model": {"name": str(nli_folder)}})
+    for row, doc in zip(lines_of(result), nlp.pipe(TEXTS), strict=True):
+        assert row["text"] == doc.text
+        assert row["cats"] == pytest.approx(doc.cats, abs=1e-5)
+        assert row["labels"] == [max(doc.cats, key=lambda label: doc.cats[label])]
+
+
+def test_pipeline_brings_its_labels(run: Callable[..., Any], pipeline_folder: Path) -> None:
+    (row,) = lines_of(run("classify", TEXTS[0], "--pipeline", pipeline_folder, "--json"))
+    assert list(row["cats"]) == LABELS
+    (row,) = lines_of(run("classify", TEXTS[0], "-p", pipeline_folder, "-l", '["a, b", "c"]', "--json"))
+    assert list(row["cats"]) == ["a, b", "c"]
+
+
+def test_multi_label_templates_threshold_and_top_k(run: Callable[..., Any], pipeline_folder: Path) -> None:
+    base = ("classify", TEXTS[0], "-p", pipeline_folder, "--json")
+    (single,) = lines_of(run(*base))
+    (multi,) = lines_of(run(*base, "--multi-label"))
+    (worded,) = lines_of(run(*base, "-t", "The topic is {}.", "-t", "{}!"))
+    assert sum(single["cats"].values()) == pytest.approx(1.0, abs=1e-5)
+    assert multi["cats"] != single["cats"] != worded["cats"]
+    best_first = sorted(LABELS, key=lambda label: -single["cats"][label])
+    assert lines_of(run(*base, "--threshold", "0.0"))[0]["labels"] == best_first
+    assert lines_of(run(*base, "--top-k", "2"))[0]["labels"] == best_first[:2]
+    assert lines_of(run(*base, "--threshold", "1.0"))[0]["labels"] == []
+    assert lines_of(run(*base, "--threshold", "0.0", "--top-k", "1"))[0]["labels"] == best_first[:1]
+
+
+def test_standard_input_keeps_every_line(run: Callable[..., Any], pipeline_folder: Path) -> None:
+    given = "one\r\n\n세 번째 줄\nthe last, without an end"
+    rows = lines_of(run("classify", "-p", pipeline_folder, "--json", "--batch-size", "2", given=given))
+    assert [row["text"] for row in rows] == ["one", "", "세 번째 줄", "the last, without an end"]
+    assert list(rows[1]["cats"].values()) == pytest.approx([1 / 3] * 3, abs=1e-5)
+
+
+def test_table_shows_all_labels_or_the_chosen_ones(run: Callable[..., Any], pipeline_folder: Path) -> None:
+    shown = run("classify", TEXTS[0], "", "-p", pipeline_folder).stdout
+    assert all(shown.count(f" {label} ") == 2 for label in LABELS)
+    assert shown.startswith(TEXTS[0])
+    assert "(blank)" in shown
+    assert "\x1b[" not in shown, "no colours in a pipe"
+    assert all(len(line) <= 80 for line in shown.splitlines())
+    best = run("classify", TEXTS[0], "-p", pipeline_folder, "--top-k", "1").stdout
+    assert sum(label in best for label in LABELS) == 1
+    none = run("classify", TEXTS[0], "-p", pipeline_folder, "--threshold", "1.0").stdout
+    assert "no label reaches the threshold" in none
+
+
+def test_a_text_that_fails_loses_no_other(run: Callable[..., Any], pipeline_folder: Path, tmp_path: Path) -> None:
+    nlp = spacy.load(pipeline_folder, config={"components.zero_shot_textcat.window_overlap": 5000})
+    nlp.to_disk(tmp_path)
+    given = "short\n" + "long " * 300 + "\nshort again\n"
+    result = run("classify", "-p", tmp_path, "--json", given=given)
+    assert result.exit_code == 1
+    assert [json.loads(line)["text"] for line in result.stdout.splitlines()] == ["short", "short again"]
+    assert len(result.stderr.splitlines()) == 1
+    assert "[Z012]" in result.stderr and "left out" in result.stderr
+
+
+def test_a_text_beyond_the_pipelines_limit_loses_no_other(run: Callable[..., Any], pipeline_folder: Path) -> None:
+    result = run("classify", "-p", pipeline_folder, "--json", given="x" * 1_000_001 + "\nshort\n")
+    assert result.exit_code == 1
+    assert [json.loads(line)["text"] for line in result.stdout.splitlines()] == ["short"]
+    assert "[E088]" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("code", "arguments"),
+    [
+        ("Z002", ["-l", "a,b,a"]),
+        ("Z004", ["-l", "a,b", "-t", "no slot"]),
+        ("Z011", ["-l", "a," + "word " * 600]),
+        ("Z060", ["-l", '["a", 1]']),
+        ("Z060", ["-l", '["a"']),
+        ("Z067", []),
+        ("Z068", ["-l", "a", "-p", "somewhere"]),
+    ],
+)
+def test_errors_are_one_line(run: Callable[..., Any], nli_folder: Path, code: str, arguments: list) -> None:
+    result = run("classify", "text", "-m", nli_folder, *arguments)
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert len(result.stderr.splitlines()) == 1
+    assert f"[{code}]" in result.stderr
+
+
+def test_z061_z062_pipelines_that_are_none(run: Callable[..., Any], plain_folder: Path, tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "missing", "no_such_package_anywhere"):
+        result = run("classify", "text", "-p", folder)
+        assert result.exit_code == 1
+        assert "[Z061]" in result.stderr and len(result.stderr.splitlines()) == 1
+    result = run("classify", "text", "-p", plain_folder)
+    assert result.exit_code == 1
+    assert "[Z062]" in result.stderr and "sentencizer" in result.stderr
+
+
+def test_z061_a_broken_config_names_the_setting(run: Callable[..., Any], pipeline_folder: Path, tmp_path: Path) -> None:
+    config = (pipeline_folder / "config.cfg").read_text().replace('pooling = "max"', 'pooling = "median"')
+    (tmp_path / "config.cfg").write_text(config)
+    result = run("classify", "text", "-p", tmp_path)
+    assert result.exit_code == 1
+    assert len(result.stderr.splitlines()) == 1
+    assert "[Z061]" in result.stderr and "pooling" in result.stderr
+
+
+def test_z063_no_gpu(run: Callable[..., Any], nli_folder: Path) -> None:
+    from thinc.util import has_cupy_gpu
+
+    if has_cupy_gpu:
+        pytest.skip("there is a GPU")
+    result = run("classify", "text", "-m", nli_folder, "-l", "a,b", "--gpu-id", "0")
+    assert result.exit_code == 1
+    assert "[Z063]" in result.stderr
+
+
+def test_z066_a_terminal_without_texts(
+    run: Callable[..., Any], nli_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import spacy_zeroshot.cli.classify as module
+
+    class Terminal:
+        """Standard input that is a terminal."""
+
+        def isatty(self) -> bool:
+            return True
+
+    class System:
+        """The part of sys that the command reads."""
+
+        stdin = Terminal()
+
+    monkeypatch.setattr(module, "sys", System)
+    result = run("classify", "-m", nli_folder, "-l", "a,b")
+    assert result.exit_code == 1
+    assert "[Z066]" in result.stderr
+
+
+def test_terminal_codes_in_a_text_are_not_printed(run: Callable[..., Any], pipeline_folder: Path) -> None:
+    shown = run("classify", "\x1b[31mred\x1b[0m\x07 \x9b2Jtext", "-p", pipeline_folder).stdout
+    assert "\x1b" not in shown and "\x07" not in shown and "\x9b" not in shown
+    assert "red" in shown
