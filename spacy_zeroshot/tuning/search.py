@@ -92,7 +92,7 @@ def search(
         for i, candidate in enumerate(candidates)
         for trial in _trials(i, candidate, gold, labels, compete, goal, fold)
     ]
-    best = _best(trials, [_held_out(trial, goal) for trial in trials])
+    best = _best(trials, [held_out_value(trial, goal) for trial in trials])
     return Search(goal, trials, best, float(objective(best.final.fitted, goal)[0]), _estimate(trials, goal))
 
 
@@ -160,8 +160,14 @@ def _fit(
     return temperature, fit_families(found, rank, gold, train, labels, goal)
 
 
-def _held_out(trial: Trial, goal: str, without: int = -1) -> float:
-    """What a trial reaches over all folds but one."""
+def held_out_value(trial: Trial, goal: str, without: int = -1) -> float:
+    """What a trial reaches over the folds.
+
+    trial (Trial): The trial.
+    goal (str): What was maximised.
+    without (int): A fold to leave out.
+    RETURNS (float): The objective of all held-out decisions taken together.
+    """
     kept = [counts for i, counts in enumerate(trial.held_out) if i != without]
     return float(objective(_sum(kept), goal)[0])
 
@@ -176,7 +182,7 @@ def _estimate(trials: Sequence[Trial], goal: str) -> float:
     folds = range(len(trials[0].held_out))
     if len(folds) == 1:
         return float("nan")
-    decided = [_best(trials, [_held_out(trial, goal, without=f) for trial in trials]).held_out[f] for f in folds]
+    decided = [_best(trials, [held_out_value(trial, goal, without=f) for trial in trials]).held_out[f] for f in folds]
     return float(objective(_sum(decided), goal)[0])
 
 
