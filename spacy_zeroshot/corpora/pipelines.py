@@ -33,6 +33,19 @@ class PipelineSpec(NamedTuple):
     multi_label: Optional[bool] = None
     gpu_id: int = -1
 
+    @classmethod
+    def of(cls, name: str) -> "PipelineSpec":
+        """Read what a user names.
+
+        name (str): A pipeline's folder or package, "bundled", a checkpoint's folder, or a Hub name with a slash.
+        RETURNS (PipelineSpec): The pipeline.
+        """
+        from spacy.util import is_package
+
+        is_checkpoint = (Path(name) / "config.json").exists() and not (Path(name) / "config.cfg").exists()
+        is_hub_name = "/" in name and not Path(name).exists() and not is_package(name)
+        return cls(model=name) if name == BUNDLED or is_checkpoint or is_hub_name else cls(pipeline=name)
+
     def open(self) -> "Language":
         """Load or build the pipeline. Weights are loaded at first use.
 
@@ -108,11 +121,13 @@ class Choice(NamedTuple):
     prefix (str): Before each of its keys in doc.cats.
     labels (Tuple[str, ...]): Its labels.
     rule (Rule): How they are chosen.
+    exclusive (bool): Whether the labels compete for one text.
     """
 
     prefix: str
     labels: Tuple[str, ...]
     rule: Rule
+    exclusive: bool = False
 
 
 def choices_of(nlp: "Language", threshold: Optional[float] = None) -> List[Choice]:
@@ -125,20 +140,22 @@ def choices_of(nlp: "Language", threshold: Optional[float] = None) -> List[Choic
     from spacy.pipeline import MultiLabel_TextCategorizer, TextCategorizer
 
     choices = []
+    pipe: Any
     for name, pipe in nlp.pipeline:
         if "doc.cats" not in nlp.get_pipe_meta(name).assigns:
             continue
+        exclusive = False
         if hasattr(pipe, "rule"):
-            rule = pipe.rule
+            rule, exclusive = pipe.rule, not pipe.multi_label and len(pipe.labels) > 1
         elif isinstance(pipe, MultiLabel_TextCategorizer):
             rule = Rule(float(pipe.cfg.get("threshold") or 0.5))
         elif isinstance(pipe, TextCategorizer):
-            rule = by_rank(1)
+            rule, exclusive = by_rank(1), True
         else:
             rule = Rule()
         if threshold is not None:
             rule = Rule(threshold, {}, rule.top_k)
-        choices.append(Choice(getattr(pipe, "key_prefix", ""), tuple(getattr(pipe, "labels", ())), rule))
+        choices.append(Choice(getattr(pipe, "key_prefix", ""), tuple(getattr(pipe, "labels", ())), rule, exclusive))
     return choices
 
 
@@ -150,7 +167,7 @@ def choose_labels(cats: Mapping[str, float], choices: List[Choice]) -> List[str]
     RETURNS (List[str]): Keys of cats, each component's best first.
     """
     chosen = []
-    for prefix, labels, rule in choices:
+    for prefix, labels, rule, _ in choices:
         own = {label: cats[prefix + label] for label in labels if prefix + label in cats}
         chosen += [prefix + label for label in decide(own, rule).labels]
     return list(dict.fromkeys(chosen))
@@ -158,7 +175,7 @@ def choose_labels(cats: Mapping[str, float], choices: List[Choice]) -> List[str]
 
 def category_keys(choices: List[Choice]) -> List[str]:
     """RETURNS (List[str]): The keys of every doc.cats, in order."""
-    return list(dict.fromkeys(prefix + label for prefix, labels, _ in choices for label in labels))
+    return list(dict.fromkeys(prefix + label for prefix, labels, _, _ in choices for label in labels))
 
 
 def _hash_checkpoint(model: str) -> str:
