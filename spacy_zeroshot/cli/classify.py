@@ -62,7 +62,7 @@ def classify(
     Example: python -m spacy zeroshot classify "The goalkeeper saved a penalty." --labels "politics,sport,music"
     """
     given = parse_labels(labels)
-    if not texts and sys.stdin.isatty():
+    if not texts and reads_terminal():
         raise ZeroShotError("Z066", COMMAND)
     use_gpu(gpu_id)
     opened = open_for(pipeline, model)
@@ -96,6 +96,11 @@ def open_for(pipeline: Optional[str], model: Optional[str]) -> Opened:
         reason = "a saved pipeline has its model. Leave one out"
         raise ZeroShotError("Z068", COMMAND, first="--pipeline", second="--model", reason=reason)
     return open_model(model or BUNDLED) if pipeline is None else open_pipeline(pipeline, COMMAND)
+
+
+def reads_terminal() -> bool:
+    """RETURNS (bool): Whether standard input is a terminal: nothing was piped in."""
+    return sys.stdin.isatty()
 
 
 def choose_rule(rule: Rule, threshold: Optional[float], top_k: Optional[int]) -> Rule:
