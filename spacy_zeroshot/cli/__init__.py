@@ -8,11 +8,13 @@ import typer
 from spacy.cli._util import app
 
 from .annotate import annotate
+from .calibrate import calibrate
 from .check import check
 from .classify import classify
 from .distill import distill
 from .evaluate import evaluate
 from .guard import GuardedGroup
+from .tune import tune
 
 zeroshot = typer.Typer(
     name="zeroshot",
@@ -23,6 +25,8 @@ zeroshot = typer.Typer(
 )
 zeroshot.command("classify")(classify)
 zeroshot.command("annotate")(annotate)
+zeroshot.command("tune")(tune)
+zeroshot.command("calibrate")(calibrate)
 zeroshot.command("distill")(distill)
 zeroshot.command("evaluate")(evaluate)
 zeroshot.command("check", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(check)

@@ -18,7 +18,7 @@ from .reliability import Reliability
 INK, GRID, FIRST, SECOND, THIRD = "#010203", "#010204", "#010205", "#010206", "#010207"
 VARIABLES = {INK: "var(--ink)", GRID: "var(--line)", FIRST: "var(--one)", SECOND: "var(--two)", THIRD: "var(--three)"}
 SIZE = (4.8, 3.1)
-STYLE = {
+STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "spacy-zeroshot",
     "font.family": "sans-serif",

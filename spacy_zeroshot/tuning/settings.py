@@ -21,7 +21,7 @@ def apply_settings(nlp: Language, name: str, settings: Mapping[str, Any]) -> Non
     nlp (Language): The pipeline.
     name (str): The component's name.
     settings (Mapping[str, Any]): Of hypothesis_template, threshold, label_thresholds, top_k, abstain, calibration,
-        temperature and calibrated: any. Others cannot be changed after a component was built.
+        temperature, calibrated and multi_label: any. Others cannot be changed after a component was built.
     RAISES (ZeroShotError): As the component's factory; ValueError for another setting.
     """
     pipe: Any = nlp.get_pipe(name)
@@ -89,5 +89,7 @@ def _set(pipe: ZeroShotTextCategorizer, setting: str, value: Any) -> None:
         pipe.temperature = check_temperature(value, pipe.name)
     elif setting == "calibrated":
         pipe.calibrated = value
+    elif setting == "multi_label":
+        pipe.multi_label = value
     else:
         raise ValueError(f"{setting} cannot be changed after the component was built")

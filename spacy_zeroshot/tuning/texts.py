@@ -1,7 +1,7 @@
 """The files that tuning and calibration learn from."""
 
 from pathlib import Path
-from typing import Iterator, List, Optional, Sequence
+from typing import Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 from spacy.tokens import DocBin
@@ -73,6 +73,17 @@ def gold_array(
     for i, row in enumerate(rows):
         gold[i, [place[label] for label in row.labels if label != none_label]] = True
     return gold
+
+
+def label_names(rows: Sequence[LabelledText], none_label: Optional[str]) -> Tuple[str, ...]:
+    """The labels of rows, in the order they appear.
+
+    rows (Sequence[LabelledText]): The rows.
+    none_label (Optional[str]): A gold label that means "no label fits"; left out.
+    RETURNS (Tuple[str, ...]): The labels.
+    """
+    found = dict.fromkeys(label for row in rows for label in row.labels)
+    return tuple(label for label in found if label != none_label)
 
 
 def _from_rows(path: Path, text_field: str) -> Iterator[str]:
