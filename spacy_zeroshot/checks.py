@@ -10,6 +10,7 @@ from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Seq
 
 from spacy import util
 from spacy.language import Language
+from thinc.api import Config
 
 from .component import ZeroShotTextCategorizer
 from .decisions import check_thresholds
@@ -257,7 +258,9 @@ def _read_config(name: str, overrides: Mapping[str, Any]) -> Mapping[str, Any]:
 def _build(name: str, overrides: Mapping[str, Any]) -> Language:
     if Path(name).is_file():
         config = util.load_config(name, overrides=dict(overrides), interpolate=True)
-        return util.load_model_from_config(config, auto_fill=True, validate=True)
+        # training data need not be there yet
+        wanted = Config({section: config[section] for section in ("nlp", "components") if section in config})
+        return util.load_model_from_config(wanted, auto_fill=True, validate=True)
     return util.load_model(name, config=dict(overrides))
 
 

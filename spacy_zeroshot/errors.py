@@ -57,6 +57,12 @@ MESSAGES: Dict[str, str] = {
     "or set backend = 'torch'.",
     "Z035": "backend = 'openvino' cannot take {name!r}: {reason}. Set backend = 'torch'.",
     "Z036": "backend = 'openvino' {reason}. Set backend = 'torch'.",
+    # Benchmark
+    "Z037": "the scores of {first} and {second} differ by {difference:.2g}, more than {limit}, so their speeds cannot be "
+    "compared. Please report this, with the versions printed above.",
+    "Z038": "a picture needs the package matplotlib. Install it with: pip install 'spacy-zeroshot[report]', or leave "
+    "out --picture.",
+    "Z039": "{path} has no labelled texts to measure accuracy on. Give a file whose rows have labels.",
     # Learning
     "Z040": "the gold cats {cats} are not 0 or 1. Give every label 1.0 (right) or 0.0 (wrong).",
     "Z041": "initialize() got no example with gold cats and no labels are set. Set labels = [...], or give "
@@ -69,8 +75,8 @@ MESSAGES: Dict[str, str] = {
     "Z051": "{path} is not a saved component: {reason}. Save the pipeline again.",
     # Command line
     "Z060": "{what} {value!r} cannot be used: {reason}.",
-    "Z061": "the pipeline {name!r} cannot be loaded: {reason}. Give a folder written by nlp.to_disk, an installed "
-    "package, a config file, or 'bundled'.",
+    "Z061": "the pipeline {name!r} cannot be loaded: {reason}. Mend that, or give a folder written by nlp.to_disk or "
+    "an installed package.",
     "Z062": "{name!r} has no zero_shot_textcat component; it has {pipes}. Give a pipeline with one.",
     "Z063": "GPU {gpu_id} cannot be used: {reason}. Leave out --gpu-id to run on the CPU.",
     "Z064": "no row of {path} has a label that could be scored. Give each row its labels, and a --none-label that is "

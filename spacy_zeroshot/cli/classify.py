@@ -132,7 +132,7 @@ def score(opened: Opened, texts: Iterable[str], rule: Rule, batch_size: int, fai
             failures.append(f"{str(error).rstrip('.')}. The text {doc.text[:40]!r} was left out.")
             note(f"error: {failures[-1]}")
 
-    opened.nlp.set_error_handler(report)
+    opened.nlp.set_error_handler(report)  # type: ignore[arg-type]
     prefix = opened.pipe.key_prefix
     keys: List[Tuple[str, str]] = [(label, prefix + label) for label in opened.pipe.labels]
     for doc in opened.nlp.pipe(_docs(opened.nlp, texts, report), batch_size=batch_size):

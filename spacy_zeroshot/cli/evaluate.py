@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Iterator, List, Literal, Optional, Sequence
 
+import numpy as np
 import typer
 
 from ..errors import ZeroShotError
@@ -114,8 +115,8 @@ def _table(outcomes: "Sequence[Outcome]") -> List[List[Any]]:
     rows: List[List[Any]] = [[o.data, o.rows, o.labels, o.macro_f1, o.micro_f1, o.accuracy, o.mode] for o in outcomes]
     texts = [o for o in outcomes if o.mode != "nli"]
     if len(texts) > 1:
-        means = [sum(o[i] for o in texts) / len(texts) for i in (4, 5, 6)]
-        rows.append(["mean of labelled texts", sum(o.rows for o in texts), "", *means, ""])
+        figures = np.asarray([(o.macro_f1, o.micro_f1, o.accuracy) for o in texts])
+        rows.append(["mean of labelled texts", sum(o.rows for o in texts), "", *figures.mean(axis=0).tolist(), ""])
     return rows
 
 

@@ -17,7 +17,7 @@ UsageError: Any = typer.BadParameter.__base__
 class GuardedGroup(TyperGroup):
     """A group of commands that turns expected errors of any of them into one line and exit code 1."""
 
-    def invoke(self, ctx: typer.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for.
 
         ctx (typer.Context): Typer's context.
