@@ -8,6 +8,7 @@ import typer
 from spacy.cli._util import app
 
 from .annotate import annotate
+from .benchmark import benchmark
 from .calibrate import calibrate
 from .check import check
 from .classify import classify
@@ -30,4 +31,5 @@ zeroshot.command("calibrate")(calibrate)
 zeroshot.command("distill")(distill)
 zeroshot.command("evaluate")(evaluate)
 zeroshot.command("check", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(check)
+zeroshot.command("benchmark")(benchmark)
 app.add_typer(zeroshot)

@@ -118,9 +118,8 @@ def _example(encoder: Any, n_texts: int, n_hypotheses: int, length: int) -> Tupl
     pieces = [np.arange(20 + i, 22 + 2 * i) for i in range(n_texts * n_hypotheses)]
     steps = [np.arange(length, length + len(piece)) for piece in pieces]
     cut = [slice(i, i + n_hypotheses) for i in range(0, len(pieces), n_hypotheses)]
-    rows = lay_flat(
-        [np.concatenate(pieces[part]) for part in cut], [np.concatenate(steps[part]) for part in cut], 16, CPU
-    )
+    positions: Any = [np.concatenate(steps[part]) for part in cut]
+    rows = lay_flat([np.concatenate(pieces[part]) for part in cut], positions, 16, CPU)
     owner = np.full(len(rows.ids), len(pieces))
     sizes = [len(piece) for piece in pieces]
     owner[: sum(sizes)] = np.repeat(np.arange(len(pieces)), sizes)

@@ -65,6 +65,7 @@ class Runtime:
         self.dtype = dtype
         self.trainable = trainable
         self.budget = budget
+        self.kernel = kernel
         self.tokens = Tokens(checkpoint.tokenizer, name)
         weights = torch.float32 if trainable else dtype
         module = checkpoint.module.to(device=device, dtype=weights).eval()
