@@ -33,7 +33,7 @@ NONE_LABEL = "out-of-domain"
 MULTI = ("situation",)
 METHODS = ("none", "content-free", "marginals", "temperature", "marginals, temperature")
 # What to tune on: the file, and where its labels stand on their own
-TUNED = (("situation", "eval/situation.jsonl.gz", True), ("GitHub issues", "study/github_issues.test.jsonl.gz", False))
+TUNED = (("situation", "clf/eval/situation.jsonl.gz", True), ("GitHub issues", "clf/study/github_issues.test.jsonl.gz", False))
 SHOWN = np.arange(1, 10) / 10
 
 
@@ -149,7 +149,7 @@ def sweep_rows(found: Scored) -> List[List[Any]]:
 def main() -> None:
     """Print the tables, as Markdown."""
     parser = argparse.ArgumentParser(description="Tables on tuning and calibration")
-    parser.add_argument("--data", type=Path, required=True, help="a folder with eval/ and study/")
+    parser.add_argument("--data", type=Path, required=True, help="a folder with clf/eval/ and clf/study/")
     parser.add_argument("--model", default="bundled", help="a checkpoint")
     parser.add_argument("--limit", type=int, default=None, help="rows of each file, evenly spread")
     parser.add_argument("--candidates", type=int, default=len(TEMPLATES), help="how many of the built-in templates")
@@ -168,7 +168,7 @@ def main() -> None:
     if options.only != "tuning":
         measured = np.zeros((len(SETS), len(METHODS), 2))
         for i, name in enumerate(SETS):
-            path = options.data / "eval" / f"{name}.jsonl.gz"
+            path = options.data / "clf" / "eval" / f"{name}.jsonl.gz"
             row = calibration_row(score_file(path, options.model, name in MULTI, (), options.limit))
             measured[i] = [row[method] for method in METHODS]
         named = zip((*SETS, "mean"), (*measured, measured.mean(axis=0)))
