@@ -11,8 +11,13 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Optional, Sequence
 
 import pytest
+from hypothesis import settings
 
 from .tiny import CLASSES, write_checkpoint
+
+# a busy machine is not an error
+settings.register_profile("steady", deadline=None)
+settings.load_profile("steady")
 
 SHARED_PREMISE: Dict[str, Any] = {"layout": "shared_premise", "similarity": [8.0, -2.0]}
 
