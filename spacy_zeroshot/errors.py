@@ -133,8 +133,8 @@ MESSAGES: Dict[str, str] = {
     "Z204": "--none-label {label!r} is one of the pipeline's labels. Remove it there: it is what is left when no label "
     "fits.",
     "Z205": "document {number} has no scores to show: its doc.cats is empty. Run the pipeline on it first.",
-    "Z206": "document {number} has no {spans_key!r} in doc.spans with scores; it has {known}. Set spans_key = "
-    "{spans_key!r} in the component's config.",
+    "Z206": "document {number} has no {spans_key!r} in doc.spans with scores of {label!r}; it has {known}. Set "
+    "spans_key = {spans_key!r} in the component's config.",
     # Warnings
     "Z120": "{count} of {total} texts are blank; they are left out, as they score the same whatever is set.",
     "Z121": "the labels {labels} are right for none of the texts, so nothing is known of them: they share the common "

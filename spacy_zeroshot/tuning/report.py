@@ -66,7 +66,7 @@ def _summary(tuned: Tuned) -> List[Html]:
     return [
         tag(
             "p",
-            f"{len(tuned.texts):,} texts, {len(tuned.labels):,} labels, {len(tuned.candidates):,} template candidates. "
+            f"{len(tuned.texts):,} texts, {len(tuned.labels):,} labels, {len(tuned.candidates):,} candidates. "
             f"Tuned for {GOALS[goal]}. The held-out figure is the one to expect on new texts.",
         ),
         table(["", "macro-F1", "micro-F1", "accuracy"], [*rows, held_out]),
@@ -204,7 +204,12 @@ def _templates(tuned: Tuned) -> List[Html]:
     rows = [[tuned.candidates[i].name, *(found[i, kind] for kind in kinds)] for i in order]
     return [
         tag("h2", "Templates and rules"),
-        tag("p", f"Held-out {GOALS[search.goal]} of every template with every kind of rule.", css="note"),
+        tag(
+            "p",
+            f"Held-out {GOALS[search.goal]} of every template with every kind of rule. Calibrated: with a bias per label "
+            "that matches the labels' mean scores, without gold labels.",
+            css="note",
+        ),
         table(["template", *kinds], rows, chosen=[order.index(search.best.candidate)]),
     ]
 

@@ -66,9 +66,9 @@ def calibration_entries(labels: Any, biases: Any) -> "list[Dict[str, Any]]":
 
     labels (Sequence[str]): The labels.
     biases (Sequence[float]): One per label.
-    RETURNS (List[Dict[str, Any]]): [{"label": ..., "bias": ...}].
+    RETURNS (List[Dict[str, Any]]): [{"label": ..., "bias": ...}], without biases of zero.
     """
-    return [{"label": label, "bias": round(float(bias), 4)} for label, bias in zip(labels, biases)]
+    return [{"label": label, "bias": round(float(bias), 4)} for label, bias in zip(labels, biases) if bias]
 
 
 def _set(pipe: ZeroShotTextCategorizer, setting: str, value: Any) -> None:

@@ -23,17 +23,21 @@ from .calibration import CONTENT_FREE, marginal_biases, prior_biases
 from .families import steps_of
 from .passes import TEMPLATES, candidate_templates, competes, read_texts, score_templates
 from .reliability import reliability
-from .search import Candidate, search
+from .search import search
 from .tally import objective, tally
 from .temperature import fit_temperature
 from .texts import gold_array, label_names
+from .tune import variants
 
 SETS = ("ag_news", "banking77", "rotten_tomatoes", "sst2", "trec6", "situation", "unify_emotion")
 NONE_LABEL = "out-of-domain"
 MULTI = ("situation",)
 METHODS = ("none", "content-free", "marginals", "temperature", "marginals, temperature")
 # What to tune on: the file, and where its labels stand on their own
-TUNED = (("situation", "clf/eval/situation.jsonl.gz", True), ("GitHub issues", "clf/study/github_issues.test.jsonl.gz", False))
+TUNED = (
+    ("situation", "clf/eval/situation.jsonl.gz", True),
+    ("GitHub issues", "clf/study/github_issues.test.jsonl.gz", False),
+)
 SHOWN = np.arange(1, 10) / 10
 
 
@@ -122,15 +126,17 @@ def tuning_rows(found: Scored, templates: Sequence[str]) -> List[List[Any]]:
         rows.append([name, result.micro_f1, result.macro_f1])
     zeros = np.zeros(len(found.labels))
     for goal in ("micro_f1", "macro_f1"):
-        candidates = [Candidate(name, s[seen], zeros) for name, s in zip(templates, found.strengths)]
+        passes = zip(templates, found.strengths)
+        candidates = [one for name, s in passes for one in variants(name, s[seen], zeros, found.compete)]
         start = time.perf_counter()
         best = search(candidates, found.gold[seen], found.labels, found.compete, goal).best
         took = time.perf_counter() - start
-        values = scores(adjust(found.strengths[best.candidate], zeros, best.temperature), found.compete)[~seen]
+        candidate = candidates[best.candidate]
+        # each pass gives two candidates
+        strengths = found.strengths[best.candidate // 2]
+        values = scores(adjust(strengths, candidate.biases, best.temperature), found.compete)[~seen]
         result = figures(found.gold[~seen], decide_rows(values, found.labels, best.final.rule))
-        name = (
-            f"tuned for {goal.replace('_f1', '-F1')} ({best.final.kind}; {templates[best.candidate]!r}; {took:.1f} s)"
-        )
+        name = f"tuned for {goal.replace('_f1', '-F1')} ({best.final.kind}; {candidate.name!r}; {took:.1f} s)"
         rows.append([name, result.micro_f1, result.macro_f1])
     return rows
 

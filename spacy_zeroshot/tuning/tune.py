@@ -13,9 +13,11 @@ from ..errors import ZeroShotError, warn
 from ..metrics import Figures, figures
 from ..rows import LabelledText
 from ..scores import adjust, scores
+from .calibration import marginal_biases
 from .families import as_settings
 from .passes import TEMPLATES, Watch, candidate_templates, competes, read_texts, score_templates, unwatched
 from .search import COMMAND, FOLDS, Candidate, Search, search
+from .settings import calibration_entries
 from .texts import gold_array
 
 
@@ -28,8 +30,8 @@ class Tuned:
     compete (bool): Whether they compete.
     texts (List[str]): The texts that were not blank.
     gold (np.ndarray): Shape (texts, labels), bool.
-    templates (List[Tuple[str, ...]]): The template sets, the component's own first.
-    candidates (List[Candidate]): Their strengths.
+    templates (List[Tuple[str, ...]]): Every candidate's templates.
+    candidates (List[Candidate]): What was tried, the component as it is first.
     search (Search): What was tried and what is best.
     before_rule (Rule): How the component chose labels before.
     before_values (np.ndarray): Shape (texts, labels): its scores before.
@@ -76,6 +78,7 @@ class Tuned:
         return {
             "hypothesis_template": template[0] if len(template) == 1 else list(template),
             **as_settings(self.rule, self.compete, len(self.labels)),
+            "calibration": calibration_entries(self.labels, self.candidates[best.candidate].biases),
             "temperature": best.temperature,
             "calibrated": True,
         }
@@ -121,12 +124,33 @@ def tune(
     check_variety(gold, pipe.labels)
     strengths = score_templates(pipe, readable.premises, sets, watch)
     biases = np.array([pipe.biases.get(label, 0.0) if pipe.calibrated else 0.0 for label in pipe.labels])
-    candidates = [Candidate(" + ".join(chosen), found, biases) for chosen, found in zip(sets, strengths)]
     compete = competes(pipe)
-    found = search(candidates, gold, pipe.labels, compete, goal, folds, seed)
+    candidates, worn = [], []
+    for chosen, found in zip(sets, strengths):
+        for candidate in variants(" + ".join(chosen), found, biases, compete):
+            candidates.append(candidate)
+            worn.append(chosen)
+    result = search(candidates, gold, pipe.labels, compete, goal, folds, seed)
     own = adjust(strengths[0], biases, pipe.temperature if pipe.calibrated else 1.0)
     texts = [rows[i].text for i in readable.rows]
     return Tuned(pipe.name, pipe.labels, compete, texts, gold, sets, candidates, found, pipe.rule, scores(own, compete))
+
+
+def variants(name: str, strengths: np.ndarray, biases: np.ndarray, compete: bool) -> List[Candidate]:
+    """The candidates that one scoring pass gives: with the component's own biases, and with label-free ones.
+
+    The latter match the labels' marginals over the very texts (see calibration.py), which no gold label enters.
+
+    name (str): The templates' name.
+    strengths (np.ndarray): Shape (texts, labels).
+    biases (np.ndarray): Shape (labels,): the component's own.
+    compete (bool): Whether labels compete.
+    RETURNS (List[Candidate]): Two, or one if there is but one label.
+    """
+    plain = Candidate(name, strengths, biases)
+    if strengths.shape[1] == 1 or not np.isfinite(strengths).all():
+        return [plain]
+    return [plain, Candidate(f"{name} (calibrated)", strengths, np.round(marginal_biases(strengths, compete), 4))]
 
 
 def get_zero_shot(nlp: Language, name: Optional[str] = None, command: str = COMMAND) -> ZeroShotTextCategorizer:
