@@ -12,6 +12,7 @@ from .source import Source
 
 # The key of config.json that declares how a checkpoint of ours is to be read (see layouts).
 DECLARATION = "zero_shot"
+PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 # What transformers and the Hub's client raise for names, files and configs that are not as they should be
 FAILURES = (OSError, ValueError, KeyError)
 NEW_HEAD_CLASSES = {0: "not_entailment", 1: "entailment"}
@@ -177,7 +178,7 @@ def _load_module(source: Source, config: Any, fresh_head: bool) -> Any:
     except (SafetensorError, RuntimeError, UnpicklingError, EOFError) as reason:
         raise ZeroShotError("Z024", "NLIClassifier", name=source.name, reason=_one_line(reason)) from reason
     except FAILURES as reason:
-        if "safetensors" in str(reason) and source.use_safetensors and not source.is_folder:
+        if source.use_safetensors and not source.is_folder and _only_pickled(source, reason):
             raise ZeroShotError("Z023", "NLIClassifier", name=source.name, found="pytorch_model.bin") from reason
         raise _not_loaded(source, reason) from reason
     missing = [f"no {name}" for name in sorted(info["missing_keys"])]
@@ -193,6 +194,17 @@ def _load_module(source: Source, config: Any, fresh_head: bool) -> Any:
         shown = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
         raise ZeroShotError("Z024", "NLIClassifier", name=source.name, reason=f"there is {shown}")
     return module.eval()
+
+
+def _only_pickled(source: Source, reason: BaseException) -> bool:
+    """Whether a Hub repository was seen to have pickled weights only, rather than none in the cache."""
+    from huggingface_hub import constants, try_to_load_from_cache
+
+    if "safetensors" not in str(reason):
+        return False
+    offline = source.local_files_only or constants.HF_HUB_OFFLINE
+    cached = [try_to_load_from_cache(source.location, name, revision=source.revision) for name in PICKLES]
+    return not offline or any(isinstance(path, str) for path in cached)
 
 
 def _not_loaded(source: Source, reason: BaseException) -> ZeroShotError:

@@ -1,5 +1,7 @@
 """Wordpieces: every text and every hypothesis is tokenised once, on its own."""
 
+import json
+import uuid
 from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
@@ -49,13 +51,11 @@ class Tokens:
     """
 
     def __init__(self, tokenizer: Any, name: str):
-        from tokenizers import Tokenizer
-
         if not tokenizer.is_fast:
             raise ZeroShotError("Z028", "NLIClassifier", name=name)
         # A copy of our own: transformers changes truncation and padding of its one in place, which other threads
         # would see, and some tokenizer files (all-MiniLM) pad and cut to 128 by themselves.
-        self._rust = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+        self._rust = _copy_of(tokenizer.backend_tokenizer)
         self._rust.no_truncation()
         self._rust.no_padding()
         self.frame = _learn_frame(self._rust)
@@ -92,6 +92,25 @@ class Tokens:
             kept = self._cache if len(self._cache) < CACHE_SIZE else dict(list(self._cache.items())[CACHE_SIZE // 2 :])
             self._cache = {**kept, **fresh}
         return found
+
+
+def _copy_of(rust: Any) -> Any:
+    """Copy a tokenizer. RETURNS (Tokenizer): Finds no special tokens in texts once it is told to encode them."""
+    from tokenizers import Tokenizer
+
+    content = rust.to_str()
+    if type(rust.model).__name__ != "Unigram":
+        return Tokenizer.from_str(content)
+    # The vocabulary of a Unigram model (XLM-R, DeBERTa-v3) holds "</s>" as a piece like any other, which the model
+    # finds by itself. So the pieces get names that nobody can write; the frame knows them by number.
+    data = json.loads(content)
+    special = {token["content"] for token in data["added_tokens"] if token["special"]}
+    vocabulary = data["model"]["vocab"]
+    hidden = special & {piece for piece, _ in vocabulary}
+    secret = uuid.uuid4().hex
+    data["model"]["vocab"] = [[secret + piece if piece in hidden else piece, score] for piece, score in vocabulary]
+    data["added_tokens"] = [token for token in data["added_tokens"] if token["content"] not in hidden]
+    return Tokenizer.from_str(json.dumps(data))
 
 
 def _encodable(text: str) -> str:

@@ -10,7 +10,6 @@ import pytest
 
 from spacy_zeroshot.errors import ZeroShotError
 
-from ..tiny import edit_json
 from .scoring import TEXTS, score
 
 NAME = "someone/tiny-nli"
@@ -108,9 +107,15 @@ def test_pickle_in_the_cache_Z023(hub_cache, revisions, tmp_path):
     snapshot = next((tmp_path / "home").glob(f"hub/*/snapshots/{NEW}"))
     torch.save(load_file(snapshot / "model.safetensors"), snapshot / "pytorch_model.bin")
     (snapshot / "model.safetensors").unlink()
-    edit_json(snapshot / "tokenizer_config.json", note="kept")
     done = run(tmp_path / "home", NAME, "{}")
     assert "[Z023] NLIClassifier" in done.stderr.splitlines()[-1]
     done = run(tmp_path / "home", NAME, json.dumps({"use_safetensors": False}))
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == [pytest.approx(cats) for cats in score(revisions[NEW], TEXTS, multi_label=True)]
+
+
+def test_weights_not_in_the_cache_Z020(hub_cache, tmp_path):
+    shutil.copytree(hub_cache, tmp_path / "home")
+    next((tmp_path / "home").glob(f"hub/*/snapshots/{NEW}/model.safetensors")).unlink()
+    done = run(tmp_path / "home", NAME, "{}")
+    assert "[Z020] NLIClassifier" in done.stderr.splitlines()[-1]
