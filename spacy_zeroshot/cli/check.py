@@ -56,7 +56,7 @@ def _print(report: "Report") -> None:
         console.print(Text("no errors, no warnings", style="green"))
     for pipe in _affordable(report):
         once = "once for all labels" if reads_text_once(pipe) else "again for every hypothesis"
-        counts = f"{len(pipe.labels):,} labels, {len(pipe.wording().hypotheses):,} hypotheses"
+        counts = f"labels: {len(pipe.labels):,}, hypotheses: {len(pipe.wording().hypotheses):,}"
         console.print(f"\n{pipe.name}: {counts}; the text is read {once}\n", soft_wrap=True)
         print_table(console, COLUMNS, [[f"{c.wordpieces:,} wordpieces", *c[1:]] for c in costs(pipe)])
 

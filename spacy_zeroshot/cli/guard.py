@@ -1,6 +1,7 @@
 """How every command ends: exit code 0; or 1, and one line on standard error that names the way out."""
 
 import contextlib
+import os
 import sys
 import warnings
 from typing import Any, Iterator, NoReturn, Optional, TextIO, Type, Union
@@ -29,7 +30,9 @@ class GuardedGroup(TyperGroup):
                 return super().invoke(ctx)
         except UsageError as error:
             path = " ".join(filter(None, (ctx.command_path, ctx.invoked_subcommand)))
-            fail(f"{error.format_message()} See {path} --help")
+            message = error.format_message()
+            stop = "" if message.endswith((".", "?", "!")) else "."
+            fail(f"{message}{stop} See {path} --help")
 
 
 @contextlib.contextmanager
@@ -39,6 +42,8 @@ def guarded() -> Iterator[None]:
     RAISES (typer.Exit): With code 1, after an expected error has been printed.
     """
     _print_anything(sys.stdout)
+    # every try to reach a network that is not there would be a line of its own
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     with warnings.catch_warnings():
         # catch_warnings puts the old function back
         warnings.showwarning = _show_warning

@@ -32,7 +32,7 @@ def test_a_good_config_shows_its_cost(run: Callable[..., Any], nli_folder: Path,
     assert result.exit_code == 0, result.stdout + result.stderr
     lines = result.stdout.splitlines()
     assert lines[0] == "no errors, no warnings"
-    assert "2 labels, 2 hypotheses; the text is read again for every hypothesis" in result.stdout
+    assert "labels: 2, hypotheses: 2; the text is read again for every hypothesis" in result.stdout
     assert lines[4].split() == ["|", "text", "of", "|", "windows", "|", "pairs", "|", "passes", "|", "tokens", "|"]
     assert lines[6].startswith("| 100 wordpieces   |")
 
