@@ -2,6 +2,7 @@
 # make test      run the whole test suite
 # make test-next run it with the newest transformers 5
 # make lint      check style and types
+# make readme    write README.md's printed results and table of errors anew
 # make wheel     build sdist and wheel into dist/
 #
 # Each makes the virtual environment it needs, and makes it anew when pyproject.toml or constraints.txt changes.
@@ -22,7 +23,7 @@ PYTEST = OMP_NUM_THREADS=1 ZEROSHOT_DATA="$${ZEROSHOT_DATA:-$(abspath ../shared/
 	$(BIN)/python -m pytest -n $(WORKERS)
 SAY := @echo "Installing into $(VENV): minutes the first time, seconds afterwards"
 
-.PHONY: demo test test-next lint wheel clean
+.PHONY: demo test test-next lint readme wheel clean
 
 demo: $(VENV)/.package
 	@$(BIN)/python -m spacy_zeroshot.cli.demo
@@ -38,7 +39,7 @@ endif
 test-next:
 	@$(MAKE) --no-print-directory VENV=$(NEXT) $(NEXT)/.dev
 	@echo "Taking the newest transformers 5, which spacy-transformers does not ask for yet"
-	@$(NEXT)/bin/pip install -qq --upgrade "transformers>=5,<6"
+	@$(NEXT)/bin/pip install -qq --no-compile --upgrade "transformers>=5,<6"
 	@$(MAKE) --no-print-directory VENV=$(NEXT) test
 
 lint: $(VENV)/.dev
@@ -46,8 +47,11 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+readme: $(VENV)/.dev
+	@$(BIN)/python -m tests.update_readme
+
 wheel: $(VENV)/bin/python
-	@$(BIN)/pip install -qq build
+	@$(BIN)/pip install -qq --no-compile build
 	@$(BIN)/python -m build --quiet --outdir dist
 
 clean:
@@ -60,10 +64,10 @@ $(VENV)/bin/python:
 
 $(VENV)/.package: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(SAY)
-	@$(BIN)/pip install -qq -c constraints.txt $(PACKAGE)
+	@$(BIN)/pip install -qq --no-compile -c constraints.txt $(PACKAGE)
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(SAY)
-	@$(BIN)/pip install -qq -c constraints.txt $(PACKAGE)[dev]
+	@$(BIN)/pip install -qq --no-compile -c constraints.txt $(PACKAGE)[dev]
 	@touch $(VENV)/.package $@

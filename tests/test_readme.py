@@ -56,7 +56,7 @@ def test_the_config_block_has_every_setting_with_its_default() -> None:
 
 
 def test_the_table_of_errors_is_that_of_the_code() -> None:
-    assert with_errors(TEXT) == TEXT, "run: python -m tests.update_readme"
+    assert with_errors(TEXT) == TEXT, "run: make readme"
 
 
 @pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("python -m spacy zeroshot")])

@@ -1,4 +1,4 @@
-"""Writes what README.md prints and its table of errors: python -m tests.update_readme."""
+"""Writes what README.md prints and its table of errors: make readme."""
 
 import ast
 import html
@@ -16,7 +16,7 @@ README = Path(__file__).parent.parent / "README.md"
 OUTPUT = "# -> "
 # Before a block whose last statement needs what a test does not have
 NOT_THE_LAST = "<!-- all but the last statement is run"
-ERRORS_START = "<!-- errors: made by python -m tests.update_readme -->\n"
+ERRORS_START = "<!-- errors: made by make readme -->\n"
 ERRORS_END = "<!-- end of errors -->"
 BLOCK = re.compile(r"(?P<before>[^\n]*\n)```(?P<language>\w+)\n(?P<code>.*?)```", re.DOTALL)
 

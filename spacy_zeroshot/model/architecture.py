@@ -1,6 +1,6 @@
 """spacy_zeroshot.NLIClassifier.v1: a thinc model that reads questions and gives NLI evidence."""
 
-from typing import Callable, List, Optional, Tuple
+from typing import Any, Callable, List, Optional, Tuple
 
 from thinc.api import Model
 from thinc.types import Floats3d
@@ -62,7 +62,7 @@ def forward(model: Model[Request, List[Answer]], request: Request, is_train: boo
     is_train (bool): Whether to keep what backpropagation needs.
     RETURNS (Tuple[List[Answer], Backprop]): The answers and the backward callback.
     """
-    shim = model.shims[0]
+    shim: Any = model.shims[0]
     if not is_train:
         return shim(request, False)
     # The dropout masks are drawn in the forward pass; gradients do not ask for the mode. So a failure on the way,

@@ -97,7 +97,8 @@ def encode_texts(encoder: Any, rows: Rows) -> TextStates:
     for layer in encoder.encoder.layer:
         query, key, value = (part(states) for part in projections(layer))
         keys_values.append((key, value))
-        context = attend(*(to_heads(layer, flat, rows.where, rows.mask.shape[0]) for flat in (query, key, value)), bias)
+        query, key, value = (to_heads(layer, flat, rows.where, rows.mask.shape[0]) for flat in (query, key, value))
+        context = attend(query, key, value, bias)
         states = feed_forward(layer, from_heads(context, rows), states)
     return TextStates(states, rows, keys_values)
 
