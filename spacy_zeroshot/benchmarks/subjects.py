@@ -8,6 +8,8 @@ from ..errors import COMPONENT, ZeroShotError
 CLASSES = ("contradiction", "neutral", "entailment")
 DECLARATION = "zero_shot"
 SEED = 0
+# Ours by default; that pipeline has another one
+TEMPLATE = "This text is about {}."
 # Scores of one checkpoint in float32
 LIMIT = 1e-4
 
@@ -118,7 +120,7 @@ class Pipelines:
         """RETURNS (Subject): The pipeline at a batch size. batch_size (int): Pairs; 1 is its default."""
 
         def score(texts: Sequence[str], labels: Sequence[str]) -> Scores:
-            results = self._pipeline(list(texts), list(labels), batch_size=batch_size)
+            results = self._pipeline(list(texts), list(labels), batch_size=batch_size, hypothesis_template=TEMPLATE)
             return [dict(zip(result["labels"], result["scores"])) for result in results]
 
         kind = "" if self.dtype == "float32" else f" {self.dtype}"

@@ -84,16 +84,17 @@ def _ratio_table(speeds: Sequence[Speed]) -> Table:
         )
         cells = tuple(_times(ratio(slow, fast)) if slow and fast else "" for fast, slow in pairs)
         rows.append((f"{labels} labels, {wordpieces} wordpieces", *cells))
+    title = "How many times as fast as the transformers zero-shot pipeline (median, least to most), same texts in turn"
     columns = (
-        "How many times as fast (median, least to most of the rounds)",
-        "bundled / pipeline's best batch",
-        "bundled / best in bfloat16",
-        "bundled openvino / best",
-        "pair / best",
-        "pair / default",
-        "pair openvino / best",
+        "Texts",
+        "bundled, to its best batch size",
+        "bundled, to its best in bfloat16",
+        "bundled openvino, to its best",
+        "pair, to its best",
+        "pair, to its default",
+        "pair openvino, to its best",
     )
-    return _without_empty(Table("Against the transformers zero-shot pipeline, same texts in turn", columns, rows))
+    return _without_empty(Table(title, columns, rows))
 
 
 def _speed_table(speeds: Sequence[Speed]) -> Table:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from ..benchmarks.results import Report
     from ..benchmarks.tables import Table
 
+# Columns of a table that no terminal shows
+WIDTH = 110
+
 
 class Part(str, Enum):
     """A part of the benchmark."""
@@ -112,10 +115,12 @@ def _print(console: "Console", report: "Report", tables: "Sequence[Table]", mark
             continue
         shown = RichTable(title=table.title, title_justify="left", box=box.SIMPLE)
         for i, column in enumerate(table.columns):
-            shown.add_column(column, justify="right" if i else "left", overflow="fold")
+            # headings may wrap; what was measured may not
+            longest = max(len(row[i]) for row in table.rows)
+            shown.add_column(column, justify="right" if i else "left", min_width=longest)
         for row in table.rows:
             shown.add_row(*row)
-        console.print(shown)
+        console.print(shown, width=None if console.is_terminal else WIDTH)
     if report.memory is not None:
         console.print(f"Resident memory over {report.documents:,} documents: {report.memory:+.1%}")
 

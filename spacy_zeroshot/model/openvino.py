@@ -87,10 +87,9 @@ class Converted:
         settings: Dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": "bf16" if self._kernel == "bfloat16" else "f32",
+            # The threads of a parent's pool do not exist after a fork: more than one would wait for them for ever.
+            "INFERENCE_NUM_THREADS": 1 if forked else torch.get_num_threads(),
         }
-        if forked:
-            # The threads of the parent's pool do not exist here: more than one would wait for them for ever.
-            settings["INFERENCE_NUM_THREADS"] = 1
         return core.compile_model(core.read_model(self._path), "CPU", settings)
 
 
