@@ -206,8 +206,8 @@ def _templates(tuned: Tuned) -> List[Html]:
         tag("h2", "Templates and rules"),
         tag(
             "p",
-            f"Held-out {GOALS[search.goal]} of every template with every kind of rule. Calibrated: with a bias per label "
-            "that matches the labels' mean scores, without gold labels.",
+            f"Held-out {GOALS[search.goal]} of every template with every kind of rule. Calibrated: with a bias per "
+            "label that matches the labels' mean scores, without gold labels.",
             css="note",
         ),
         table(["template", *kinds], rows, chosen=[order.index(search.best.candidate)]),

@@ -133,7 +133,8 @@ def tune(
     result = search(candidates, gold, pipe.labels, compete, goal, folds, seed)
     own = adjust(strengths[0], biases, pipe.temperature if pipe.calibrated else 1.0)
     texts = [rows[i].text for i in readable.rows]
-    return Tuned(pipe.name, pipe.labels, compete, texts, gold, sets, candidates, found, pipe.rule, scores(own, compete))
+    before = scores(own, compete)
+    return Tuned(pipe.name, pipe.labels, compete, texts, gold, worn, candidates, result, pipe.rule, before)
 
 
 def variants(name: str, strengths: np.ndarray, biases: np.ndarray, compete: bool) -> List[Candidate]:
