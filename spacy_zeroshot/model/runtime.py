@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from thinc.types import Floats3d
 
-from ..errors import ZeroShotError
+from ..errors import ZeroShotError, warn
 from ..evidence import Answer, Question, Request
 from .checkpoint import Checkpoint, declaration
 from .head import Head
@@ -19,6 +19,10 @@ from .windows import Reader, Window, characters
 
 if TYPE_CHECKING:
     from .openvino import Kernel
+
+
+# A GPU that cannot hold this many tokens cannot hold the model either.
+SMALLEST_BUDGET = 64
 
 
 class Plan(NamedTuple):
@@ -77,6 +81,7 @@ class Runtime:
 
             self.layout = run_by_openvino(self.layout, kernel, name)
         self._reader = Reader()
+        self._warned_of_memory = False
         self._process = os.getpid()
 
     def predict(self, request: Request) -> List[Answer]:
@@ -91,8 +96,7 @@ class Runtime:
         plan = self._plan(distinct, request)
         flat = np.zeros((_n_pairs(plan), max(2, len(self.head.order))), dtype="float32")
         with torch.inference_mode(), self._autocast():
-            for pass_ in self.layout.passes(plan.items, self.budget):
-                flat[pass_.pairs] = self._canonical(self.layout.forward(pass_.batch)).cpu().numpy()
+            self._score(plan.items, flat, request.reading.component)
         if not np.isfinite(flat).all():
             raise ZeroShotError("Z013", request.reading.component, detail="NaN or infinity", precision=str(self.dtype))
         answers = dict(zip(distinct, _split(flat, plan)))
@@ -167,6 +171,28 @@ class Runtime:
             declared["similarity"] = [float(value) for value in self.layout.similarity.detach()]
             self.checkpoint.config.zero_shot = declared
             self.checkpoint.module.config.zero_shot = declared
+
+    def _score(self, items: Sequence[Item], flat: np.ndarray, component: str) -> None:
+        """Write the logits of all pairs into `flat`; where a GPU runs out of memory, go on with half the budget."""
+        done = np.zeros(len(flat), dtype=bool)
+        while True:
+            try:
+                for pass_ in self.layout.passes(items, self.budget):
+                    flat[pass_.pairs] = self._canonical(self.layout.forward(pass_.batch)).cpu().numpy()
+                    done[pass_.pairs] = True
+                return
+            except torch.cuda.OutOfMemoryError:
+                if self.budget <= SMALLEST_BUDGET:
+                    raise
+                self._halve_budget(component)
+            items = [item for item in items if not done[item.first : item.first + len(item.hypotheses)].all()]
+
+    def _halve_budget(self, component: str) -> None:
+        before, self.budget = self.budget, self.budget // 2
+        torch.cuda.empty_cache()
+        if not self._warned_of_memory:
+            self._warned_of_memory = True
+            warn("Z103", component, before=before, after=self.budget)
 
     def _autocast(self) -> Any:
         enabled = self.trainable and self.dtype != torch.float32
