@@ -161,6 +161,7 @@ def _svg(figure: Any, title: str) -> str:
     head, body = text[text.index("<svg") :].split(">", 1)
     for colour, variable in VARIABLES.items():
         body = body.replace(colour, variable)
+    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
     # several figures share one page, so each has ids of its own
     mark = f"f{zlib.crc32(title.encode('utf8')):08x}-"
     body = re.sub(r'\bid="', f'id="{mark}', body)

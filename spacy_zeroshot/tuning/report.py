@@ -91,7 +91,9 @@ def _sweeps(tuned: Tuned) -> List[Html]:
             "F1 against one threshold for all labels, with the tuned template and temperature.",
         )
     ]
+    title = "F1 against threshold"
     if len(tuned.labels) > 1:
+        title += " and top-k"
         by_k = top_k_tally(ranks(tuned.values), tuned.gold)
         lines = {"macro-F1": objective(by_k, "macro_f1"), "micro-F1": objective(by_k, "micro_f1")}
         k = np.arange(1, by_k.hits.shape[1] + 1)
@@ -101,7 +103,7 @@ def _sweeps(tuned: Tuned) -> List[Html]:
                 "F1 of choosing the k best labels of every text.",
             )
         )
-    return [tag("h2", "F1 against threshold and top-k"), tag("div", *drawn, css="pair")]
+    return [tag("h2", title), tag("div", *drawn, css="pair")]
 
 
 def _labels(tuned: Tuned) -> List[Html]:
