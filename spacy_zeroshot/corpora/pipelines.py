@@ -148,7 +148,8 @@ def choices_of(nlp: "Language", threshold: Optional[float] = None) -> List[Choic
         if hasattr(pipe, "rule"):
             rule, exclusive = pipe.rule, not pipe.multi_label and len(pipe.labels) > 1
         elif isinstance(pipe, MultiLabel_TextCategorizer):
-            rule = Rule(float(pipe.cfg.get("threshold") or 0.5))
+            limit = pipe.cfg.get("threshold")
+            rule = Rule() if limit is None else Rule(float(limit))
         elif isinstance(pipe, TextCategorizer):
             rule, exclusive = by_rank(1), True
         else:

@@ -63,11 +63,11 @@ class ShardScorer:
             try:
                 records.append(parse(row, kind, self.job.text_field))
             except BadRow as reason:
-                rejects.append({unit: row.number, "error": str(reason), "row": show(row, kind)})
+                rejects.append({unit: row.number, "error": str(reason), "content": show(row, kind)})
         # a memory zone frees the words of these texts; without it the vocabulary grows with the corpus
         with self.nlp.memory_zone():
             scored, errors = self._annotate(records)
-            rejects += [{unit: n, "error": error, "row": show(rows[n], kind)} for n, error in errors.items()]
+            rejects += [{unit: n, "error": error, "content": show(rows[n], kind)} for n, error in errors.items()]
             with write_complete(self.run.data_path(shard.number)) as file_:
                 output.write_shard(scored, file_)
             written = len(scored)
