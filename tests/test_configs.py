@@ -2,15 +2,16 @@
 
 import json
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict
 
 import pytest
 import spacy
-from spacy.cli.assemble import assemble_cli
+from spacy.cli import app
 from spacy.cli.init_config import fill_config
 from spacy.cli.train import train
 from spacy.tokens import DocBin, Span
 from spacy.util import load_config
+from typer.testing import CliRunner
 
 from .learning.conftest import TOY
 from .test_rows import write
@@ -48,7 +49,10 @@ def run_training(name: str, output: Path, **overrides: Any) -> spacy.Language:
 def test_configs_are_short_and_fill(name: str, tmp_path: Path):
     path = FOLDER / f"{name}.cfg"
     assert len(path.read_text(encoding="utf8").splitlines()) < 50
-    fill_config(tmp_path / "filled.cfg", path, silent=True)
+    # bundled.cfg needs to be told where its data are
+    paths = {"paths.data": "data", "paths.base": "base"} if name == "bundled" else {}
+    load_config(path, overrides=paths).to_disk(tmp_path / "given.cfg")
+    fill_config(tmp_path / "filled.cfg", tmp_path / "given.cfg", silent=True)
     filled = load_config(tmp_path / "filled.cfg")
     assert filled["components"]["zero_shot_textcat"]["pooling"] == "max"
     assert "max_batch_tokens" in filled["components"]["zero_shot_textcat"]["model"]
@@ -61,13 +65,9 @@ def test_every_config_is_tested():
 @pytest.mark.parametrize("name", ["single_label", "multi_label"])
 def test_assembled(name: str, tmp_path: Path, nli_folder: Path):
     settings = load_config(FOLDER / f"{name}.cfg")["components"]["zero_shot_textcat"]
-    config = load_config(FOLDER / f"{name}.cfg", overrides={f"{MODEL}.name": str(nli_folder)})
-    config.to_disk(tmp_path / "tiny.cfg")
-
-    class Context:
-        args: List[str] = []
-
-    assemble_cli(Context(), tmp_path / "tiny.cfg", tmp_path / "pipeline", verbose=False)  # type: ignore[arg-type]
+    arguments = [FOLDER / f"{name}.cfg", tmp_path / "pipeline", f"--{MODEL}.name", nli_folder]
+    result = CliRunner().invoke(app, ["assemble", *map(str, arguments)], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
     nlp = spacy.load(tmp_path / "pipeline")
     cats = nlp("The goalkeeper saved a late penalty.").cats
     assert list(cats) == settings["labels"]
