@@ -106,9 +106,9 @@ def _speed_table(speeds: Sequence[Speed]) -> Table:
                 speed.subject,
                 str(speed.labels),
                 str(speed.wordpieces),
-                f"{1 / seconds.median:,.1f}",
-                f"{1 / seconds.high:,.1f} to {1 / seconds.low:,.1f}",
-                f"{speed.labels / seconds.median:,.0f}",
+                _rate(1 / seconds.median),
+                f"{_rate(1 / seconds.high)} to {_rate(1 / seconds.low)}",
+                _rate(speed.labels / seconds.median),
                 f"{speed.peak:,.0f}",
                 "" if speed.utilisation is None else f"{speed.utilisation:.0%}",
             )
@@ -151,8 +151,8 @@ def _kernel_table(report: Report) -> Table:
     rows = [
         (
             f"{kernel.checkpoint}, {kernel.backend}, {kernel.precision}",
-            f"{1 / kernel.seconds.median:,.1f}",
-            f"{1 / kernel.seconds.high:,.1f} to {1 / kernel.seconds.low:,.1f}",
+            _rate(1 / kernel.seconds.median),
+            f"{_rate(1 / kernel.seconds.high)} to {_rate(1 / kernel.seconds.low)}",
             f"{kernel.difference:.1e}",
             f"{kernel.agreement:.1%}",
             "" if kernel.accuracy is None else f"{kernel.accuracy:.3f}",
@@ -177,6 +177,12 @@ def _start_table(report: Report) -> Table:
         rows.append(("seconds", f"{start.first_score.median:.2f}", f"{start.imports.median:.2f}", _times(start.ratio)))
     columns = ("Cold start", "to the first score", "import torch and transformers", "ratio")
     return Table("Cold start", columns, rows)
+
+
+def _rate(value: float) -> str:
+    """Three digits, whatever the size."""
+    digits = 0 if value >= 100 else 1 if value >= 10 else 2
+    return f"{value:,.{digits}f}"
 
 
 def _times(values: Spread) -> str:

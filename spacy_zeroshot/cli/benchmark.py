@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from ..benchmarks.results import Report
     from ..benchmarks.tables import Table
 
-# Columns of a table that no terminal shows
-WIDTH = 110
+# Columns of what is written to a file
+WIDTH = 140
 
 
 class Part(str, Enum):
@@ -106,6 +106,8 @@ def _print(console: "Console", report: "Report", tables: "Sequence[Table]", mark
 
     from ..benchmarks.tables import as_markdown
 
+    if not console.is_terminal:
+        console.width = WIDTH
     machine = report.machine
     console.print(f"{machine.processor}, {machine.cores} threads, on {machine.device}; {machine.versions}; ", end="")
     console.print(f"precision auto is {machine.precision}\n")
@@ -120,7 +122,7 @@ def _print(console: "Console", report: "Report", tables: "Sequence[Table]", mark
             shown.add_column(column, justify="right" if i else "left", min_width=longest)
         for row in table.rows:
             shown.add_row(*row)
-        console.print(shown, width=None if console.is_terminal else WIDTH)
+        console.print(shown)
     if report.memory is not None:
         console.print(f"Resident memory over {report.documents:,} documents: {report.memory:+.1%}")
 

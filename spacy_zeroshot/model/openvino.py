@@ -55,6 +55,7 @@ class Converted:
         self._process: Optional[int] = None
         self._parent = os.getpid()
         self._compiled: Any = None
+        self._inherited: List[Any] = []
 
     def __call__(self, *arrays: np.ndarray, copied: bool = True) -> List[np.ndarray]:
         """Run the model.
@@ -74,8 +75,11 @@ class Converted:
             if process != self._parent and self._process != process:
                 # held by another thread of the parent at the moment of the fork, it would never be free
                 self._lock = threading.Lock()
+            # What a forked process inherits waits for threads that do not exist there, if it is ever let go.
+            self._inherited.append(getattr(self._local, "request", None))
             with self._lock:
                 if self._process != process:
+                    self._inherited.append(self._compiled)
                     self._compiled = self._compile(forked=process != self._parent)
                     self._process = process
             self._local.request = self._compiled.create_infer_request()
