@@ -280,6 +280,8 @@ class ZeroShotTextCategorizer(TrainablePipe):
             "independent": self.multi_label,
             "threshold": self.threshold,
             "label_thresholds": {self.key_prefix + k: v for k, v in self.label_thresholds.items()},
+            "top_k": self.top_k,
+            "abstain": self.abstain,
             "key_prefix": self.key_prefix,
             **kwargs,
         }

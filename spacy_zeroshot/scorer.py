@@ -7,7 +7,7 @@ from spacy.tokens import Doc
 from spacy.training import Example
 
 from .component import OWN_LABELS
-from .decisions import choose
+from .decisions import decide, default_rule
 
 # Tables by label are left out beyond this many labels: NLI pairs bring thousands of hypotheses.
 MANY_LABELS = 1000
@@ -25,6 +25,8 @@ def score_zero_shot(
     independent: bool = False,
     threshold: float = 0.5,
     label_thresholds: Optional[Mapping[str, float]] = None,
+    top_k: Optional[int] = None,
+    abstain: Optional[float] = None,
     key_prefix: str = "",
     **cfg: Any,
 ) -> Dict[str, Any]:
@@ -38,9 +40,12 @@ def score_zero_shot(
     examples (Iterable[Example]): The examples.
     labels (Sequence[str]): The component's keys of doc.cats.
     independent (bool): Whether each label stands on its own: those that reach their threshold are chosen. Else the
-        best of several is, whatever its score; a single label needs its threshold either way.
+        best of several is, whatever its score, unless top_k or label_thresholds are set (see default_rule); a single
+        label needs its threshold either way.
     threshold (float): The score that chooses a label.
     label_thresholds (Optional[Mapping[str, float]]): Thresholds of single keys, in place of the global one.
+    top_k (Optional[int]): Choose at most this many.
+    abstain (Optional[float]): Choose none if "none of these" scores this or above.
     key_prefix (str): What the component puts before a document's own labels.
     cfg (Any): Settings of other components' scorers, which spaCy hands to all.
     RETURNS (Dict[str, Any]): The keys of Scorer.score_cats.
@@ -55,10 +60,9 @@ def score_zero_shot(
             continue
         own_sets = own_sets or not set(keys) <= set(labels)
         cats = {key: example.predicted.cats.get(key, 0.0) for key in keys}
-        if independent or len(keys) == 1:
-            chosen = choose(cats, threshold=threshold, label_thresholds=label_thresholds)
-        else:
-            chosen = choose(cats, threshold=0.0, top_k=1)
+        compete = not independent and len(keys) > 1
+        chosen = decide(cats, default_rule(compete, threshold, label_thresholds, top_k, abstain)).labels
+        if compete:
             # one label is right, so a key that is not annotated is wrong
             gold = {key: gold.get(key, 0.0) for key in keys}
         for key, value in gold.items():

@@ -23,6 +23,8 @@ th { color: var(--soft); font-weight: 600; white-space: nowrap; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 td:first-child { min-width: 7rem; }
 tr.chosen td { background: var(--card); font-weight: 600; }
+@media (max-width: 32rem) { table { font-size: .82rem; } th { white-space: normal; } th, td { padding: .25rem .3rem; }
+  td:first-child { min-width: 5.5rem; } }
 pre { background: var(--card); padding: .8rem; white-space: pre-wrap; border-radius: .4rem; font-size: .85rem; }
 """
 # Nothing is loaded from anywhere, and no script runs, whatever a text holds

@@ -59,15 +59,15 @@ def _summary(tuned: Tuned) -> List[Html]:
     before, after, goal = tuned.before, tuned.after, tuned.search.goal
     rows = [
         ["before", before.macro_f1, before.micro_f1, before.accuracy],
-        ["tuned, on the texts it was fitted to", after.macro_f1, after.micro_f1, after.accuracy],
+        ["tuned, fitted texts", after.macro_f1, after.micro_f1, after.accuracy],
     ]
-    held_out: List[Any] = ["tuned, on texts held out (cross-validation)", "", "", ""]
+    held_out: List[Any] = ["tuned, held-out texts", "", "", ""]
     held_out[1 + list(GOALS).index(goal)] = tuned.search.held_out
     return [
         tag(
             "p",
             f"{len(tuned.texts):,} texts, {len(tuned.labels):,} labels, {len(tuned.candidates):,} candidates. "
-            f"Tuned for {GOALS[goal]}. The held-out figure is the one to expect on new texts.",
+            f"Tuned for {GOALS[goal]}. The held-out figure, by cross-validation, is the one to expect on new texts.",
         ),
         table(["", "macro-F1", "micro-F1", "accuracy"], [*rows, held_out]),
         tag("p", f"Before: {describe(tuned.before_rule, len(tuned.labels))}. "),
@@ -149,8 +149,13 @@ def _reliability(tuned: Tuned) -> List[Html]:
             ),
             tag(
                 "div",
-                table(["", "expected calibration error", "log loss"], rows),
-                tag("p", f"Temperature {tuned.search.best.temperature:.3g}, fitted to these very texts.", css="note"),
+                table(["", "ECE", "log loss"], rows),
+                tag(
+                    "p",
+                    "ECE: expected calibration error. "
+                    f"Temperature {tuned.search.best.temperature:.3g}, fitted to these very texts.",
+                    css="note",
+                ),
             ),
             css="pair",
         ),
