@@ -54,13 +54,17 @@ class Report(NamedTuple):
         return any(finding.level == ERROR for finding in self.findings)
 
 
-def check_pipeline(name: str, overrides: Optional[Mapping[str, Any]] = None) -> Report:
+def check_pipeline(name: str, overrides: Optional[Mapping[str, Any]] = None, texts: Sequence[str] = ()) -> Report:
     """Check every zero-shot component of a pipeline.
 
     name (str): A config file, or a pipeline's folder or package.
     overrides (Optional[Mapping[str, Any]]): Config values by dotted name, e.g. {"paths.train": "train.spacy"}.
+    texts (Sequence[str]): Texts like those it is meant for, to be scored; none for built-in ones.
     RETURNS (Report): What was found. A pipeline that cannot be built is a finding, too.
     """
+    # that module builds on this one
+    from .score_checks import check_scores
+
     changed = dict(overrides or {})
     try:
         findings = check_config(_read_config(name, changed))
@@ -76,7 +80,10 @@ def check_pipeline(name: str, overrides: Optional[Mapping[str, Any]] = None) -> 
     loaded = []
     for pipe in pipes:
         try:
-            findings.extend([*check_alike(pipe), *check_room(pipe)])
+            of_labels = [*check_alike(pipe), *check_room(pipe)]
+            findings.extend(of_labels)
+            if pipe.labels and not any(finding.level == ERROR for finding in of_labels):
+                findings.extend(check_scores(nlp, pipe, texts))
             loaded.append(pipe)
         except ZeroShotError as error:
             findings.append(from_error(error))

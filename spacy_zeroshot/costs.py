@@ -1,16 +1,19 @@
 """What a document costs: windows, pairs, passes and tokens, counted on the model's own batches."""
 
-from typing import Any, List, NamedTuple, Sequence
+from itertools import cycle, islice
+from typing import Any, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
 from .component import ZeroShotTextCategorizer
 from .model.layouts import Item
 from .model.shared_layout import SharedBatch, SharedPremiseLayout
+from .model.tokens import Pieces
 from .model.windows import split_windows
 
 # A paragraph, about the most one window of a BERT-like model holds, and a long article.
 LENGTHS = (100, 500, 5000)
+LABEL_COUNTS = (10, 100, 1000)
 
 
 class Cost(NamedTuple):
@@ -37,22 +40,23 @@ def costs(pipe: ZeroShotTextCategorizer, lengths: Sequence[int] = LENGTHS) -> Li
     lengths (Sequence[int]): Lengths of texts in wordpieces.
     RETURNS (List[Cost]): One for each length.
     """
-    runtime = pipe.model.shims[0].runtime  # type: ignore[attr-defined]
-    hypotheses = tuple(runtime.tokens.split_cached(pipe.wording().hypotheses))
-    room = runtime.layout.room(max(len(piece.ids) for piece in hypotheses))
-    found = []
-    for length in lengths:
-        read = length if pipe.reading.long_text == "windows" else min(length, room)
-        windows = split_windows(read, room, pipe.reading.window_overlap, pipe.name)
-        items = [
-            Item(np.zeros(end - start, dtype="int64"), hypotheses, i * len(hypotheses))
-            for i, (start, end) in enumerate(windows)
-        ]
-        passes = [pass_.batch for pass_ in runtime.layout.passes(items, runtime.budget)]
-        frame = runtime.tokens.frame
-        tokens = sum(_tokens(batch, len(frame.prefix) + len(frame.middle)) for batch in passes)
-        found.append(Cost(length, len(windows), len(windows) * len(hypotheses), len(passes), tokens))
-    return found
+    hypotheses = _hypotheses(pipe)
+    return [_cost(pipe, hypotheses, length) for length in lengths]
+
+
+def costs_of_labels(
+    pipe: ZeroShotTextCategorizer, counts: Sequence[int] = LABEL_COUNTS, length: int = LENGTHS[0]
+) -> List[Cost]:
+    """Work out what a document would cost with more labels, or fewer, that are worded alike. Loads the model.
+
+    pipe (ZeroShotTextCategorizer): A component with labels whose hypotheses fit.
+    counts (Sequence[int]): How many labels.
+    length (int): Length of the text in wordpieces.
+    RETURNS (List[Cost]): One for each number of labels.
+    """
+    hypotheses = _hypotheses(pipe)
+    per_label = len(hypotheses) / len(pipe.labels)
+    return [_cost(pipe, tuple(islice(cycle(hypotheses), round(count * per_label))), length) for count in counts]
 
 
 def reads_text_once(pipe: ZeroShotTextCategorizer) -> bool:
@@ -62,6 +66,26 @@ def reads_text_once(pipe: ZeroShotTextCategorizer) -> bool:
     RETURNS (bool): True for the shared-premise layout.
     """
     return isinstance(pipe.model.shims[0].runtime.layout, SharedPremiseLayout)  # type: ignore[attr-defined]
+
+
+def _hypotheses(pipe: ZeroShotTextCategorizer) -> Tuple[Pieces, ...]:
+    runtime = pipe.model.shims[0].runtime  # type: ignore[attr-defined]
+    return tuple(runtime.tokens.split_cached(pipe.wording().hypotheses))
+
+
+def _cost(pipe: ZeroShotTextCategorizer, hypotheses: Tuple[Pieces, ...], length: int) -> Cost:
+    runtime = pipe.model.shims[0].runtime  # type: ignore[attr-defined]
+    room = runtime.layout.room(max(len(piece.ids) for piece in hypotheses))
+    read = length if pipe.reading.long_text == "windows" else min(length, room)
+    windows = split_windows(read, room, pipe.reading.window_overlap, pipe.name)
+    items = [
+        Item(np.zeros(end - start, dtype="int64"), hypotheses, i * len(hypotheses))
+        for i, (start, end) in enumerate(windows)
+    ]
+    passes = [pass_.batch for pass_ in runtime.layout.passes(items, runtime.budget)]
+    frame = runtime.tokens.frame
+    tokens = sum(_tokens(batch, len(frame.prefix) + len(frame.middle)) for batch in passes)
+    return Cost(length, len(windows), len(windows) * len(hypotheses), len(passes), tokens)
 
 
 def _tokens(batch: Any, edges: int) -> int:

@@ -78,13 +78,12 @@ def alike(strengths: np.ndarray) -> "List[tuple[int, int, float]]":
     """Pairs of labels whose strengths go together.
 
     strengths (np.ndarray): Shape (texts, labels).
-    RETURNS (List[Tuple[int, int, float]]): The labels' places and their correlation, the closest first. With three
-        labels and more, what is common to all labels of a text is left out.
+    RETURNS (List[Tuple[int, int, float]]): The labels' places and their correlation, the closest first. What is
+        common to all labels of a text is left out, so that of two labels nothing can be said.
     """
-    if len(strengths) < 3:
+    if len(strengths) < 3 or strengths.shape[1] < 3:
         return []
-    if strengths.shape[1] > 2:
-        strengths = strengths - strengths.mean(axis=1, keepdims=True)
+    strengths = strengths - strengths.mean(axis=1, keepdims=True)
     centred = strengths - strengths.mean(axis=0)
     lengths = np.sqrt((centred**2).sum(axis=0))
     correlation = centred.T @ centred / np.maximum(np.outer(lengths, lengths), 1e-12)

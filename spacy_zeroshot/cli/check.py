@@ -1,7 +1,8 @@
 """python -m spacy zeroshot check: what is wrong with a pipeline's labels and settings, and what a document costs."""
 
 import json
-from typing import TYPE_CHECKING, Annotated, Any, Dict, List
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Dict, List, Optional
 
 import typer
 
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from ..checks import Report
     from ..component import ZeroShotTextCategorizer
 
+# As many texts are scored as samples at most
+SAMPLES = 200
 COLUMNS = ("text of", "windows", "pairs", "passes", "tokens")
 
 
@@ -19,12 +22,18 @@ def check(
     pipeline: Annotated[
         str, typer.Argument(metavar="PIPELINE_OR_CONFIG", help="A config file, or a pipeline's folder or package")
     ],
+    texts: Annotated[
+        Optional[Path],
+        typer.Option("--texts", help="Texts it is meant for (any file that annotate reads), to score as samples"),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object")] = False,
 ) -> None:
     """Check labels, hypotheses and templates, and show what a document costs.
 
-    One line per finding, then a table: texts of some lengths in wordpieces, the windows they are cut into, the pairs
-    of window and hypothesis, the passes through the model and the tokens in them. Settings of a config can be given
+    One line per finding, then tables: texts of some lengths in wordpieces, the windows they are cut into, the pairs
+    of window and hypothesis, the passes through the model and the tokens in them; and the same for 10, 100 and 1,000
+    labels. Sample texts are scored to find labels that the model reads alike; with --texts, also labels that barely
+    fit and templates without effect. Settings of a config can be given
     as options, as for spacy train. Exit code 1 if there are errors, 0 if there are only warnings.
 
     Example: python -m spacy zeroshot check config.cfg --components.zero_shot_textcat.model.name bundled
@@ -33,7 +42,12 @@ def check(
 
     from ..checks import check_pipeline
 
-    report = check_pipeline(pipeline, parse_config_overrides(ctx.args))
+    samples: List[str] = []
+    if texts is not None:
+        from ..tuning.texts import read_unlabelled
+
+        samples = read_unlabelled(texts, "check")[:SAMPLES]
+    report = check_pipeline(pipeline, parse_config_overrides(ctx.args), samples)
     if as_json:
         print(json.dumps(_as_data(report), ensure_ascii=False, indent=2))
     else:
@@ -45,7 +59,7 @@ def check(
 def _print(report: "Report") -> None:
     from rich.text import Text
 
-    from ..costs import costs, reads_text_once
+    from ..costs import LABEL_COUNTS, costs, costs_of_labels, reads_text_once
 
     console = make_console()
     for finding in report.findings:
@@ -59,14 +73,23 @@ def _print(report: "Report") -> None:
         counts = f"labels: {len(pipe.labels):,}, hypotheses: {len(pipe.wording().hypotheses):,}"
         console.print(f"\n{pipe.name}: {counts}; the text is read {once}\n", soft_wrap=True)
         print_table(console, COLUMNS, [[f"{c.wordpieces:,} wordpieces", *c[1:]] for c in costs(pipe)])
+        more = costs_of_labels(pipe)
+        console.print(f"\nwith other numbers of labels, a text of {more[0].wordpieces:,} wordpieces\n")
+        rows = [[f"{n:,} labels", *c[1:]] for n, c in zip(LABEL_COUNTS, more)]
+        print_table(console, ("with", *COLUMNS[1:]), rows)
 
 
 def _as_data(report: "Report") -> Dict[str, Any]:
-    from ..costs import costs
+    from ..costs import LABEL_COUNTS, costs, costs_of_labels
 
+    affordable = _affordable(report)
     return {
         "findings": [finding._asdict() for finding in report.findings],
-        "costs": {pipe.name: [cost._asdict() for cost in costs(pipe)] for pipe in _affordable(report)},
+        "costs": {pipe.name: [cost._asdict() for cost in costs(pipe)] for pipe in affordable},
+        "costs_of_labels": {
+            pipe.name: {n: cost._asdict() for n, cost in zip(LABEL_COUNTS, costs_of_labels(pipe))}
+            for pipe in affordable
+        },
     }
 
 
