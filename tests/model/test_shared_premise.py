@@ -35,6 +35,16 @@ def classifier(shared):
     return NLIClassifier(str(shared("bert")), precision="float32")
 
 
+def attention_mask(sees):
+    """RETURNS (Tensor): A mask of who sees whom, as BertModel takes it: transformers 5 adds it to the scores."""
+    import torch
+    import transformers
+
+    if int(transformers.__version__.split(".")[0]) < 5:
+        return torch.tensor(sees[None]).long()
+    return torch.where(torch.tensor(sees[None, None]), 0.0, torch.finfo(torch.float32).min)
+
+
 def by_hand(folder, premise, hypotheses, similarity=True):
     """The layout in plain transformers: one row, a mask of three dimensions, positions that restart.
 
@@ -60,7 +70,7 @@ def by_hand(folder, premise, hypotheses, similarity=True):
     with torch.no_grad():
         states = model.bert(
             input_ids=torch.tensor([list(chain(text, *pieces))]),
-            attention_mask=torch.tensor(sees[None]).long(),
+            attention_mask=attention_mask(sees),
             token_type_ids=torch.tensor((owner[None] >= 0).astype("int64")),
             position_ids=torch.tensor(positions[None]),
         ).last_hidden_state[0]
@@ -68,7 +78,7 @@ def by_hand(folder, premise, hypotheses, similarity=True):
         for i, piece in enumerate(pieces):
             pooled = states[torch.tensor(owner == i)].mean(0)
             against, for_ = model.classifier(model.bert.pooler(pooled[None, None]))[0]
-            cosine = SCALE * embed(text) @ embed(tokenizer.build_inputs_with_special_tokens(piece[:-1])) + OFFSET
+            cosine = SCALE * embed(text) @ embed([tokenizer.cls_token_id, *piece]) + OFFSET
             half = cosine / 2 if similarity else 0.0
             rows.append([float(for_ + half), float(against - half)])
     return np.asarray(rows)
