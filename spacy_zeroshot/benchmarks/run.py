@@ -143,11 +143,10 @@ def _shares(plan: Plan, bundled: Subject, pair: Path, openvino: bool, note: Call
 
 
 def _read(path: Path, limit: int) -> inside.Data:
-    rows = [row for row, _ in zip(read_labelled_texts(path), range(limit))]
-    data = inside.make_data(rows)
-    if not data.texts:
+    rows = [row for row in read_labelled_texts(path) if row.labels]
+    if not rows:
         raise ZeroShotError("Z039", "benchmark", path=str(path))
-    return data
+    return inside.make_data(rows, limit)
 
 
 def _processor() -> str:
