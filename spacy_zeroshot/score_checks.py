@@ -14,8 +14,9 @@ from .scores import scores
 from .tuning.passes import read_texts, score_templates
 
 COMMAND = "check"
-# Pairs of labels whose scores go together more closely than this are pointed out.
-ALIKE = 0.9
+# Pairs of labels whose scores go together more closely than this are pointed out. Synonyms are above it,
+# related labels come near, and labels that have nothing in common stay far below.
+ALIKE = 0.75
 # A label that is never the best and scores less than this share of an equal one barely fits.
 BARELY = 0.5
 # Templates without which this share of texts keep their best label have no effect.
