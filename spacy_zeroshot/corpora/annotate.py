@@ -4,7 +4,7 @@ import json
 from typing import Any, Callable, Dict, Iterator, Literal, NamedTuple, Optional
 
 from ..errors import ZeroShotError
-from .files import write_complete
+from .files import remove_temporaries, write_complete
 from .inputs import Input, open_input, unreadable
 from .job import Job, fingerprint
 from .outputs import Output
@@ -47,6 +47,8 @@ def annotate(
     RAISES (ZeroShotError): Z080 to Z090, Z093, and what the pipeline says of its settings.
     """
     with only_run(job.output):
+        for path in (job.output, job.rejects, job.receipt):
+            remove_temporaries(path)
         nlp = job.pipeline.open()
         scorer = ShardScorer(job, nlp)
         settings = _settings(job, nlp)

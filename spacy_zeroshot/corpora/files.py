@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import glob
 import os
 from pathlib import Path
 from typing import IO, Iterator
@@ -44,6 +45,12 @@ def disk_errors(path: Path) -> Iterator[None]:
         if error.errno in NO_ROOM:
             raise ZeroShotError("Z083", "annotate", path=str(path), reason="there is no room left") from error
         raise ZeroShotError("Z083", "annotate", path=str(path), reason=error.strerror or str(error)) from error
+
+
+def remove_temporaries(path: Path) -> None:
+    """Remove what killed processes left of a file that write_complete was writing. path (Path): The file."""
+    for temporary in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        temporary.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:

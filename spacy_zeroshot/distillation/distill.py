@@ -117,6 +117,7 @@ def distill(
         str(nlp.lang),
         choice.exclusive,
         recipe.architecture,
+        texts=len(train.rows),
         encoder=recipe.encoder,
         epochs=recipe.epochs,
         seed=recipe.seed,

@@ -129,6 +129,7 @@ def write_config(
     exclusive: bool,
     architecture: Architecture = "ensemble",
     *,
+    texts: int = 1000,
     encoder: str = "distilbert-base-uncased",
     epochs: int = 10,
     seed: int = 0,
@@ -139,6 +140,7 @@ def write_config(
     lang (str): The language's code.
     exclusive (bool): One label per text (textcat), or any number (textcat_multilabel).
     architecture (Architecture): "ensemble", "bow" or "transformer".
+    texts (int): How many it learns from: the best pipeline is looked for about once an epoch.
     encoder (str): A Hub name or folder, for "transformer".
     epochs (int): Passes over the texts at most.
     seed (int): Of the random weights and the order of texts.
@@ -148,6 +150,7 @@ def write_config(
     component = "textcat" if exclusive else "textcat_multilabel"
     parts = {"ensemble": ENSEMBLE, "bow": BOW, "transformer": TRANSFORMER}
     transformer = architecture == "transformer"
+    size = 16 if transformer else 32
     shared = {"component": component, "exclusive": json.dumps(exclusive), "encoder": json.dumps(encoder)}
     return CONFIG.format(
         lang=json.dumps(lang),
@@ -160,8 +163,8 @@ def write_config(
         epochs=epochs,
         steps=20000,
         patience=1000 if transformer else 2000,
-        frequency=100 if transformer else 200,
-        size=16 if transformer else 32,
+        frequency=max(1, min(200, texts // size)),
+        size=size,
         rate="2e-5" if transformer else "0.001",
     )
 
