@@ -1,5 +1,6 @@
 """Torch modules run by OpenVINO: converted once, kept on disk, compiled in every process that uses them."""
 
+import atexit
 import contextlib
 import hashlib
 import os
@@ -148,7 +149,9 @@ def _stored(
     key = content_hash(module, f"{versions}\n{weights}\n{type(module).__name__}\n{identity}")[:32]
     path = cache_folder() / key / FILE
     if path.exists():
-        return path
+        if _readable(ov, path):
+            return path
+        shutil.rmtree(path.parent, ignore_errors=True)
     model = _convert(ov, module, examples, name)
     if kernel == "int8":
         compress_weights(model)
@@ -156,7 +159,17 @@ def _stored(
         return _publish(ov, model, path)
     except OSError as reason:
         warn("Z110", "NLIClassifier", folder=str(path.parent.parent), reason=str(reason))
-        return _publish(ov, model, Path(tempfile.mkdtemp()) / key / FILE)
+        folder = Path(tempfile.mkdtemp())
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        return _publish(ov, model, folder / key / FILE)
+
+
+def _readable(ov: Any, path: Path) -> bool:
+    try:
+        ov.Core().read_model(path)
+    except RuntimeError:
+        return False
+    return True
 
 
 def _convert(ov: Any, module: nn.Module, examples: Sequence[Tuple[Tensor, ...]], name: str) -> Any:
