@@ -79,7 +79,8 @@ def _loads_without_this_package(student):
         "sys.meta_path.insert(0, Blocker())\n"
         # as on a machine without the package, its entry points are not there either
         "import importlib.metadata as m\n"
-        "others = m.EntryPoints(e for e in m.entry_points() if not e.value.startswith('spacy_zeroshot'))\n"
+        "found = (e for d in m.distributions() for e in d.entry_points)\n"
+        "others = m.EntryPoints(e for e in found if not e.value.startswith('spacy_zeroshot'))\n"
         "m.entry_points = lambda **wanted: others.select(**wanted)\n"
         "import spacy\n"
         f"doc = spacy.load({str(student)!r})('the penalty of the day')\n"
