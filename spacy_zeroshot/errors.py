@@ -58,8 +58,8 @@ MESSAGES: Dict[str, str] = {
     "Z035": "backend = 'openvino' cannot take {name!r}: {reason}. Set backend = 'torch'.",
     "Z036": "backend = 'openvino' {reason}. Set backend = 'torch'.",
     # Benchmark
-    "Z037": "the scores of {first} and {second} differ by {difference:.2g}, more than {limit}, so their speeds cannot be "
-    "compared. Please report this, with the versions printed above.",
+    "Z037": "the scores of {first} and {second} differ by {difference:.2g}, more than {limit}, so their speeds cannot "
+    "be compared. Please report this, with the versions printed above.",
     "Z038": "a picture needs the package matplotlib. Install it with: pip install 'spacy-zeroshot[report]', or leave "
     "out --picture.",
     "Z039": "{path} has no labelled texts to measure accuracy on. Give a file whose rows have labels.",

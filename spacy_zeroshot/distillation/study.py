@@ -77,7 +77,7 @@ def _rows(chosen: Set, data: Path, limit: int, output: Path, threshold: float, n
     if limit:
         texts = _first(texts, limit, output / f"{chosen.name}.{limit}.jsonl")
     spec = PipelineSpec(labels=chosen.labels, templates=(chosen.template,))
-    rows = []
+    rows: List[List[str]] = []
     for architecture in ARCHITECTURES:
         recipe = Recipe(threshold=threshold, architecture=architecture, limit=limit)
         folder = output / chosen.name
