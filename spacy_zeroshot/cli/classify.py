@@ -26,11 +26,13 @@ class Scored(NamedTuple):
     text (str): The text.
     cats (Dict[str, float]): The scores of all labels.
     chosen (List[str]): The chosen labels, the best first.
+    none (float): The score of "none of these".
     """
 
     text: str
     cats: Dict[str, float]
     chosen: List[str]
+    none: float
 
 
 def classify(
@@ -48,7 +50,7 @@ def classify(
     threshold: Annotated[
         Optional[float], typer.Option("--threshold", min=0.0, max=1.0, help="Choose labels with at least this score")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help='JSON lines: {"text", "cats", "labels"}')] = False,
+    as_json: Annotated[bool, typer.Option("--json", help='JSON lines: {"text", "cats", "labels", "none"}')] = False,
     batch_size: Annotated[
         int, typer.Option("--batch-size", min=1, help="Texts read ahead; 1 answers every line at once")
     ] = 32,
@@ -137,7 +139,7 @@ def score(opened: Opened, texts: Iterable[str], rule: Rule, batch_size: int, fai
     keys: List[Tuple[str, str]] = [(label, prefix + label) for label in opened.pipe.labels]
     for doc in opened.nlp.pipe(_docs(opened.nlp, texts, report), batch_size=batch_size):
         cats = {label: doc.cats[key] for label, key in keys}
-        yield Scored(doc.text, cats, decide(cats, rule).labels)
+        yield Scored(doc.text, cats, *decide(cats, rule))
 
 
 def _docs(nlp: "Language", texts: Iterable[str], report: Callable[..., None]) -> "Iterator[Doc]":
@@ -160,7 +162,8 @@ def _lines() -> Iterator[str]:
 
 def _print_json(scored: Scored) -> None:
     cats = {label: round(score, 6) for label, score in scored.cats.items()}
-    print(json.dumps({"text": scored.text, "cats": cats, "labels": scored.chosen}, ensure_ascii=False), flush=True)
+    row = {"text": scored.text, "cats": cats, "labels": scored.chosen, "none": round(scored.none, 6)}
+    print(json.dumps(row, ensure_ascii=False), flush=True)
 
 
 def _bar_printer(only_chosen: bool) -> Callable[[Scored], None]:
