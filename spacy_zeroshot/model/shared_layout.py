@@ -56,7 +56,9 @@ class SharedPremiseLayout(nn.Module):
     tokens (Tokens): Its tokenizer.
     max_length (int): Tokens a text and its longest hypothesis may have together.
     multiple (int): Flat tokens are filled up to a multiple of this.
-    similarity (Optional[Sequence[float]]): Scale and offset of the cosine in the logit, None for entailment only.
+    similarity (Optional[Sequence[float]]): What the cosine of text and hypothesis is worth, None for entailment only:
+        its scale and offset in the margin of entailment; and, third, a scale that all classes get alike, which leaves
+        the margin as it is but counts where labels compete. 0 if missing.
     entailment (int): The head's class that means entailment.
     """
 
@@ -75,7 +77,7 @@ class SharedPremiseLayout(nn.Module):
         self.max_length = max_length
         self.multiple = multiple
         self.entailment = entailment
-        self.similarity = None if similarity is None else nn.Parameter(torch.tensor(list(similarity)).float())
+        self.similarity = None if similarity is None else nn.Parameter(torch.tensor([*similarity, 0.0][:3]).float())
         self.anchor: Optional[Anchor] = None
         self._vectors: Dict[bytes, Tensor] = {}
 
@@ -111,7 +113,9 @@ class SharedPremiseLayout(nn.Module):
         logits = torch.cat([self._entailment(texts, lengths, part) for part in _chunks(batch)])
         if self.similarity is None:
             return logits
-        return logits + self._sides(logits.shape[-1]) * self._similarity(texts, batch.rows).unsqueeze(-1)
+        cosines = self._cosines(texts, batch.rows).unsqueeze(-1)
+        margin = self.similarity[0] * cosines + self.similarity[1]
+        return logits + self._sides(logits.shape[-1]) * margin + self.similarity[2] * cosines
 
     def encode_texts(self, rows: Rows) -> TextStates:
         """As shared_premise.encode_texts, with the layout's encoder."""
@@ -144,16 +148,15 @@ class SharedPremiseLayout(nn.Module):
         states = self.encode_hypotheses(texts, flat, text_of_row, hypothesis_of_token)
         return classify(self.module, segment_mean(states, hypothesis_of_token, total)).float()
 
-    def _similarity(self, texts: TextStates, rows: Sequence[Tuple[int, HypothesisRow]]) -> Tensor:
-        """What the cosine of text and hypothesis adds to the margin. RETURNS (Tensor): Shape (hypotheses,)."""
-        assert self.similarity is not None
+    def _cosines(self, texts: TextStates, rows: Sequence[Tuple[int, HypothesisRow]]) -> Tensor:
+        """Cosine of each hypothesis and its text. RETURNS (Tensor): Shape (hypotheses,)."""
         vectors = texts.pooled()
         if self.training and self.anchor is not None:
             self.anchor.hold(texts.rows, vectors)
         distinct = {id(row): row for _, row in rows}
         known = self._hypothesis_vectors(list(distinct.values()))
         cosines = [known[id(row)] @ vectors[text] for text, row in rows]
-        return self.similarity[0] * torch.cat(cosines) + self.similarity[1]
+        return torch.cat(cosines)
 
     def _sides(self, classes: int) -> Tensor:
         """Similarity speaks for entailment with one half and against the other classes with the other."""
