@@ -40,6 +40,7 @@ test-next:
 	@$(MAKE) --no-print-directory VENV=$(NEXT) $(NEXT)/.dev
 	@echo "Taking the newest transformers 5, which spacy-transformers does not ask for yet"
 	@$(NEXT)/bin/pip install -qq --no-compile --upgrade "transformers>=5,<6"
+	@$(NEXT)/bin/python -m tests.mend_spacy_transformers
 	@$(MAKE) --no-print-directory VENV=$(NEXT) test
 
 lint: $(VENV)/.dev
