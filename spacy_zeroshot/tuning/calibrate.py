@@ -14,7 +14,7 @@ from .calibration import CONTENT_FREE, marginal_biases, prior_biases
 from .passes import Watch, competes, read_texts, score_templates, unwatched
 from .reliability import Reliability, reliability
 from .search import Candidate, check_finite
-from .settings import calibration_entries
+from .settings import calibration_entries, check_plain
 from .temperature import fit_temperature
 from .texts import gold_array
 from .tune import get_zero_shot
@@ -82,9 +82,10 @@ def calibrate(
     pipe_name (Optional[str]): The component, None for the first zero-shot one.
     watch (Watch): Shows progress.
     RETURNS (Calibrated): What was found.
-    RAISES (ZeroShotError): Z200 without texts, Z201, Z203 or Z204, Z007 for a prior that is none; Z001, Z062.
+    RAISES (ZeroShotError): Z200 without texts, Z201, Z203 or Z204, Z007 for a prior that is none; Z001, Z008, Z062.
     """
     pipe = get_zero_shot(nlp, pipe_name, COMMAND)
+    check_plain("calibration", pipe.labels, pipe.name)
     shares = None if prior is None else check_prior(prior, pipe.labels, competes(pipe))
     gold = gold_array(labelled, pipe.labels, none_label, COMMAND)
     strengths, _ = _score(nlp, pipe, texts, watch, "the texts")

@@ -2,7 +2,7 @@
 
 import contextlib
 from pathlib import Path
-from typing import Any, Dict, Iterator, Mapping
+from typing import Any, Dict, Iterator, Mapping, Sequence
 
 from spacy.language import Language
 
@@ -59,6 +59,19 @@ def check_output(output: Path, overwrite: bool, command: str) -> None:
         raise ZeroShotError("Z060", command, what="--output", value=str(output), reason="it is a file, not a folder")
     if output.is_dir() and any(output.iterdir()) and not overwrite:
         raise ZeroShotError("Z092", command, output=str(output))
+
+
+def check_plain(setting: str, values: Sequence[str], component: str) -> None:
+    """Check that a config can hold what will be written. Call before the work.
+
+    setting (str): Where it will stand.
+    values (Sequence[str]): Labels or templates.
+    component (str): The component's name, for errors.
+    RAISES (ZeroShotError): Z008 for a "$", which spaCy's config changes.
+    """
+    for value in values:
+        if "$" in value:
+            raise ZeroShotError("Z008", component, setting=setting, value=value, sign="$")
 
 
 def calibration_entries(labels: Any, biases: Any) -> "list[Dict[str, Any]]":

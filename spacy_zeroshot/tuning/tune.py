@@ -17,7 +17,7 @@ from .calibration import marginal_biases
 from .families import as_settings
 from .passes import TEMPLATES, Watch, candidate_templates, competes, read_texts, score_templates, unwatched
 from .search import COMMAND, FOLDS, Candidate, Search, search
-from .settings import calibration_entries
+from .settings import calibration_entries, check_plain
 from .texts import gold_array
 
 
@@ -110,10 +110,12 @@ def tune(
     seed (int): Of the split into folds.
     watch (Watch): Shows progress.
     RETURNS (Tuned): What was found.
-    RAISES (ZeroShotError): Z200 to Z204 for a development set nothing can be learnt from; Z001, Z004, Z062; what
-        the model says of a text.
+    RAISES (ZeroShotError): Z200 to Z204 for a development set nothing can be learnt from; Z001, Z004, Z008,
+        Z062; what the model says of a text.
     """
     pipe = get_zero_shot(nlp, pipe_name)
+    check_plain("label_thresholds", pipe.labels, pipe.name)
+    check_plain("hypothesis_template", templates, pipe.name)
     sets = candidate_templates(pipe, templates)
     gold = gold_array(rows, pipe.labels, none_label, COMMAND)
     readable = read_texts(nlp, pipe, [row.text for row in rows], COMMAND)

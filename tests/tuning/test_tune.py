@@ -187,3 +187,14 @@ def test_only_known_settings_can_be_changed(nli_folder):
         apply_settings(nlp, pipe.name, {"pooling": "mean"})
     with pytest.raises(ZeroShotError, match="Z007"):
         apply_settings(nlp, pipe.name, {"temperature": 0.0})
+
+
+def test_z008_what_a_config_cannot_hold(nli_folder):
+    nlp, pipe = build(nli_folder)
+    with pytest.raises(ZeroShotError, match=r"Z008.*hypothesis_template"):
+        tune(nlp, ROWS, templates=["{} for $5"])
+    pipe.set_labels([*LABELS, "a$"])
+    with pytest.raises(ZeroShotError, match=r"Z008.*label_thresholds"):
+        tune(nlp, ROWS)
+    with pytest.raises(ZeroShotError, match=r"Z008.*calibration"):
+        calibrate(nlp, ["A text."])
