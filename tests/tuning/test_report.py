@@ -1,12 +1,14 @@
 """The report: one file, whole, escaped."""
 
 import re
+import sys
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 
 from spacy_zeroshot.decisions import by_rank, by_threshold, default_rule
+from spacy_zeroshot.errors import ZeroShotError
 from spacy_zeroshot.scores import scores
 from spacy_zeroshot.tuning.report import confusions, describe, report
 from spacy_zeroshot.tuning.search import Candidate, search
@@ -79,6 +81,12 @@ def test_report_is_one_whole_escaped_file(compete):
     assert "var(--one)" in page and not re.search(r"#01020\d", page)
     for heading in ("Settings", "F1 against threshold", "Labels", "taken at their word", "Templates", "hardest"):
         assert heading in page
+
+
+def test_z085_without_matplotlib(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ZeroShotError, match=r"Z085.*spacy-zeroshot\[report\]"):
+        report(make(True))
 
 
 def test_many_labels_get_a_list_of_mistakes():
