@@ -14,28 +14,14 @@ from thinc.api import Config
 
 from .component import ZeroShotTextCategorizer
 from .decisions import check_thresholds
-from .errors import COMPONENT, MESSAGES, ZeroShotError
+from .errors import COMPONENT, ZeroShotError
+from .findings import ERROR, WARNING, Finding, finding, from_error
 from .hypotheses import check_hypotheses, check_labels, check_own_labels, check_template
+from .score_checks import check_scores
 
-ERROR, WARNING = "error", "warning"
 COMMAND = "check"
 # Hypotheses that take more than this share of the model's room are pointed out.
 LARGE = 0.5
-
-
-class Finding(NamedTuple):
-    """Something a user should know.
-
-    level (str): "error" or "warning".
-    code (str): Its code in MESSAGES.
-    component (str): The component's name in the pipeline.
-    message (str): What is wrong, and the way out.
-    """
-
-    level: str
-    code: str
-    component: str
-    message: str
 
 
 class Report(NamedTuple):
@@ -51,7 +37,7 @@ class Report(NamedTuple):
     @property
     def has_errors(self) -> bool:
         """RETURNS (bool): Whether some finding is an error."""
-        return any(finding.level == ERROR for finding in self.findings)
+        return any(found.level == ERROR for found in self.findings)
 
 
 def check_pipeline(name: str, overrides: Optional[Mapping[str, Any]] = None, texts: Sequence[str] = ()) -> Report:
@@ -62,9 +48,6 @@ def check_pipeline(name: str, overrides: Optional[Mapping[str, Any]] = None, tex
     texts (Sequence[str]): Texts like those it is meant for, to be scored; none for built-in ones.
     RETURNS (Report): What was found. A pipeline that cannot be built is a finding, too.
     """
-    # that module builds on this one
-    from .score_checks import check_scores
-
     changed = dict(overrides or {})
     try:
         findings = check_config(_read_config(name, changed))
@@ -82,7 +65,7 @@ def check_pipeline(name: str, overrides: Optional[Mapping[str, Any]] = None, tex
         try:
             of_labels = [*check_alike(pipe), *check_room(pipe)]
             findings.extend(of_labels)
-            if pipe.labels and not any(finding.level == ERROR for finding in of_labels):
+            if pipe.labels and not any(found.level == ERROR for found in of_labels):
                 findings.extend(check_scores(nlp, pipe, texts))
             loaded.append(pipe)
         except ZeroShotError as error:
@@ -115,14 +98,14 @@ def check_alike(pipe: ZeroShotTextCategorizer) -> Iterator[Finding]:
     YIELDS (Finding): Warnings.
     """
     if not pipe.labels:
-        yield _finding(WARNING, "Z073", pipe.name)
+        yield finding(WARNING, "Z073", pipe.name)
         return
     forms: Dict[str, List[str]] = {}
     for label in pipe.labels:
         forms.setdefault(plain_form(label), []).append(label)
     for labels in forms.values():
         if len(labels) > 1:
-            yield _finding(WARNING, "Z070", pipe.name, labels=labels)
+            yield finding(WARNING, "Z070", pipe.name, labels=labels)
     owners: Dict[str, List[str]] = {}
     for label, hypotheses in hypotheses_by_label(pipe).items():
         for hypothesis in hypotheses:
@@ -130,9 +113,9 @@ def check_alike(pipe: ZeroShotTextCategorizer) -> Iterator[Finding]:
     for hypothesis, labels in owners.items():
         distinct = list(dict.fromkeys(labels))
         if len(distinct) > 1:
-            yield _finding(ERROR, "Z071", pipe.name, labels=distinct, hypothesis=hypothesis)
+            yield finding(ERROR, "Z071", pipe.name, labels=distinct, hypothesis=hypothesis)
         elif len(labels) > 1:
-            yield _finding(WARNING, "Z072", pipe.name, label=distinct[0], hypothesis=hypothesis)
+            yield finding(WARNING, "Z072", pipe.name, label=distinct[0], hypothesis=hypothesis)
 
 
 def check_room(pipe: ZeroShotTextCategorizer) -> Iterator[Finding]:
@@ -152,16 +135,16 @@ def check_room(pipe: ZeroShotTextCategorizer) -> Iterator[Finding]:
         left = room - length
         shown = hypothesis if len(hypothesis) <= 60 else hypothesis[:59] + "…"
         if left < 1:
-            yield _finding(ERROR, "Z011", pipe.name, hypothesis=shown, length=length, room=room - 1)
+            yield finding(ERROR, "Z011", pipe.name, hypothesis=shown, length=length, room=room - 1)
         elif length > LARGE * room:
-            yield _finding(WARNING, "Z074", pipe.name, hypothesis=shown, length=length, left=left, room=room)
+            yield finding(WARNING, "Z074", pipe.name, hypothesis=shown, length=length, left=left, room=room)
     left, overlap = room - max(lengths), pipe.reading.window_overlap
     if pipe.reading.long_text != "windows" or left < 1:
         return
     if overlap >= left:
-        yield _finding(ERROR, "Z012", pipe.name, overlap=overlap, room=left)
+        yield finding(ERROR, "Z012", pipe.name, overlap=overlap, room=left)
     elif overlap > left // 2:
-        yield _finding(WARNING, "Z075", pipe.name, overlap=overlap, room=left, half=left // 2)
+        yield finding(WARNING, "Z075", pipe.name, overlap=overlap, room=left, half=left // 2)
 
 
 def hypotheses_by_label(pipe: ZeroShotTextCategorizer) -> Dict[str, Tuple[str, ...]]:
@@ -191,11 +174,6 @@ def zero_shot_names(nlp: Language) -> List[str]:
     return [name for name in nlp.pipe_names if nlp.get_pipe_meta(name).factory == COMPONENT]
 
 
-def from_error(error: ZeroShotError) -> Finding:
-    """Make an error a finding. error (ZeroShotError): The error. RETURNS (Finding): With its code and message."""
-    return _finding(ERROR, error.code, error.component, **error.values)
-
-
 def pipeline_error(error: BaseException, name: str, command: str) -> ZeroShotError:
     """Say in one line why a pipeline could not be built.
 
@@ -215,10 +193,6 @@ def pipeline_error(error: BaseException, name: str, command: str) -> ZeroShotErr
     else:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return ZeroShotError("Z061", command, name=name, reason=reason.rstrip("."))
-
-
-def _finding(level: str, code: str, component: str, **values: Any) -> Finding:
-    return Finding(level, code, component, MESSAGES[code].format(**values))
 
 
 def _config_checks(block: Mapping[str, Any], name: str) -> Iterator[Tuple[Any, ...]]:

@@ -7,9 +7,8 @@ from typing import Iterator, List, Sequence
 import numpy as np
 from spacy.language import Language
 
-from .checks import WARNING, Finding
 from .component import ZeroShotTextCategorizer
-from .errors import MESSAGES
+from .findings import WARNING, Finding, finding
 from .scores import scores
 from .tuning.passes import read_texts, score_templates
 
@@ -66,13 +65,13 @@ def check_scores(nlp: Language, pipe: ZeroShotTextCategorizer, texts: Sequence[s
     strengths = score_templates(pipe, readable.premises, sets)
     whole = np.mean(strengths, axis=0)
     for i, j, value in alike(whole):
-        yield _finding("Z076", pipe, labels=[pipe.labels[i], pipe.labels[j]], value=value)
+        yield finding(WARNING, "Z076", pipe.name, labels=[pipe.labels[i], pipe.labels[j]], value=value)
     if not texts:
         return
     for i, share in barely(whole):
-        yield _finding("Z077", pipe, label=pipe.labels[i], value=share)
+        yield finding(WARNING, "Z077", pipe.name, label=pipe.labels[i], value=share)
     for i, share in without_effect(strengths):
-        yield _finding("Z078", pipe, template=pipe.templates[i], share=share)
+        yield finding(WARNING, "Z078", pipe.name, template=pipe.templates[i], share=share)
 
 
 def alike(strengths: np.ndarray) -> "List[tuple[int, int, float]]":
@@ -120,7 +119,3 @@ def without_effect(strengths: Sequence[np.ndarray]) -> "List[tuple[int, float]]"
         if share >= NO_EFFECT:
             found.append((i, share))
     return found
-
-
-def _finding(code: str, pipe: ZeroShotTextCategorizer, **values: object) -> Finding:
-    return Finding(WARNING, code, pipe.name, MESSAGES[code].format(**values))

@@ -5,9 +5,10 @@ from typing import Any, Callable, Dict, Iterator, Literal, NamedTuple, Optional
 
 from ..errors import ZeroShotError
 from .files import remove_temporaries, write_complete
-from .inputs import Input, open_input, unreadable
+from .inputs import open_input
 from .job import Job, fingerprint
 from .outputs import Output
+from .raw import Input, unreadable
 from .scoring import ShardScorer
 from .shards import RunFolder, ShardInfo, only_run
 from .steps import Step

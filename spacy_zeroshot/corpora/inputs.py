@@ -8,52 +8,15 @@ import gzip
 import io
 import json
 import sys
-import zlib
 from pathlib import Path
-from typing import IO, Any, Dict, Iterator, List, NamedTuple, Optional, Protocol, Tuple, Union
+from typing import IO, Any, Iterator, List, Optional, Tuple
 
 from ..errors import ZeroShotError
 from .naming import split_name
+from .raw import UNREADABLE, Input, RawRow, unreadable
+from .tables import open_parquet
 
 BOM = b"\xef\xbb\xbf"
-# What reading a damaged file raises: the operating system, gzip, zlib, a decoder
-UNREADABLE = (OSError, EOFError, zlib.error, UnicodeDecodeError)
-
-
-class RawRow(NamedTuple):
-    """A row as it was read.
-
-    number (int): Its line (text formats) or its place, from 1.
-    content (Union[bytes, Dict[str, Any]]): A line, a table's row by column, or a serialised Doc.
-    key (bytes): What the row is fingerprinted by; equal in every run.
-    problem (Optional[str]): Why it cannot be parsed, if that is known by now.
-    """
-
-    number: int
-    content: Union[bytes, Dict[str, Any]]
-    key: bytes
-    problem: Optional[str] = None
-
-
-class Input(Protocol):
-    """A corpus file.
-
-    kind (str): "txt", "jsonl", "table" or "doc": how to parse its rows (see records.py).
-    unit (str): What a row's number counts: "line" or "row".
-    fields (Optional[List[str]]): Its fields, where the file declares them.
-    schema (Any): A pyarrow schema, where the file has one.
-    """
-
-    kind: str
-    unit: str
-    fields: Optional[List[str]]
-    schema: Any
-
-    def rows(self) -> Iterator[RawRow]:
-        """YIELDS (RawRow): Every row. May be called once."""
-
-    def fraction(self) -> float:
-        """RETURNS (float): How much of the file has been read, between 0 and 1."""
 
 
 def open_input(path: Path) -> Input:
@@ -70,18 +33,10 @@ def open_input(path: Path) -> Input:
         if form == "csv":
             return Table(path)
         if form == "parquet":
-            from .tables import open_parquet
-
             return open_parquet(path)
         return Docs(path)
     except UNREADABLE as error:
         raise unreadable(path, error) from error
-
-
-def unreadable(path: Path, error: BaseException) -> ZeroShotError:
-    """RETURNS (ZeroShotError): Z080 for what reading a file raised."""
-    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return ZeroShotError("Z080", "annotate", path=str(path), reason=reason)
 
 
 class Lines:

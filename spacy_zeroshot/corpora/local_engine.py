@@ -10,9 +10,9 @@ from multiprocessing.connection import wait
 from typing import Any, Deque, Dict, Iterator, NamedTuple, Tuple
 
 from ..errors import ZeroShotError
-from .inputs import Input
 from .job import Job
 from .outputs import Output
+from .raw import Input
 from .scoring import ShardScorer
 from .shards import Shard, ShardInfo
 from .steps import Step, shards_to_do

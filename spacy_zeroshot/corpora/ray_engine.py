@@ -8,8 +8,9 @@ import logging
 from typing import Any, Dict, Iterator, List, Tuple
 
 from ..errors import ZeroShotError
-from .inputs import Input, open_input
+from .inputs import open_input
 from .job import Job
+from .raw import Input
 from .scoring import ShardScorer
 from .shards import RunFolder, Shard, cut
 from .steps import Step, shards_to_do

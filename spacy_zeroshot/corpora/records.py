@@ -4,7 +4,7 @@ import base64
 import json
 from typing import Any, Dict, NamedTuple, Optional
 
-from .inputs import RawRow
+from .raw import RawRow
 
 
 class Record(NamedTuple):

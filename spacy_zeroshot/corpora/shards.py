@@ -9,7 +9,7 @@ from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional
 
 from ..errors import ZeroShotError
 from .files import disk_errors, write_complete
-from .inputs import RawRow
+from .raw import RawRow
 
 MANIFEST = "manifest.json"
 LOCK = "lock"

@@ -3,8 +3,8 @@
 from typing import Iterator, NamedTuple, Optional
 
 from ..errors import ZeroShotError
-from .inputs import Input
 from .job import Job
+from .raw import Input
 from .shards import RunFolder, Shard, ShardInfo, cut
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO, Any, Dict, Iterable, Iterator, List, Optional, Sequence
 
 from ..errors import ZeroShotError
-from .inputs import Input, RawRow, unreadable
+from .raw import Input, RawRow, unreadable
 from .records import plain
 
 BATCH = 1000

@@ -56,7 +56,7 @@ def publish(
     (folder / "model.safetensors").chmod(0o644)
 
 
-def balanced_scale(runtime: Any, paths: List[Path], texts_per_file: int = 300, most_labels: int = 20) -> float:
+def balanced_scale(runtime: Any, paths: List[Path], texts_per_file: int = 100, most_labels: int = 20) -> float:
     """The scale of the cosine at which both kinds of evidence tell labels apart equally much.
 
     Trained on few label sets, the head comes to outvote the cosine even on topics it has never seen. So the scale

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from spacy.tokens import DocBin
 
-from spacy_zeroshot.corpora.inputs import RawRow, open_input
+from spacy_zeroshot.corpora.inputs import open_input
 from spacy_zeroshot.corpora.naming import split_name
+from spacy_zeroshot.corpora.raw import RawRow
 from spacy_zeroshot.corpora.records import BadRow, parse, plain
 from spacy_zeroshot.corpora.shards import cut
 from spacy_zeroshot.errors import ZeroShotError
