@@ -202,7 +202,7 @@ class SpacyOutput:
         packed = DocBin(store_user_data=True)
         for record in records:
             doc = record.doc
-            meta = plain({name: value for name, value in record.fields.items() if name != "text"})
+            meta = plain({name: value for name, value in record.fields.items() if value != record.text})
             if meta:
                 doc.user_data["meta"] = meta
             doc.user_data[self.columns.labels] = record.labels

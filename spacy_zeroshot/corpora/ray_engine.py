@@ -5,9 +5,11 @@ numbers and counts pass through Ray. A worker that dies is started anew, and its
 """
 
 import logging
+from pathlib import Path
 from typing import Any, Dict, Iterator, List, Tuple
 
 from ..errors import ZeroShotError
+from ..model.shim import Placement
 from .inputs import open_input
 from .job import Job
 from .raw import Input
@@ -69,11 +71,12 @@ class RayWorker:
     """Opens the pipeline once and scores the shards it is given.
 
     job (Job): The job.
+    gpu (bool): Whether Ray has given the worker a GPU.
     """
 
-    def __init__(self, job: Job):
+    def __init__(self, job: Job, gpu: bool):
         self._job = job
-        self._scorer = ShardScorer(job, job.pipeline.open())
+        self._scorer = ShardScorer(job, _open_pipeline(job, gpu))
         self._source, self._shards = self._open()
         self._output = self._scorer.output(self._source.schema)
 
@@ -107,6 +110,31 @@ class RayWorker:
         return next(shard for shard in self._shards if shard.number == number)
 
 
+def _open_pipeline(job: Job, gpu: bool) -> Any:
+    """The job's pipeline, on the one GPU that Ray lets this process see, if any."""
+    import spacy
+
+    # without CuPy spaCy stays on the CPU, and the model moves alone
+    alone = gpu and not spacy.prefer_gpu(0)
+    nlp = job.pipeline.open()
+    if alone:
+        pipe: Any
+        for _, pipe in nlp.pipeline:
+            for shim in getattr(getattr(pipe, "model", None), "shims", ()):
+                if isinstance(getattr(shim, "placement", None), Placement):
+                    shim.placement = shim.placement._replace(device="cuda")
+    return nlp
+
+
+def _absolute(job: Job) -> Job:
+    """The job with paths that mean the same in a worker's folder."""
+    spec = job.pipeline
+    folder = str(Path(spec.pipeline).resolve()) if spec.pipeline and Path(spec.pipeline).exists() else spec.pipeline
+    model = str(Path(spec.model).resolve()) if Path(spec.model).exists() else spec.model
+    spec = spec._replace(pipeline=folder, model=model)
+    return job._replace(source=job.source.resolve(), output=job.output.resolve(), pipeline=spec)
+
+
 def _connect(ray: Any, n_workers: int) -> bool:
     if ray.is_initialized():
         return False
@@ -128,7 +156,7 @@ def _score_all(ray: Any, job: Job, todo: List[Dict[str, Any]], n_workers: int) -
     rows = ray.data.from_items(todo, override_num_blocks=len(todo))
     scored = rows.map(
         RayWorker,
-        fn_constructor_args=(job,),
+        fn_constructor_args=(_absolute(job), bool(gpus)),
         compute=ray.data.ActorPoolStrategy(size=n_workers, max_tasks_in_flight_per_actor=2),
         num_cpus=1,
         num_gpus=gpus,

@@ -148,8 +148,10 @@ def only_run(output: Path) -> Iterator[None]:
             fcntl.flock(file_, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise ZeroShotError("Z089", "annotate", output=str(output)) from error
-        yield
-        path.unlink(missing_ok=True)
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def _digest(rows: List[RawRow]) -> str:

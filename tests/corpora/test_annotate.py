@@ -357,3 +357,12 @@ def test_a_run_folder_of_half_written_files_is_cleaned(tmp_path):
     (run.folder / ".000001.data.77.tmp").write_bytes(b"half")
     run.clean()
     assert [path.name for path in run.folder.iterdir()] == ["manifest.json"] and run.settings() == {"a": 1}
+
+
+def test_docbin_keeps_a_field_called_text_beside_the_text(make_job, tmp_path):
+    path = tmp_path / "in.jsonl"
+    path.write_text(json.dumps({"text": "a title", "body": "the text"}))
+    job = make_job(path, "out.spacy", text_field="body")
+    annotate(job)
+    (doc,) = DocBin().from_disk(job.output).get_docs(spacy.blank("en").vocab)
+    assert doc.text == "the text" and doc.user_data["meta"] == {"text": "a title"}
