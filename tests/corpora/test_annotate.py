@@ -7,6 +7,7 @@ import json
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import spacy
@@ -366,3 +367,21 @@ def test_docbin_keeps_a_field_called_text_beside_the_text(make_job, tmp_path):
     annotate(job)
     (doc,) = DocBin().from_disk(job.output).get_docs(spacy.blank("en").vocab)
     assert doc.text == "the text" and doc.user_data["meta"] == {"text": "a title"}
+
+
+def test_the_output_goes_straight_into_fine_tuning(make_job, corpus, tmp_path):
+    from spacy.cli.train import train
+
+    job = make_job(corpus)
+    annotate(job)
+    overrides = {
+        "paths.train": str(job.output),
+        "paths.dev": str(job.output),
+        "components.zero_shot_textcat.model.name": job.pipeline.model,
+        "training.max_steps": 2,
+        "training.eval_frequency": 2,
+    }
+    train(Path(__file__).parents[2] / "configs" / "fine_tune.cfg", tmp_path / "tuned", overrides=overrides)
+    tuned = spacy.load(tmp_path / "tuned" / "model-last")
+    found = {label for row in rows_of(job.output) for label in row["labels"]}
+    assert set(tuned("a text").cats) == found
