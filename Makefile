@@ -21,6 +21,8 @@ SCRATCH := build/tests
 TESTED := tests configs README.md CHANGELOG.md LICENSE Makefile pyproject.toml constraints.txt .gitignore .ci
 PYTEST = OMP_NUM_THREADS=1 ZEROSHOT_DATA="$${ZEROSHOT_DATA:-$(abspath ../shared/data)}" \
 	$(BIN)/python -m pytest -n $(WORKERS)
+# pip keeps an installed wheel of the same version
+REPLACE := $(if $(WHEEL),@$(BIN)/pip install -qq --no-compile --no-deps --force-reinstall $(PACKAGE))
 SAY := @echo "Installing into $(VENV): minutes the first time, seconds afterwards"
 
 .PHONY: demo test test-next lint readme wheel clean
@@ -63,12 +65,14 @@ clean:
 $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.package: pyproject.toml constraints.txt | $(VENV)/bin/python
+$(VENV)/.package: pyproject.toml constraints.txt $(WHEEL) | $(VENV)/bin/python
 	$(SAY)
 	@$(BIN)/pip install -qq --no-compile -c constraints.txt $(PACKAGE)
+	$(REPLACE)
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+$(VENV)/.dev: pyproject.toml constraints.txt $(WHEEL) | $(VENV)/bin/python
 	$(SAY)
 	@$(BIN)/pip install -qq --no-compile -c constraints.txt $(PACKAGE)[dev]
+	$(REPLACE)
 	@touch $(VENV)/.package $@
