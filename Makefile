@@ -15,7 +15,7 @@ WHEEL ?=
 WORKERS ?= 2
 
 PACKAGE := $(if $(WHEEL),$(abspath $(WHEEL)),-e .)
-BIN := $(CURDIR)/$(VENV)/bin
+BIN := $(abspath $(VENV))/bin
 NEXT := .venv-next
 SCRATCH := build/tests
 TESTED := tests configs README.md CHANGELOG.md LICENSE Makefile pyproject.toml constraints.txt .gitignore .ci
