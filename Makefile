@@ -11,6 +11,8 @@ PYTHON ?= python3
 VENV ?= .venv
 # A wheel's path: it is tested in place of the source tree, out of the source tree's sight.
 WHEEL ?=
+# Files and options for pytest, in place of the whole suite
+TESTS ?=
 # Test processes. Each has one torch thread.
 WORKERS ?= 2
 
@@ -20,7 +22,7 @@ NEXT := .venv-next
 SCRATCH := build/tests
 TESTED := tests configs README.md CHANGELOG.md LICENSE Makefile pyproject.toml constraints.txt .gitignore .ci
 PYTEST = OMP_NUM_THREADS=1 ZEROSHOT_DATA="$${ZEROSHOT_DATA:-$(abspath ../shared/data)}" \
-	$(BIN)/python -m pytest -n $(WORKERS)
+	$(BIN)/python -m pytest -n $(WORKERS) $(TESTS)
 # pip keeps an installed wheel of the same version
 REPLACE := $(if $(WHEEL),@$(BIN)/pip install -qq --no-compile --no-deps --force-reinstall $(PACKAGE))
 SAY := @echo "Installing into $(VENV): minutes the first time, seconds afterwards"
