@@ -120,7 +120,7 @@ def tuning_rows(found: Scored, templates: Sequence[str]) -> List[List[Any]]:
     own = scores(found.strengths[0], found.compete)[~seen]
     rows = []
     plain: List[Tuple[str, Rule]] = [("default threshold, 0.5", Rule(0.5))]
-    plain += [(f"top-{k}", by_rank(k)) for k in (1, 2, 3) if k < len(found.labels)]
+    plain += [(f"top-{k}", by_rank(k)) for k in (1, 2, 3) if k <= len(found.labels)]
     for name, rule in plain:
         result = figures(found.gold[~seen], decide_rows(own, found.labels, rule))
         rows.append([name, result.micro_f1, result.macro_f1])

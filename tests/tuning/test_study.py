@@ -36,6 +36,7 @@ def test_tables(nli_folder, path, multi_label):
         "default threshold, 0.5",
         "top-1",
         "top-2",
+        "top-3",
         "tuned for micro-F1",
         "tuned for macro-F1",
     ]
