@@ -69,7 +69,6 @@ MESSAGES: Dict[str, str] = {
     "examples with doc.cats.",
     "Z042": "line {line} of {path} is not a row this reader knows: {reason}. A row is {form}.",
     "Z043": "{path} has no rows. Check the path.",
-    "Z044": "new_head needs an encoder checkpoint of type {known}; {name!r} is {model_type}.",
     # Serialisation
     "Z050": "this pipeline was saved with settings of a newer spacy-zeroshot: {detail}. Update the package.",
     "Z051": "{path} is not a saved component: {reason}. Save the pipeline again.",
