@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from spacy_zeroshot import errors
 from spacy_zeroshot.errors import COMPONENT, MESSAGES, ZeroShotError, ZeroShotWarning, warn
 
 TESTS = Path(__file__).parent
-PACKAGE = TESTS.parent / "spacy_zeroshot"
+# the one that is installed, which need not lie beside the tests
+PACKAGE = Path(errors.__file__).parent
 
 
 def codes_in(folder, skip=()):
