@@ -259,7 +259,7 @@ def _make_layout(checkpoint: Checkpoint, module: Any, tokens: Tokens, head: Head
 
 
 def _multiple(dtype: torch.dtype, kernel: Optional["Kernel"]) -> int:
-    return 1 if dtype == torch.float32 and kernel is None else 64
+    return 1 if dtype == torch.float32 and kernel is None else 16
 
 
 def _items(pieces: Pieces, windows: Sequence[Window], split: Tuple[Pieces, ...], first: int) -> List[Item]:

@@ -62,14 +62,15 @@ def lay_flat(rows: Sequence[np.ndarray], starts: Sequence[int], multiple: int, d
     rows (Sequence[np.ndarray]): Token ids of each row.
     starts (Sequence[np.ndarray]): Position of each row's first token; or, for rows of several pieces, the
         positions of all its tokens.
-    multiple (int): The flat tokens are filled up to a multiple of this: every new shape costs a kernel compilation
-        in bfloat16.
+    multiple (int): If above 1, the flat tokens are filled up to a multiple of this or of about an eighth of their
+        number: in bfloat16 every new shape costs a kernel, its compilation and its memory.
     device (torch.device): Where to put them.
     RETURNS (Rows): The rows.
     """
     lengths = np.asarray([len(row) for row in rows])
     total, longest = int(lengths.sum()), int(lengths.max())
-    filled = -(-total // multiple) * multiple
+    step = max(multiple, 1 << max(0, total.bit_length() - 4)) if multiple > 1 else 1
+    filled = -(-total // step) * step
     mask = np.arange(longest) < lengths[:, None]
     ids, positions, back = (np.zeros(filled, dtype="int64") for _ in range(3))
     owner = np.full(filled, len(rows), dtype="int64")

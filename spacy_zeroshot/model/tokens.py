@@ -114,15 +114,8 @@ def _copy_of(rust: Any) -> Any:
 
 
 def _encodable(text: str) -> str:
-    return text.encode("utf-8", "replace").decode("utf-8") if not _is_utf8(text) else text
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
+    """The text with "?" for lone surrogates, of the same length; other texts as they are."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _learn_frame(rust: Any) -> Frame:
