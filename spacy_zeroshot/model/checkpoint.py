@@ -48,7 +48,7 @@ def load_checkpoint(
     """
     if source.is_folder:
         _check_folder(Path(source.location), source)
-    config = _load_config(source)
+    config = load_config(source)
     # A checkpoint that declares a head has been trained: training goes on with it.
     fresh_head = new_head is not None and not declaration(config)
     if fresh_head:
@@ -59,7 +59,7 @@ def load_checkpoint(
         check(config)
     # A branch of the Hub may move on between two files: what follows comes from the config's commit.
     pinned = replace(source, revision=getattr(config, "_commit_hash", None) or source.revision)
-    tokenizer = _load_tokenizer(pinned)
+    tokenizer = load_tokenizer(pinned)
     module = _load_module(pinned, config, fresh_head=fresh_head)
     return Checkpoint(config, tokenizer, module)
 
@@ -76,9 +76,9 @@ def load_encoder(source: Source) -> Any:
     if source.is_folder:
         _check_folder(Path(source.location), source)
     try:
-        return AutoModel.from_pretrained(source.location, use_safetensors=True, **_options(source)).float()
+        return AutoModel.from_pretrained(source.location, use_safetensors=True, **options(source)).float()
     except (OSError, ValueError, RuntimeError) as reason:
-        raise _not_loaded(source, reason) from reason
+        raise not_loaded(source, reason) from reason
 
 
 def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
@@ -123,7 +123,8 @@ def _check_folder(folder: Path, source: Source) -> None:
             raise ZeroShotError("Z023", "NLIClassifier", name=source.name, found=", ".join(pickled))
 
 
-def _options(source: Source) -> Dict[str, Any]:
+def options(source: Source) -> Dict[str, Any]:
+    """RETURNS (Dict[str, Any]): What from_pretrained of transformers is told of a source."""
     return {
         "revision": source.revision or "main",
         "local_files_only": source.local_files_only or source.is_folder,
@@ -131,24 +132,26 @@ def _options(source: Source) -> Dict[str, Any]:
     }
 
 
-def _load_config(source: Source) -> Any:
+def load_config(source: Source) -> Any:
+    """RETURNS (PretrainedConfig): A checkpoint's config. RAISES (ZeroShotError): Z020, Z027."""
     from transformers import AutoConfig
 
     try:
-        return AutoConfig.from_pretrained(source.location, **_options(source))
+        return AutoConfig.from_pretrained(source.location, **options(source))
     except FAILURES as reason:
-        raise _not_loaded(source, reason) from reason
+        raise not_loaded(source, reason) from reason
 
 
-def _load_tokenizer(source: Source) -> Any:
+def load_tokenizer(source: Source) -> Any:
+    """RETURNS (PreTrainedTokenizerFast): Its tokenizer. RAISES (ZeroShotError): Z020, Z022, Z027, Z028."""
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source.location, use_fast=True, **_options(source))
+        tokenizer = AutoTokenizer.from_pretrained(source.location, use_fast=True, **options(source))
     # Tokenizers fail on damaged files in every way, down to an error of their Rust half that is a bare Exception.
     except (*FAILURES, TypeError, ImportError, AttributeError) as reason:
         if _wants_code(reason):
-            raise _not_loaded(source, reason) from reason
+            raise not_loaded(source, reason) from reason
         raise ZeroShotError("Z022", "NLIClassifier", name=source.name, reason=_one_line(reason)) from reason
     if not tokenizer.is_fast:
         raise ZeroShotError("Z028", "NLIClassifier", name=source.name)
@@ -173,14 +176,14 @@ def _load_module(source: Source, config: Any, fresh_head: bool) -> Any:
                 ignore_mismatched_sizes=True,
                 use_safetensors=True if source.use_safetensors else None,
                 **{dtype: "auto"},
-                **_options(source),
+                **options(source),
             )
     except (SafetensorError, RuntimeError, UnpicklingError, EOFError) as reason:
         raise ZeroShotError("Z024", "NLIClassifier", name=source.name, reason=_one_line(reason)) from reason
     except FAILURES as reason:
         if source.use_safetensors and not source.is_folder and _only_pickled(source, reason):
             raise ZeroShotError("Z023", "NLIClassifier", name=source.name, found="pytorch_model.bin") from reason
-        raise _not_loaded(source, reason) from reason
+        raise not_loaded(source, reason) from reason
     missing = [f"no {name}" for name in sorted(info["missing_keys"])]
     # transformers gives names, or names with both shapes
     mismatched = sorted(entry if isinstance(entry, str) else entry[0] for entry in info["mismatched_keys"])
@@ -207,7 +210,8 @@ def _only_pickled(source: Source, reason: BaseException) -> bool:
     return not offline or any(isinstance(path, str) for path in cached)
 
 
-def _not_loaded(source: Source, reason: BaseException) -> ZeroShotError:
+def not_loaded(source: Source, reason: BaseException) -> ZeroShotError:
+    """RETURNS (ZeroShotError): Z027 or Z020, by why a checkpoint could not be loaded."""
     if _wants_code(reason):
         return ZeroShotError("Z027", "NLIClassifier", name=source.name)
     return ZeroShotError("Z020", "NLIClassifier", name=source.name, reason=_one_line(reason))
