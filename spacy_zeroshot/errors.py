@@ -134,6 +134,20 @@ MESSAGES: Dict[str, str] = {
     "Z205": "document {number} has no scores to show: its doc.cats is empty. Run the pipeline on it first.",
     "Z206": "document {number} has no {spans_key!r} in doc.spans with scores of {label!r}; it has {known}. Set "
     "spans_key = {spans_key!r} in the component's config.",
+    # Adaptation
+    "Z210": "the tokenizer of {name!r} has no mask token, so no words can be hidden for the model to guess. Take a "
+    "checkpoint of the BERT kind.",
+    "Z211": "{name!r} ({model_type}) has no form in transformers that guesses masked words. Take a checkpoint of the "
+    "BERT kind.",
+    # Similarity and mask filling
+    "Z240": "{name!r} gives no sentence embeddings: {reason}. Take an encoder with mean or CLS pooling and nothing "
+    "behind it.",
+    "Z241": "trainable = true is not possible here: {architecture} only scores. Set trainable = false, or take "
+    "spacy_zeroshot.NLIClassifier.v1.",
+    "Z242": "prompt {prompt!r} must hold {{text}} and {{mask}}, each exactly once, and no other brace. For example: "
+    "'{{text}} It is about {{mask}}.'",
+    "Z243": "the tokenizer of {name!r} has no mask token. Take a checkpoint of a masked language model, such as BERT.",
+    "Z244": "the label word {word!r} cannot be predicted by {name!r}: {reason}. Word the label otherwise.",
     # Warnings
     "Z120": "{count} of {total} texts are blank; they are left out, as they score the same whatever is set.",
     "Z121": "the labels {labels} are right for none of the texts, so nothing is known of them: they share the common "
@@ -144,6 +158,8 @@ MESSAGES: Dict[str, str] = {
     "{installed}), so its scores differ. Install the spacy-zeroshot it was saved with, or save it again.",
     "Z103": "the GPU is out of memory with {before} tokens in a batch: going on with {after}. Set "
     "max_batch_tokens = {after} to start there.",
+    "Z105": "hypothesis_template = {template!r} is not used: this model reads the label words alone and has a prompt "
+    "of its own. Word that, and set hypothesis_template = '{{}}'.",
     "Z110": "the model converted for OpenVINO cannot be kept in {folder}: {reason}. It is converted again each time; "
     "set SPACY_ZEROSHOT_CACHE to a folder that can be written.",
     "Z104": "get_spans leaves {missing} of {total} tokens of a text out, and nothing reads them. If that is not "

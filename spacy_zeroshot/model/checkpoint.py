@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, Callable, Dict, NamedTuple, Optional
+from typing import Any, Callable, Dict, Literal, NamedTuple, Optional
 
 from ..errors import ZeroShotError
 from .quiet import quiet_loading
@@ -16,6 +16,13 @@ PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 # What transformers and the Hub's client raise for names, files and configs that are not as they should be
 FAILURES = (OSError, ValueError, KeyError)
 NEW_HEAD_CLASSES = {0: "not_entailment", 1: "entailment"}
+# What a checkpoint is loaded as, and the class of transformers that does it
+Kind = Literal["classifier", "encoder", "masked_lm"]
+AUTO_CLASSES = {
+    "classifier": "AutoModelForSequenceClassification",
+    "encoder": "AutoModel",
+    "masked_lm": "AutoModelForMaskedLM",
+}
 
 
 class Checkpoint(NamedTuple):
@@ -23,7 +30,7 @@ class Checkpoint(NamedTuple):
 
     config (PretrainedConfig): Its config.
     tokenizer (PreTrainedTokenizerFast): Its tokenizer.
-    module (PreTrainedModel): A sequence classification model, in the precision it was stored in.
+    module (PreTrainedModel): A model of the kind that was asked for, in the precision it was stored in.
     """
 
     config: Any
@@ -35,6 +42,7 @@ def load_checkpoint(
     source: Source,
     new_head: Optional[Dict[str, Any]] = None,
     check: Optional[Callable[[Any], Any]] = None,
+    kind: Kind = "classifier",
 ) -> Checkpoint:
     """Load config, tokenizer and weights, all of the same revision.
 
@@ -43,6 +51,7 @@ def load_checkpoint(
         config.json is to carry. The head has two classes and starts at zero.
     check (Optional[Callable[[PretrainedConfig], Any]]): Called with the config, to refuse it before the weights
         are downloaded.
+    kind (Kind): "classifier" for sequence classification, "encoder" without a head, "masked_lm" for mask filling.
     RETURNS (Checkpoint): The checkpoint.
     RAISES (ZeroShotError): Z020 to Z024, Z027, Z028, and what `check` raises.
     """
@@ -60,7 +69,7 @@ def load_checkpoint(
     # A branch of the Hub may move on between two files: what follows comes from the config's commit.
     pinned = replace(source, revision=getattr(config, "_commit_hash", None) or source.revision)
     tokenizer = load_tokenizer(pinned)
-    module = _load_module(pinned, config, fresh_head=fresh_head)
+    module = _load_module(pinned, config, kind, fresh_head)
     return Checkpoint(config, tokenizer, module)
 
 
@@ -82,7 +91,7 @@ def load_encoder(source: Source) -> Any:
 
 
 def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
-    """Write a folder that AutoModelForSequenceClassification.from_pretrained reads.
+    """Write a folder that the transformers class it was loaded with reads.
 
     checkpoint (Checkpoint): What to save, weights in the precision they are in.
     folder (Path): The folder; made if it is not there.
@@ -104,23 +113,23 @@ def _check_folder(folder: Path, source: Source) -> None:
     """Give the plain errors that transformers words for the Hub."""
     files = {path.name for path in folder.iterdir()}
     if "config.json" not in files:
-        raise ZeroShotError("Z021", "NLIClassifier", name=source.name, reason="it has no config.json")
+        raise ZeroShotError("Z021", source.component, name=source.name, reason="it has no config.json")
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf8"))
     except ValueError as reason:
         raise ZeroShotError(
-            "Z021", "NLIClassifier", name=source.name, reason=f"its config.json is not JSON ({reason})"
+            "Z021", source.component, name=source.name, reason=f"its config.json is not JSON ({reason})"
         ) from reason
     if not isinstance(config, dict) or "model_type" not in config:
-        raise ZeroShotError("Z021", "NLIClassifier", name=source.name, reason="its config.json names no model_type")
+        raise ZeroShotError("Z021", source.component, name=source.name, reason="its config.json names no model_type")
     if not any(name.startswith(("tokenizer", "vocab", "spiece", "sentencepiece", "spm")) for name in files):
-        raise ZeroShotError("Z022", "NLIClassifier", name=source.name, reason="no tokenizer file is there")
+        raise ZeroShotError("Z022", source.component, name=source.name, reason="no tokenizer file is there")
     if not any(name.startswith("model") and name.endswith(".safetensors") for name in files):
         pickled = sorted(name for name in files if name.startswith("pytorch_model") and name.endswith(".bin"))
         if not pickled:
-            raise ZeroShotError("Z021", "NLIClassifier", name=source.name, reason="it has no model.safetensors")
+            raise ZeroShotError("Z021", source.component, name=source.name, reason="it has no model.safetensors")
         if source.use_safetensors:
-            raise ZeroShotError("Z023", "NLIClassifier", name=source.name, found=", ".join(pickled))
+            raise ZeroShotError("Z023", source.component, name=source.name, found=", ".join(pickled))
 
 
 def options(source: Source) -> Dict[str, Any]:
@@ -152,23 +161,22 @@ def load_tokenizer(source: Source) -> Any:
     except (*FAILURES, TypeError, ImportError, AttributeError) as reason:
         if _wants_code(reason):
             raise not_loaded(source, reason) from reason
-        raise ZeroShotError("Z022", "NLIClassifier", name=source.name, reason=_one_line(reason)) from reason
+        raise ZeroShotError("Z022", source.component, name=source.name, reason=_one_line(reason)) from reason
     if not tokenizer.is_fast:
-        raise ZeroShotError("Z028", "NLIClassifier", name=source.name)
+        raise ZeroShotError("Z028", source.component, name=source.name)
     return tokenizer
 
 
-def _load_module(source: Source, config: Any, fresh_head: bool) -> Any:
+def _load_module(source: Source, config: Any, kind: Kind, fresh_head: bool) -> Any:
     import transformers
     from safetensors import SafetensorError
-    from transformers import AutoModelForSequenceClassification
 
     # transformers renamed the argument in 4.56 and warns about the old name in 5
     major, minor = (int(part) for part in transformers.__version__.split(".")[:2])
     dtype = "dtype" if (major, minor) >= (4, 56) else "torch_dtype"
     try:
         with quiet_loading():
-            module, info = AutoModelForSequenceClassification.from_pretrained(
+            module, info = getattr(transformers, AUTO_CLASSES[kind]).from_pretrained(
                 source.location,
                 config=config,
                 output_loading_info=True,
@@ -179,10 +187,10 @@ def _load_module(source: Source, config: Any, fresh_head: bool) -> Any:
                 **options(source),
             )
     except (SafetensorError, RuntimeError, UnpicklingError, EOFError) as reason:
-        raise ZeroShotError("Z024", "NLIClassifier", name=source.name, reason=_one_line(reason)) from reason
+        raise ZeroShotError("Z024", source.component, name=source.name, reason=_one_line(reason)) from reason
     except FAILURES as reason:
         if source.use_safetensors and not source.is_folder and _only_pickled(source, reason):
-            raise ZeroShotError("Z023", "NLIClassifier", name=source.name, found="pytorch_model.bin") from reason
+            raise ZeroShotError("Z023", source.component, name=source.name, found="pytorch_model.bin") from reason
         raise not_loaded(source, reason) from reason
     missing = [f"no {name}" for name in sorted(info["missing_keys"])]
     # transformers gives names, or names with both shapes
@@ -193,9 +201,13 @@ def _load_module(source: Source, config: Any, fresh_head: bool) -> Any:
         for parameter in head.parameters():
             parameter.data.zero_()
         missing = [entry for entry in missing if " classifier." not in entry and ".pooler." not in entry]
+    if kind == "encoder" and any(entry.startswith("no pooler.") for entry in missing):
+        # BERT's pooler stands after the last states: sentence embeddings do not read it, and it is not to be saved
+        module.pooler = None
+        missing = [entry for entry in missing if not entry.startswith("no pooler.")]
     if missing:
         shown = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
-        raise ZeroShotError("Z024", "NLIClassifier", name=source.name, reason=f"there is {shown}")
+        raise ZeroShotError("Z024", source.component, name=source.name, reason=f"there is {shown}")
     return module.eval()
 
 
@@ -213,8 +225,8 @@ def _only_pickled(source: Source, reason: BaseException) -> bool:
 def not_loaded(source: Source, reason: BaseException) -> ZeroShotError:
     """RETURNS (ZeroShotError): Z027 or Z020, by why a checkpoint could not be loaded."""
     if _wants_code(reason):
-        return ZeroShotError("Z027", "NLIClassifier", name=source.name)
-    return ZeroShotError("Z020", "NLIClassifier", name=source.name, reason=_one_line(reason))
+        return ZeroShotError("Z027", source.component, name=source.name)
+    return ZeroShotError("Z020", source.component, name=source.name, reason=_one_line(reason))
 
 
 def _wants_code(reason: BaseException) -> bool:

@@ -85,19 +85,21 @@ def lay_flat(rows: Sequence[np.ndarray], starts: Sequence[int], multiple: int, d
     return Rows(*(torch.from_numpy(array).to(device) for array in (ids, positions, where, back, mask, owner)))
 
 
-def encode_texts(encoder: Any, rows: Rows) -> TextStates:
+def encode_texts(encoder: Any, rows: Rows, keep: bool = True) -> TextStates:
     """Encode texts on their own.
 
     encoder (PreTrainedModel): A BERT-like encoder with absolute positions.
     rows (Rows): [CLS] text [SEP] for each text.
-    RETURNS (TextStates): Their states, with every layer's keys and values.
+    keep (bool): Keep every layer's keys and values, for hypotheses to read.
+    RETURNS (TextStates): Their states.
     """
     states = embed(encoder, rows, 0)
     bias = bias_of(rows.mask[:, None, None, :], states)
     keys_values: KeyValues = []
     for layer in encoder.encoder.layer:
         query, key, value = (part(states) for part in projections(layer))
-        keys_values.append((key, value))
+        if keep:
+            keys_values.append((key, value))
         query, key, value = (to_heads(layer, flat, rows.where, rows.mask.shape[0]) for flat in (query, key, value))
         context = attend(query, key, value, bias)
         states = feed_forward(layer, from_heads(context, rows), states)

@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Dict, Optional
 
 BUNDLED = "bundled"
@@ -19,12 +19,14 @@ class Source:
     revision (Optional[str]): A commit or tag of a Hub name: pins config, tokenizer and weights.
     local_files_only (bool): Never ask the network.
     use_safetensors (bool): Refuse pickled weights.
+    component (str): Who asks for it, for errors.
     """
 
     name: str
     revision: Optional[str] = None
     local_files_only: bool = False
     use_safetensors: bool = True
+    component: str = "NLIClassifier"
 
     @property
     def is_bundled(self) -> bool:
@@ -54,20 +56,25 @@ def bundled_hash() -> str:
 
 
 def read_folder(folder: Path) -> Dict[str, bytes]:
-    """Read the files of a checkpoint folder.
+    """Read the files of a checkpoint folder and of the folders in it.
 
     folder (Path): The folder.
-    RETURNS (Dict[str, bytes]): Contents by file name.
+    RETURNS (Dict[str, bytes]): Contents by path in the folder, parts divided by "/".
     """
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
+    }
 
 
 def write_folder(folder: Path, files: Dict[str, bytes]) -> None:
     """Write the files of a checkpoint folder.
 
     folder (Path): The folder; made if it is not there.
-    files (Dict[str, bytes]): Contents by file name.
+    files (Dict[str, bytes]): Contents by path in the folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in files.items():
-        (folder / Path(name).name).write_bytes(data)
+        # a path that leads out of the folder leads into it
+        path = folder.joinpath(*(part for part in PurePosixPath(name).parts if part not in ("..", "/")))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)

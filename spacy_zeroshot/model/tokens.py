@@ -40,6 +40,20 @@ class Frame(NamedTuple):
         return len(self.prefix) + len(self.middle) + len(self.suffix)
 
 
+class Ends(NamedTuple):
+    """The special tokens around a text on its own.
+
+    prefix, suffix (Tuple[int, ...]): Token ids.
+    """
+
+    prefix: Tuple[int, ...]
+    suffix: Tuple[int, ...]
+
+    def around(self, ids: Ints1d) -> Ints1d:
+        """ids (Ints1d): Shape (n,): a text. RETURNS (Ints1d): Shape (n + special tokens,)."""
+        return np.concatenate([self.prefix, ids, self.suffix]).astype("int64")
+
+
 class Tokens:
     """A tokenizer that splits texts alone and knows how the model wants a pair to be framed.
 
@@ -59,6 +73,7 @@ class Tokens:
         self._rust.no_truncation()
         self._rust.no_padding()
         self.frame = _learn_frame(self._rust)
+        self.ends = _learn_ends(self._rust)
         # "[SEP]" in a user's text is text: it must not end the premise.
         self._rust.encode_special_tokens = True
         # DistilBERT's tokenizer file numbers both texts, but its model is not to see the numbers
@@ -116,6 +131,13 @@ def _copy_of(rust: Any) -> Any:
 def _encodable(text: str) -> str:
     """The text with "?" for lone surrogates, of the same length; other texts as they are."""
     return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _learn_ends(rust: Any) -> Ends:
+    """Read the special tokens off one encoded text."""
+    single = rust.encode("a")
+    text = [i for i, owner in enumerate(single.sequence_ids) if owner == 0]
+    return Ends(tuple(single.ids[: text[0]]), tuple(single.ids[text[-1] + 1 :]))
 
 
 def _learn_frame(rust: Any) -> Frame:
