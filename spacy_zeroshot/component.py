@@ -301,6 +301,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
         head_rate: float = 1.0,
         anchor: float = 0.0,
         anchor_to: Optional[str] = None,
+        learn_similarity: bool = True,
         listwise_weight: float = 0.0,
     ) -> None:
         """Load the model and, if no labels are set, take those of the examples.
@@ -315,6 +316,8 @@ class ZeroShotTextCategorizer(TrainablePipe):
         head_rate (float): Factor on the learning rate of the head.
         anchor (float): Weight of a loss that keeps the encoder's embeddings near those of another.
         anchor_to (Optional[str]): That other encoder, a name or folder; None for the own one as it starts.
+        learn_similarity (bool): Whether the loss reaches the embeddings through the cosine of text and hypothesis.
+            If not, the cosine counts as it is, and the head learns what it lacks.
         listwise_weight (float): Weight of a second loss, cross-entropy over an example's hypotheses that compete.
         RAISES (ZeroShotError): Z041 if no labels can be had.
         """
@@ -328,7 +331,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
                 raise ZeroShotError("Z041", self.name)
             self.set_labels(found)
         self.listwise_weight = listwise_weight
-        lesson = Lesson(new_head, tuple(freeze), layer_decay, head_rate, anchor, anchor_to)
+        lesson = Lesson(new_head, tuple(freeze), layer_decay, head_rate, anchor, anchor_to, learn_similarity)
         for shim in self.model.shims:
             if hasattr(shim, "initialize"):
                 shim.initialize(lesson)

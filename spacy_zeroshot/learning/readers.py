@@ -14,7 +14,8 @@ from ..hypotheses import check_template, fill_template
 from ..rows import LabelledText, is_nli, read_labelled_texts, read_nli
 
 Reader = Callable[[Language], Iterable[Example]]
-MIXTURE_FORM = '{"file": "...", "limit": 1000, "templates": "topic", "max_negatives": 5, "skip_sources": []}'
+MIXTURE_FORM = '{"file": "...", "limit": 1000, "templates": "topic", "max_negatives": 5, "groups": [], "skip_sources": []}'
+KEYS = {"file", "limit", "templates", "max_negatives", "groups", "skip_sources"}
 
 
 class Draft(NamedTuple):
@@ -86,14 +87,16 @@ def Mixture(folder: Path, sets: List[Dict[str, Any]], templates: Dict[str, List[
     folder (Path): Where the files are.
     sets (List[Dict[str, Any]]): One entry per file: "file", a .jsonl or .jsonl.gz name in the folder; "limit", rows
         drawn per epoch (all if missing); for labelled texts "templates", a name in `templates`, and
-        "max_negatives", wrong labels per text; for NLI "skip_sources", rows whose "source" starts so are left out.
+        "max_negatives", wrong labels per text, and "groups", other labels for the same texts, [{"good": ["joy",
+        "love"], "bad": ["anger"]}], of which each text draws one or its own; for NLI "skip_sources", rows whose
+        "source" starts so are left out.
     templates (Dict[str, List[str]]): Hypothesis templates by name.
     seed (int): Start of the random order. Another seed goes on with other draws when training is resumed.
     RETURNS (Reader): Takes nlp, yields Example.
     RAISES (ZeroShotError): Z006 for an entry of another form, Z004 for a bad template.
     """
     for entry in sets:
-        if "file" not in entry or not set(entry) <= {"file", "limit", "templates", "max_negatives", "skip_sources"}:
+        if "file" not in entry or not set(entry) <= KEYS:
             raise ZeroShotError("Z006", "Mixture", setting="sets", entry=entry, form=MIXTURE_FORM)
         if "templates" in entry and entry["templates"] not in templates:
             raise ZeroShotError("Z006", "Mixture", setting="sets", entry=entry, form=MIXTURE_FORM)
@@ -146,13 +149,18 @@ def _drafts(path: Path, entry: Dict[str, Any], templates: Dict[str, List[str]], 
     if is_nli(path):
         return _group_pairs(path, 0, 4, entry.get("skip_sources", ()))
     rows = list(read_labelled_texts(path))
-    names = label_names(rows)
+    own = {name: [name] for name in label_names(rows)}
     drafts = []
     for row in rows:
-        wrong = [name for name in names if name not in row.labels]
+        groups = state.choice([own, *entry.get("groups", [])])
+        right = [name for name, members in groups.items() if set(members) & set(row.labels)]
+        if not right:
+            # no group has this text's labels
+            groups, right = own, list(row.labels)
+        wrong = [name for name in groups if name not in right]
         drawn = state.sample(wrong, min(entry.get("max_negatives", 5), len(wrong)))
         template = state.choice(templates[entry["templates"]] if "templates" in entry else ["{}"])
-        cats = {fill_template(template, name): float(name in row.labels) for name in (*row.labels, *drawn)}
+        cats = {fill_template(template, name): float(name in right) for name in (*right, *drawn)}
         drafts.append(Draft(row.text, cats, True))
     return drafts
 

@@ -1,5 +1,6 @@
 """Passes of the shared-premise layout, and the two kinds of evidence in one logit."""
 
+import random
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
@@ -19,6 +20,10 @@ SUPPORTED = ("bert", "roberta", "xlm-roberta", "camembert")
 ROW_TOKENS = 128
 # Only attention is padded, so slices may be more uneven than a stock model's.
 EVENNESS = 0.7
+# Where the loss does not reach embeddings, an anchor holds this share of the passes, and so many of their hypotheses:
+# it would cost as much as the rest of an update.
+HELD_SHARE = 0.25
+HELD_HYPOTHESES = 32
 
 
 class HypothesisRow(NamedTuple):
@@ -79,6 +84,7 @@ class SharedPremiseLayout(nn.Module):
         self.entailment = entailment
         self.similarity = None if similarity is None else nn.Parameter(torch.tensor([*similarity, 0.0][:3]).float())
         self.anchor: Optional[Anchor] = None
+        self.learn_similarity = True
         self._vectors: Dict[bytes, Tensor] = {}
 
     @property
@@ -150,11 +156,18 @@ class SharedPremiseLayout(nn.Module):
 
     def _cosines(self, texts: TextStates, rows: Sequence[Tuple[int, HypothesisRow]]) -> Tensor:
         """Cosine of each hypothesis and its text. RETURNS (Tensor): Shape (hypotheses,)."""
-        vectors = texts.pooled()
-        if self.training and self.anchor is not None:
-            self.anchor.hold(texts.rows, vectors)
-        distinct = {id(row): row for _, row in rows}
-        known = self._hypothesis_vectors(list(distinct.values()))
+        distinct = list({id(row): row for _, row in rows}.values())
+        if self.training and not self.learn_similarity:
+            if self.anchor is not None and random.random() < HELD_SHARE:
+                self.anchor.hold(texts.rows, texts.pooled(), 1.0 / HELD_SHARE)
+                held = self._embedded([piece for row in distinct for piece in row.pieces][:HELD_HYPOTHESES])
+                self.anchor.hold(held.rows, held.pooled(), 1.0 / HELD_SHARE)
+            with torch.no_grad():
+                known, vectors = self._hypothesis_vectors(distinct), texts.pooled()
+        else:
+            known, vectors = self._hypothesis_vectors(distinct), texts.pooled()
+            if self.training and self.anchor is not None:
+                self.anchor.hold(texts.rows, vectors)
         cosines = [known[id(row)] @ vectors[text] for text, row in rows]
         return torch.cat(cosines)
 
@@ -182,13 +195,16 @@ class SharedPremiseLayout(nn.Module):
         return {number: torch.stack([known[key] for key in found]) for number, found in keys.items()}
 
     def _embed(self, pieces: Sequence[Pieces]) -> Tensor:
-        frame = self.tokens.frame
-        rows = [np.concatenate([frame.prefix, piece.ids, frame.middle]) for piece in pieces]
-        texts = encode_texts(self.encoder, self._flat(rows, [0] * len(rows)))
+        texts = self._embedded(pieces)
         vectors = texts.pooled()
-        if self.training and self.anchor is not None:
+        if self.training and self.anchor is not None and self.learn_similarity:
             self.anchor.hold(texts.rows, vectors)
         return vectors
+
+    def _embedded(self, pieces: Sequence[Pieces]) -> TextStates:
+        frame = self.tokens.frame
+        rows = [np.concatenate([frame.prefix, piece.ids, frame.middle]) for piece in pieces]
+        return encode_texts(self.encoder, self._flat(rows, [0] * len(rows)))
 
     def _flat(self, rows: Sequence[np.ndarray], starts: Sequence[Any]) -> Rows:
         return lay_flat(rows, starts, self.multiple, self.device)
@@ -209,15 +225,16 @@ class Anchor:
         self.weight = weight
         self._distances: List[Tensor] = []
 
-    def hold(self, rows: Rows, vectors: Tensor) -> None:
+    def hold(self, rows: Rows, vectors: Tensor, times: float = 1.0) -> None:
         """Compare embeddings with those of the start.
 
         rows (Rows): The tokens that were embedded.
         vectors (Tensor): Shape (n, width): the embeddings now, of length one.
+        times (float): What their distances count, above 1 where only a sample is held.
         """
         with torch.no_grad():
             start = encode_texts(self.encoder, rows).pooled()
-        self._distances.append(1.0 - (start * vectors).sum(-1))
+        self._distances.append(times * (1.0 - (start * vectors).sum(-1)))
 
     def loss(self) -> Optional[Tensor]:
         """The loss over all held since the last call. RETURNS (Optional[Tensor]): A scalar; None if nothing was."""

@@ -53,6 +53,7 @@ class Lesson(NamedTuple):
     head_rate (float): Factor on the learning rate of the head.
     anchor (float): Weight of the loss that keeps the encoder's embeddings near those of another.
     anchor_to (Optional[str]): That other encoder, a name or folder; None for this one as it starts.
+    learn_similarity (bool): Whether the loss reaches the embeddings through the cosine of text and hypothesis.
     """
 
     new_head: Optional[Dict[str, Any]] = None
@@ -61,6 +62,7 @@ class Lesson(NamedTuple):
     head_rate: float = 1.0
     anchor: float = 0.0
     anchor_to: Optional[str] = None
+    learn_similarity: bool = True
 
 
 class NLIShim(Shim):
@@ -110,6 +112,8 @@ class NLIShim(Shim):
             names = runtime.parameters
             for name, parameter in names.items():
                 parameter.requires_grad_(self.trainable and not name.startswith(lesson.freeze or ("\0",)))
+            if hasattr(runtime.layout, "learn_similarity"):
+                runtime.layout.learn_similarity = lesson.learn_similarity
             if lesson.anchor and hasattr(runtime.layout, "anchor"):
                 from .shared_layout import Anchor
 
