@@ -7,6 +7,7 @@ commands import anything heavy before they are called.
 import typer
 from spacy.cli._util import app
 
+from .adapt import adapt
 from .annotate import annotate
 from .benchmark import benchmark
 from .calibrate import calibrate
@@ -29,6 +30,7 @@ zeroshot.command("annotate")(annotate)
 zeroshot.command("tune")(tune)
 zeroshot.command("calibrate")(calibrate)
 zeroshot.command("distill")(distill)
+zeroshot.command("adapt")(adapt)
 zeroshot.command("evaluate")(evaluate)
 zeroshot.command("check", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(check)
 zeroshot.command("benchmark")(benchmark)

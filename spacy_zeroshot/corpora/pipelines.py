@@ -76,7 +76,7 @@ class PipelineSpec(NamedTuple):
         RETURNS (Dict[str, object]): Settings, and hashes of what they name.
         """
         if self.pipeline is None:
-            weights = _hash_checkpoint(self.model)
+            weights = hash_checkpoint(self.model)
             name = self.model
         else:
             name = self.pipeline
@@ -179,7 +179,12 @@ def category_keys(choices: List[Choice]) -> List[str]:
     return list(dict.fromkeys(prefix + label for prefix, labels, _, _ in choices for label in labels))
 
 
-def _hash_checkpoint(model: str) -> str:
+def hash_checkpoint(model: str) -> str:
+    """A checkpoint's contents in short.
+
+    model (str): "bundled", a folder, or a Hub name.
+    RETURNS (str): SHA-256 in hexadecimal; "" for a Hub name.
+    """
     if model == BUNDLED:
         from ..model.source import bundled_hash
 
