@@ -54,7 +54,8 @@ def load_learner(source: Source, seed: int) -> Learner:
     tokenizer = load_tokenizer(source)
     if tokenizer.mask_token_id is None:
         raise ZeroShotError("Z210", COMMAND, name=source.name)
-    if type(config) not in AutoModelForMaskedLM._model_mapping:
+    # a decoder, as BART's, writes the text anew; it does not fill in words
+    if type(config) not in AutoModelForMaskedLM._model_mapping or config.is_encoder_decoder:
         raise ZeroShotError("Z211", COMMAND, name=source.name, model_type=config.model_type)
     built_as = (getattr(config, "architectures", None) or [""])[0]
     if built_as.endswith(MASKED_LM):

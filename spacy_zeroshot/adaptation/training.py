@@ -84,18 +84,20 @@ def train(
     from transformers import DataCollatorForLanguageModeling, Trainer, TrainerCallback, TrainingArguments
     from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
+    # untyped where mypy cannot find its base
+    trainer_type: Any = Trainer
     hidden = HiddenWords(learner.masked.base_model)
 
-    class HiddenWordsTrainer(Trainer):
+    class HiddenWordsTrainer(trainer_type):
         def compute_loss(self, model: Any, inputs: Any, *arguments: Any, **options: Any) -> Any:
             return super().compute_loss(model, hidden.only(inputs), *arguments, **options)
 
     class Watcher(TrainerCallback):
-        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
             watch(state.global_step, None)
 
-        def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any, **_: Any) -> None:
-            watch(state.global_step, metrics["eval_loss"])
+        def on_evaluate(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+            watch(state.global_step, given["metrics"]["eval_loss"])
 
     every = max(recipe.steps // ROUNDS, 1)
     arguments = TrainingArguments(
@@ -116,7 +118,7 @@ def train(
         bf16=choose_dtype("auto", torch.device("cuda" if on_gpu else "cpu")) == torch.bfloat16,
         dataloader_pin_memory=on_gpu,
     )
-    trainer = HiddenWordsTrainer(
+    trainer: Any = HiddenWordsTrainer(
         model=learner.masked,
         args=arguments,
         train_dataset=pieces.train,
@@ -130,8 +132,9 @@ def train(
     last = last_checkpoint(folder)
     try:
         with warnings.catch_warnings():
-            # of its own use of torch's autocast on CPUs
-            warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers\.trainer")
+            # of its own use of torch's autocast on CPUs, and of disks whose times it does not trust
+            for category in (FutureWarning, UserWarning):
+                warnings.filterwarnings("ignore", category=category, module=r"transformers\.trainer")
             trainer.train(resume_from_checkpoint=None if last is None else str(last))
     finally:
         hidden.remove()
