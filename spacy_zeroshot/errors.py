@@ -148,7 +148,12 @@ MESSAGES: Dict[str, str] = {
     "'{{text}} It is about {{mask}}.'",
     "Z243": "the tokenizer of {name!r} has no mask token. Take a checkpoint of a masked language model, such as BERT.",
     "Z244": "the label word {word!r} cannot be predicted by {name!r}: {reason}. Word the label otherwise.",
+    # Examples
+    "Z220": "no row of {path} has both a text and a label, so there is no example. Check the file, or set examples = "
+    "[].",
     # Warnings
+    "Z122": "the examples have the labels {labels}, which are none of the component's {known}: they do not vote. Add "
+    "the labels, or correct the examples.",
     "Z120": "{count} of {total} texts are blank; they are left out, as they score the same whatever is set.",
     "Z121": "the labels {labels} are right for none of the texts, so nothing is known of them: they share the common "
     "threshold.",

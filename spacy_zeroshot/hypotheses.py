@@ -120,7 +120,7 @@ def check_hypotheses(entries: Sequence[Mapping[str, str]], component: str) -> Di
     """
     own: Dict[str, Tuple[str, ...]] = {}
     for entry in entries:
-        if not isinstance(entry, Mapping) or set(entry) != {"label", "text"} or not _is_text(entry["text"]):
+        if not isinstance(entry, Mapping) or set(entry) != {"label", "text"} or not is_text(entry["text"]):
             raise ZeroShotError("Z006", component, setting="hypotheses", entry=entry, form=HYPOTHESIS_FORM)
         own[entry["label"]] = (*own.get(entry["label"], ()), entry["text"])
     return own
@@ -139,7 +139,8 @@ def check_own_labels(own: Mapping[str, Sequence[str]], labels: Sequence[str], co
             raise ZeroShotError("Z005", component, label=label, labels=list(labels))
 
 
-def _is_text(value: object) -> bool:
+def is_text(value: object) -> bool:
+    """RETURNS (bool): Whether a config's value is a text that says something and that a file can hold."""
     return isinstance(value, str) and not is_blank(value) and _is_utf8(value)
 
 

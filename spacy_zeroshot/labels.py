@@ -71,7 +71,7 @@ class LabelSet:
 
         saved (Mapping[str, Any]): What to_dict gave.
         """
-        if self._configured["labels"] and _plain(saved["configured"]) != _plain(self._configured):
+        if self._configured["labels"] and plain(saved["configured"]) != plain(self._configured):
             return
         self.labels = check_labels(saved["labels"], self.component)
         self.own = {label: tuple(texts) for label, texts in saved["own"].items()}
@@ -84,8 +84,8 @@ class LabelSet:
         }
 
 
-def _plain(state: Mapping[str, Any]) -> str:
-    """A label set as the config files of a pipeline tell it apart.
+def plain(state: Any) -> str:
+    """A setting as the config files of a pipeline tell it apart.
 
     confection doubles every "$" each time a pipeline is saved and loaded, and joins the strings of a list at "$$";
     labels that differ by this only are the same ones.

@@ -44,12 +44,12 @@ def read_labelled_texts(path: Path) -> Iterator[LabelledText]:
     YIELDS (LabelledText): The rows.
     RAISES (ZeroShotError): Z042 for another row, Z043 for an empty file.
     """
-    for number, row in _read(path):
+    for number, row in read_rows(path):
         labels = row.get("labels")
         if not isinstance(row.get("text"), str) or not isinstance(labels, list):
-            raise _bad_row(path, number, 'it needs "text", a string, and "labels", a list', TEXT_FORM)
+            raise bad_row(path, number, 'it needs "text", a string, and "labels", a list', TEXT_FORM)
         if not all(isinstance(label, str) and label.strip() for label in labels):
-            raise _bad_row(path, number, f"its labels {labels} are not all strings that can be seen", TEXT_FORM)
+            raise bad_row(path, number, f"its labels {labels} are not all strings that can be seen", TEXT_FORM)
         yield LabelledText(row["text"], labels)
 
 
@@ -61,11 +61,11 @@ def read_nli(path: Path, skip_sources: Sequence[str] = ()) -> Iterator[NLIPair]:
     YIELDS (NLIPair): The rows.
     RAISES (ZeroShotError): Z042 for another row, Z043 for an empty file.
     """
-    for number, row in _read(path):
+    for number, row in read_rows(path):
         if not all(isinstance(row.get(key), str) for key in ("premise", "hypothesis", "label")):
-            raise _bad_row(path, number, 'it needs "premise", "hypothesis" and "label", strings', NLI_FORM)
+            raise bad_row(path, number, 'it needs "premise", "hypothesis" and "label", strings', NLI_FORM)
         if row["label"] not in NLI_LABELS:
-            raise _bad_row(path, number, f"its label {row['label']!r} is none of {', '.join(NLI_LABELS)}", NLI_FORM)
+            raise bad_row(path, number, f"its label {row['label']!r} is none of {', '.join(NLI_LABELS)}", NLI_FORM)
         if skip_sources and str(row.get("source", "")).startswith(tuple(skip_sources)):
             continue
         yield NLIPair(row["premise"], row["hypothesis"], row["label"] == ENTAILMENT)
@@ -78,10 +78,16 @@ def is_nli(path: Path) -> bool:
     RETURNS (bool): True for {"premise", ...} rows.
     RAISES (ZeroShotError): Z042, Z043.
     """
-    return "premise" in next(_read(path))[1]
+    return "premise" in next(read_rows(path))[1]
 
 
-def _read(path: Path) -> Iterator["tuple[int, Dict[str, Any]]"]:
+def read_rows(path: Path) -> Iterator["tuple[int, Dict[str, Any]]"]:
+    """Read JSON objects.
+
+    path (Path): A .jsonl or .jsonl.gz file.
+    YIELDS (Tuple[int, Dict[str, Any]]): Numbers of lines, and what they hold.
+    RAISES (ZeroShotError): Z042 for another line, Z043 for an empty file, Z060 for one that cannot be read.
+    """
     opener = gzip.open if path.suffix == ".gz" else open
     empty = True
     try:
@@ -92,7 +98,7 @@ def _read(path: Path) -> Iterator["tuple[int, Dict[str, Any]]"]:
                 empty = False
                 row = _parse(line)
                 if row is None:
-                    raise _bad_row(path, number, "it is not a JSON object", f"{TEXT_FORM} or {NLI_FORM}")
+                    raise bad_row(path, number, "it is not a JSON object", f"{TEXT_FORM} or {NLI_FORM}")
                 yield number, row
     except (OSError, EOFError, UnicodeDecodeError) as reason:
         raise ZeroShotError("Z060", what="file", value=str(path), reason=str(reason)) from reason
@@ -108,5 +114,6 @@ def _parse(line: str) -> Optional[Dict[str, Any]]:
     return row if isinstance(row, dict) else None
 
 
-def _bad_row(path: Path, number: int, reason: str, form: str) -> ZeroShotError:
+def bad_row(path: Path, number: int, reason: str, form: str) -> ZeroShotError:
+    """RETURNS (ZeroShotError): Z042, to be raised. path, number: Where. reason, form (str): What is wrong and right."""
     return ZeroShotError("Z042", line=number, path=str(path), reason=reason, form=form)
