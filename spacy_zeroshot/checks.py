@@ -132,13 +132,14 @@ def check_room(pipe: ZeroShotTextCategorizer) -> Iterator[Finding]:
     lengths = [len(pieces.ids) for pieces in runtime.tokens.split_cached(hypotheses)]
     room = runtime.layout.room(0)
     for hypothesis, length in zip(hypotheses, lengths):
-        left = room - length
+        # of some models a hypothesis takes no room from the text
+        left = runtime.layout.room(length)
         shown = hypothesis if len(hypothesis) <= 60 else hypothesis[:59] + "…"
         if left < 1:
             yield finding(ERROR, "Z011", pipe.name, hypothesis=shown, length=length, room=room - 1)
-        elif length > LARGE * room:
+        elif left < (1 - LARGE) * room:
             yield finding(WARNING, "Z074", pipe.name, hypothesis=shown, length=length, left=left, room=room)
-    left, overlap = room - max(lengths), pipe.reading.window_overlap
+    left, overlap = runtime.layout.room(max(lengths)), pipe.reading.window_overlap
     if pipe.reading.long_text != "windows" or left < 1:
         return
     if overlap >= left:

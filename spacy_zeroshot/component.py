@@ -133,7 +133,8 @@ class ZeroShotTextCategorizer(TrainablePipe):
         for shim in model.shims:
             if hasattr(shim, "set_trainable"):
                 shim.set_trainable(trainable)
-        self._label_set = LabelSet(labels, check_templates(hypothesis_template, name), hypotheses, name)
+        plain = bool(model.attrs.get("plain_labels"))
+        self._label_set = LabelSet(labels, check_templates(hypothesis_template, name), hypotheses, name, plain)
         # Given in the config, these win over what a saved pipeline brings
         self._checkpoint = self._shim_checkpoint()
         self._takes_model = True

@@ -1,13 +1,14 @@
 """What a document costs: windows, pairs, passes and tokens, counted on the model's own batches."""
 
 from itertools import cycle, islice
-from typing import Any, List, NamedTuple, Sequence, Tuple
+from typing import List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
 from .component import ZeroShotTextCategorizer
 from .model.layouts import Item
-from .model.shared_layout import SharedBatch, SharedPremiseLayout
+from .model.shared_layout import SharedPremiseLayout
+from .model.similarity_layout import SimilarityLayout
 from .model.tokens import Pieces
 from .model.windows import split_windows
 
@@ -63,9 +64,10 @@ def reads_text_once(pipe: ZeroShotTextCategorizer) -> bool:
     """Whether a text is read once for all labels, not again for each. Loads the model.
 
     pipe (ZeroShotTextCategorizer): The component.
-    RETURNS (bool): True for the shared-premise layout.
+    RETURNS (bool): True for the shared-premise layout and for similarity.
     """
-    return isinstance(pipe.model.shims[0].runtime.layout, SharedPremiseLayout)  # type: ignore[attr-defined]
+    once = SharedPremiseLayout, SimilarityLayout
+    return isinstance(pipe.model.shims[0].runtime.layout, once)  # type: ignore[attr-defined]
 
 
 def _hypotheses(pipe: ZeroShotTextCategorizer) -> Tuple[Pieces, ...]:
@@ -82,14 +84,5 @@ def _cost(pipe: ZeroShotTextCategorizer, hypotheses: Tuple[Pieces, ...], length:
         Item(np.zeros(end - start, dtype="int64"), hypotheses, i * len(hypotheses))
         for i, (start, end) in enumerate(windows)
     ]
-    passes = [pass_.batch for pass_ in runtime.layout.passes(items, runtime.budget)]
-    frame = runtime.tokens.frame
-    tokens = sum(_tokens(batch, len(frame.prefix) + len(frame.middle)) for batch in passes)
-    return Cost(length, len(windows), len(windows) * len(hypotheses), len(passes), tokens)
-
-
-def _tokens(batch: Any, edges: int) -> int:
-    if isinstance(batch, SharedBatch):
-        texts = sum(len(text) + edges for text in batch.texts)
-        return texts + sum(len(row.ids) for _, row in batch.rows)
-    return int(batch["attention_mask"].sum())
+    tokens = [pass_.tokens for pass_ in runtime.layout.passes(items, runtime.budget)]
+    return Cost(length, len(windows), len(windows) * len(hypotheses), len(tokens), sum(tokens))

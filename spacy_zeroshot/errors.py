@@ -148,6 +148,8 @@ MESSAGES: Dict[str, str] = {
     "'{{text}} It is about {{mask}}.'",
     "Z243": "the tokenizer of {name!r} has no mask token. Take a checkpoint of a masked language model, such as BERT.",
     "Z244": "the label word {word!r} cannot be predicted by {name!r}: {reason}. Word the label otherwise.",
+    "Z245": "{name!r} has no complete head for masked words: {reason}. Take a checkpoint that was trained to fill "
+    "masks, such as bert-base-uncased.",
     # Examples
     "Z220": "no row of {path} has both a text and a label, so there is no example. Check the file, or set examples = "
     "[].",

@@ -4,10 +4,14 @@ import json
 import re
 from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
-from .hypotheses import Wording, check_hypotheses, check_labels, check_own_labels, check_templates, word_labels
+from .errors import warn
+from .hypotheses import SLOT, Wording, check_hypotheses, check_labels, check_own_labels, check_templates, word_labels
 
 # The attribute doc._.zero_shot_labels: one document's own labels
 OWN_LABELS = "zero_shot_labels"
+
+# The component's own template
+DEFAULT_TEMPLATE = "This text is about {}."
 
 OwnWording = Dict[str, Tuple[str, ...]]
 
@@ -19,6 +23,7 @@ class LabelSet:
     templates (Sequence[str]): Hypothesis templates.
     hypotheses (Sequence[Mapping[str, str]]): Own wordings, [{"label": ..., "text": ...}].
     component (str): The component's name, for errors.
+    plain (bool): The model reads labels as they are: no template is used, and one that was set is warned of (Z105).
     RAISES (ZeroShotError): Z002 to Z006 for what cannot be used.
     """
 
@@ -28,13 +33,28 @@ class LabelSet:
         templates: Sequence[str],
         hypotheses: Sequence[Mapping[str, str]],
         component: str,
+        plain: bool = False,
     ):
         self.component = component
-        self.templates = check_templates(templates, component)
+        self.plain = plain
+        self.templates = checked = check_templates(templates, component)
+        # Of a model that reads labels as they are: templates that somebody wrote for it
+        self.unused = tuple(template for template in checked if plain and template not in (SLOT, DEFAULT_TEMPLATE))
+        if self.unused:
+            warn("Z105", component, template=self.unused[0])
         self.labels: Tuple[str, ...] = ()
         self.own: OwnWording = {}
         self.replace(labels, hypotheses)
         self._configured = self._state()
+
+    @property
+    def templates(self) -> Tuple[str, ...]:
+        """RETURNS (Tuple[str, ...]): The hypothesis templates in use."""
+        return self._templates
+
+    @templates.setter
+    def templates(self, templates: Tuple[str, ...]) -> None:
+        self._templates = (SLOT,) if self.plain else templates
 
     def replace(self, labels: Sequence[str], hypotheses: Optional[Sequence[Mapping[str, str]]] = None) -> None:
         """Take other labels; if they cannot be used, the old ones stay.

@@ -43,10 +43,7 @@ def NLIClassifier(
         and every hypothesis.
     RAISES (ZeroShotError): Z007 for an impossible budget.
     """
-    if max_batch_tokens < 1:
-        raise ZeroShotError(
-            "Z007", "NLIClassifier", setting="max_batch_tokens", value=max_batch_tokens, reason="it must be positive"
-        )
+    check_budget(max_batch_tokens, "NLIClassifier")
     shim = NLIShim(
         Source(name, revision, local_files_only, use_safetensors),
         Placement(entailment, contradiction, precision, device, max_batch_tokens, backend),
@@ -72,3 +69,15 @@ def forward(model: Model[Request, List[Answer]], request: Request, is_train: boo
         return shim(request, True)
     finally:
         shim.runtime.set_training(None)
+
+
+def check_budget(max_batch_tokens: int, component: str) -> None:
+    """Check the setting max_batch_tokens.
+
+    max_batch_tokens (int): Padded tokens in one forward pass.
+    component (str): The architecture's name, for errors.
+    RAISES (ZeroShotError): Z007 unless it is above 0.
+    """
+    if max_batch_tokens < 1:
+        reason = "it must be positive"
+        raise ZeroShotError("Z007", component, setting="max_batch_tokens", value=max_batch_tokens, reason=reason)

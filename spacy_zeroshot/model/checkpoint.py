@@ -1,7 +1,6 @@
 """Loading and saving checkpoints as plain Hugging Face folders. No remote code, no pickle unless asked."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, Callable, Dict, Literal, NamedTuple, Optional
@@ -66,8 +65,7 @@ def load_checkpoint(
         setattr(config, DECLARATION, dict(new_head or {}))
     if check is not None:
         check(config)
-    # A branch of the Hub may move on between two files: what follows comes from the config's commit.
-    pinned = replace(source, revision=getattr(config, "_commit_hash", None) or source.revision)
+    pinned = source.pinned(config)
     tokenizer = load_tokenizer(pinned)
     module = _load_module(pinned, config, kind, fresh_head)
     return Checkpoint(config, tokenizer, module)
@@ -207,6 +205,8 @@ def _load_module(source: Source, config: Any, kind: Kind, fresh_head: bool) -> A
         missing = [entry for entry in missing if not entry.startswith("no pooler.")]
     if missing:
         shown = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
+        if kind == "masked_lm":
+            raise ZeroShotError("Z245", source.component, name=source.name, reason=f"there is {shown}")
         raise ZeroShotError("Z024", source.component, name=source.name, reason=f"there is {shown}")
     return module.eval()
 

@@ -2,7 +2,6 @@
 
 import os
 import threading
-from dataclasses import replace
 from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
@@ -30,6 +29,7 @@ class Embedder:
     precision (Precision): "auto", "float32", "bfloat16" or "float16".
     device (Optional[str]): A torch device, None to follow thinc.
     max_batch_tokens (int): Padded tokens in one forward pass.
+    encoder (Optional[SentenceEncoder]): The model, if it was loaded before.
     """
 
     def __init__(
@@ -38,12 +38,13 @@ class Embedder:
         precision: Precision = "auto",
         device: Optional[str] = None,
         max_batch_tokens: int = 8192,
+        encoder: Optional[SentenceEncoder] = None,
     ):
         self.source = source
         self.precision = precision
         self.device = device
         self._budget = Budget(max_batch_tokens)
-        self._encoder: Optional[SentenceEncoder] = None
+        self._encoder = encoder
         self._lock = threading.Lock()
         self._process = os.getpid()
 
@@ -108,10 +109,10 @@ class Embedder:
     def _load(self) -> SentenceEncoder:
         mind_fork(self._process)
         device = choose_device(self.device)
-        return load_encoder_of(self.source, device, choose_dtype(self.precision, device))
+        return load_sentence_encoder(self.source, device, choose_dtype(self.precision, device))
 
 
-def load_encoder_of(source: Source, device: torch.device, dtype: torch.dtype) -> SentenceEncoder:
+def load_sentence_encoder(source: Source, device: torch.device, dtype: torch.dtype) -> SentenceEncoder:
     """Load a sentence embedding model.
 
     source (Source): The checkpoint.
@@ -121,7 +122,7 @@ def load_encoder_of(source: Source, device: torch.device, dtype: torch.dtype) ->
     RAISES (ZeroShotError): Z020 to Z024, Z027, Z028, Z240.
     """
     checkpoint = load_checkpoint(source, kind="encoder")
-    pooling = read_pooling(replace(source, revision=getattr(checkpoint.config, "_commit_hash", None)))
+    pooling = read_pooling(source.pinned(checkpoint.config))
     module = checkpoint.module.to(device=device, dtype=dtype).eval()
     tokens = Tokens(checkpoint.tokenizer, source.name)
     multiple = 1 if dtype == torch.float32 else 16

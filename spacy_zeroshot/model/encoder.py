@@ -52,6 +52,7 @@ class SentenceEncoder:
         if getattr(config, "is_encoder_decoder", False):
             reason = f"a {config.model_type} model has a decoder"
             raise ZeroShotError("Z240", component, name=name, reason=reason)
+        self.checkpoint = checkpoint
         self.module = checkpoint.module
         self.tokens = tokens
         self.pooling = pooling

@@ -1,7 +1,8 @@
 """What a layout is: how questions become passes through an encoder.
 
 A layout numbers all pairs of a request item by item, hypothesis by hypothesis, and cuts them into passes that
-keep to a token budget. Two are known: the exact pair layout of stock checkpoints, and the shared-premise layout.
+keep to a token budget. Two are for NLI: the exact pair layout of stock checkpoints, and the shared-premise layout. Two
+more belong to similarity and mask filling.
 """
 
 from typing import Any, Iterator, List, NamedTuple, Protocol, Sequence, Tuple
@@ -32,10 +33,12 @@ class Pass(NamedTuple):
 
     pairs (Ints1d): Shape (n,): the numbers of the pairs, in the order of the logits.
     batch: What the layout's `forward` takes.
+    tokens (int): Tokens that go through the encoder, without padding.
     """
 
     pairs: Ints1d
     batch: Any
+    tokens: int
 
 
 class Layout(Protocol):

@@ -42,7 +42,7 @@ class PairLayout:
         for chosen in sorted_slices(lengths, budget, EVENNESS):
             # in bfloat16 every new shape costs a kernel compilation, so lengths are rounded
             padded = min(-(-lengths[chosen[0]] // self.multiple) * self.multiple, self.max_length)
-            yield Pass(numbers[chosen], self._pad([pairs[i] for i in chosen], padded))
+            yield Pass(numbers[chosen], self._pad([pairs[i] for i in chosen], padded), sum(lengths[i] for i in chosen))
 
     def forward(self, batch: Dict[str, np.ndarray]) -> Any:
         import torch

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from .layouts import Item, Pass, sorted_slices
 from .shared_premise import Rows, TextStates, classify, encode_hypotheses, encode_texts, lay_flat, segment_mean
-from .tokens import CACHE_SIZE, Pieces, Tokens
+from .tokens import Pieces, Tokens
+from .vector_cache import VectorCache
 
 SHARED_PREMISE = "shared_premise"
 # Encoders with BERT's layers and absolute positions
@@ -85,7 +86,7 @@ class SharedPremiseLayout(nn.Module):
         self.similarity = None if similarity is None else nn.Parameter(torch.tensor([*similarity, 0.0][:3]).float())
         self.anchor: Optional[Anchor] = None
         self.learn_similarity = True
-        self._vectors: Dict[bytes, Tensor] = {}
+        self._vectors = VectorCache()
 
     @property
     def encoder(self) -> Any:
@@ -108,7 +109,8 @@ class SharedPremiseLayout(nn.Module):
             batch = [items[i] for i in chosen]
             pairs = np.concatenate([np.arange(i.first, i.first + len(i.hypotheses)) for i in batch])
             numbered = [(text, row) for text, item in enumerate(batch) for row in cut[id(item.hypotheses)]]
-            yield Pass(pairs, SharedBatch([item.premise for item in batch], numbered, budget))
+            tokens = sum(lengths[i] for i in chosen)
+            yield Pass(pairs, SharedBatch([item.premise for item in batch], numbered, budget), tokens)
 
     def forward(self, batch: SharedBatch) -> Tensor:
         frame = self.tokens.frame
@@ -135,7 +137,7 @@ class SharedPremiseLayout(nn.Module):
 
     def forget(self) -> None:
         """Drop the cached embeddings of hypotheses: the weights have changed."""
-        self._vectors = {}
+        self._vectors.forget()
 
     def _entailment(
         self, texts: TextStates, lengths: Sequence[int], rows: Sequence[Tuple[int, HypothesisRow]]
@@ -183,16 +185,10 @@ class SharedPremiseLayout(nn.Module):
         rows (Sequence[HypothesisRow]): The rows.
         RETURNS (Dict[int, Tensor]): By the row's id, shape (hypotheses, width).
         """
-        keys = {id(row): [piece.ids.tobytes() for piece in row.pieces] for row in rows}
-        known = {} if self.training else self._vectors
-        wanted = {key: piece for row in rows for key, piece in zip(keys[id(row)], row.pieces)}
-        missing = {key: piece for key, piece in wanted.items() if key not in known}
-        if missing:
-            known = {**known, **dict(zip(missing, self._embed(list(missing.values()))))}
-            if not self.training:
-                # replaced in one step, so that threads see either the old or the new
-                self._vectors = known if len(known) <= CACHE_SIZE else {}
-        return {number: torch.stack([known[key] for key in found]) for number, found in keys.items()}
+        pieces = [piece for row in rows for piece in row.pieces]
+        cache = VectorCache() if self.training else self._vectors
+        found = iter(cache.of(pieces, self._embed))
+        return {id(row): torch.stack([next(found) for _ in row.pieces]) for row in rows}
 
     def _embed(self, pieces: Sequence[Pieces]) -> Tensor:
         texts = self._embedded(pieces)

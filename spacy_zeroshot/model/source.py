@@ -1,10 +1,10 @@
 """Where a checkpoint comes from: the bundled one, a folder, the Hub, or bytes of a saved pipeline."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import Dict, Optional
+from typing import Any, Dict, Optional
 
 BUNDLED = "bundled"
 BUNDLED_FOLDER = Path(__file__).parent.parent / "bundled"
@@ -40,6 +40,14 @@ class Source:
     @property
     def is_folder(self) -> bool:
         return Path(self.location).is_dir()
+
+    def pinned(self, config: Any) -> "Source":
+        """The revision that a config came from: a branch of the Hub may move on between two files.
+
+        config (PretrainedConfig): The config.
+        RETURNS (Source): The same checkpoint at that commit.
+        """
+        return replace(self, revision=getattr(config, "_commit_hash", None) or self.revision)
 
 
 @lru_cache(maxsize=1)

@@ -62,9 +62,11 @@ class Tokens:
 
     tokenizer (PreTrainedTokenizerFast): A fast tokenizer of transformers.
     name (str): The checkpoint's name, for errors.
+    premise_lead, hypothesis_lead (str): A space that stands before them where the model reads them, or nothing:
+        byte-level tokenizers make it part of the first word.
     """
 
-    def __init__(self, tokenizer: Any, name: str):
+    def __init__(self, tokenizer: Any, name: str, premise_lead: str = "", hypothesis_lead: str = ""):
         if not tokenizer.is_fast:
             raise ZeroShotError("Z028", "NLIClassifier", name=name)
         # A copy of our own: transformers changes truncation and padding of its one in place, which other threads
@@ -80,6 +82,7 @@ class Tokens:
         self.emits_types = "token_type_ids" in tokenizer.model_input_names
         self.pad_id = int(tokenizer.pad_token_id or 0)
         self._cache: Dict[str, Pieces] = {}
+        self._leads = premise_lead, hypothesis_lead
 
     def split(self, texts: Sequence[str]) -> List[Pieces]:
         """Tokenise texts.
@@ -87,11 +90,7 @@ class Tokens:
         texts (Sequence[str]): The texts; lone surrogates count as replacement characters.
         RETURNS (List[Pieces]): One per text.
         """
-        encodings = self._rust.encode_batch([_encodable(text) for text in texts], add_special_tokens=False)
-        return [
-            Pieces(np.asarray(e.ids, dtype="int64"), np.asarray(e.offsets, dtype="int64").reshape(-1, 2))
-            for e in encodings
-        ]
+        return self._split(texts, self._leads[0])
 
     def split_cached(self, texts: Sequence[str]) -> List[Pieces]:
         """Tokenise hypotheses, remembering them.
@@ -100,13 +99,22 @@ class Tokens:
         RETURNS (List[Pieces]): One per hypothesis.
         """
         missing = list(dict.fromkeys(text for text in texts if text not in self._cache))
-        fresh = dict(zip(missing, self.split(missing))) if missing else {}
+        fresh = dict(zip(missing, self._split(missing, self._leads[1]))) if missing else {}
         found = [fresh.get(text) or self._cache[text] for text in texts]
         if fresh:
             # replaced in one step, so that threads see either the old or the new
             kept = self._cache if len(self._cache) < CACHE_SIZE else dict(list(self._cache.items())[CACHE_SIZE // 2 :])
             self._cache = {**kept, **fresh}
         return found
+
+    def _split(self, texts: Sequence[str], lead: str) -> List[Pieces]:
+        encodings = self._rust.encode_batch([lead + _encodable(text) for text in texts], add_special_tokens=False)
+        return [Pieces(np.asarray(e.ids, dtype="int64"), _places(e.offsets, len(lead))) for e in encodings]
+
+
+def _places(offsets: Sequence[Tuple[int, int]], lead: int) -> Ints2d:
+    """Offsets, counted from the end of the lead. RETURNS (Ints2d): Shape (wordpieces, 2)."""
+    return np.maximum(np.asarray(offsets, dtype="int64").reshape(-1, 2) - lead, 0)
 
 
 def _copy_of(rust: Any) -> Any:
