@@ -93,7 +93,7 @@ class SentenceEncoder:
         return F.normalize(self._flat(rows) if self.is_flat else self._padded(rows), dim=-1)
 
     def _flat(self, rows: Sequence[Ints1d]) -> Tensor:
-        flat = lay_flat(rows, [0] * len(rows), self.multiple, self.device)
+        flat = lay_flat(rows, [0] * len(rows), self.device)
         states = encode_texts(self.module, flat, keep=False)
         if self.pooling.mode == "cls":
             return states.last[flat.where.view(flat.mask.shape)[:, 0]].float()

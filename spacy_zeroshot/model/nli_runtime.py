@@ -148,7 +148,7 @@ def _make_layout(checkpoint: Checkpoint, module: Any, tokens: Tokens, head: Head
         return PairLayout(module, tokens, length, min(multiple, 8))
     if layout != SHARED_PREMISE or checkpoint.config.model_type not in SUPPORTED:
         raise ZeroShotError("Z030", "NLIClassifier", layout=layout, name=name, model_type=checkpoint.config.model_type)
-    return SharedPremiseLayout(module, tokens, length, multiple, declared.get("similarity"), head.entailment)
+    return SharedPremiseLayout(module, tokens, length, declared.get("similarity"), head.entailment)
 
 
 def _multiple(dtype: torch.dtype, kernel: Optional["Kernel"]) -> int:

@@ -23,7 +23,7 @@ class OpenVINOSharedLayout(SharedPremiseLayout):
     """
 
     def __init__(self, shared: SharedPremiseLayout, identity: str, kernel: Kernel, name: str):
-        super().__init__(shared.module, shared.tokens, shared.max_length, shared.multiple, entailment=shared.entailment)
+        super().__init__(shared.module, shared.tokens, shared.max_length, entailment=shared.entailment)
         self.similarity = shared.similarity
         examples = [_example(shared.encoder, *sizes) for sizes in ((2, 3, 5), (3, 2, 8))]
         texts = [_text_inputs(states.rows) for states, *_ in examples]
@@ -119,10 +119,10 @@ def _example(encoder: Any, n_texts: int, n_hypotheses: int, length: int) -> Tupl
     steps = [np.arange(length, length + len(piece)) for piece in pieces]
     cut = [slice(i, i + n_hypotheses) for i in range(0, len(pieces), n_hypotheses)]
     positions: Any = [np.concatenate(steps[part]) for part in cut]
-    rows = lay_flat([np.concatenate(pieces[part]) for part in cut], positions, 16, CPU)
+    rows = lay_flat([np.concatenate(pieces[part]) for part in cut], positions, CPU)
     owner = np.full(len(rows.ids), len(pieces))
     sizes = [len(piece) for piece in pieces]
     owner[: sum(sizes)] = np.repeat(np.arange(len(pieces)), sizes)
     with torch.inference_mode(False), torch.no_grad():
-        states = encode_texts(encoder, lay_flat(texts, [0] * n_texts, 16, CPU))
+        states = encode_texts(encoder, lay_flat(texts, [0] * n_texts, CPU))
     return states, rows, torch.arange(n_texts), torch.from_numpy(owner)

@@ -61,7 +61,6 @@ class SharedPremiseLayout(nn.Module):
     module (PreTrainedModel): A BERT-like sequence classification model trained with this layout.
     tokens (Tokens): Its tokenizer.
     max_length (int): Tokens a text and its longest hypothesis may have together.
-    multiple (int): Flat tokens are filled up to a multiple of this.
     similarity (Optional[Sequence[float]]): What the cosine of text and hypothesis is worth, None for entailment only:
         its scale and offset in the margin of entailment; and, third, a scale that all classes get alike, which leaves
         the margin as it is but counts where labels compete. 0 if missing.
@@ -73,7 +72,6 @@ class SharedPremiseLayout(nn.Module):
         module: Any,
         tokens: Tokens,
         max_length: int,
-        multiple: int = 1,
         similarity: Optional[Sequence[float]] = None,
         entailment: int = 1,
     ):
@@ -81,7 +79,6 @@ class SharedPremiseLayout(nn.Module):
         self.module = module
         self.tokens = tokens
         self.max_length = max_length
-        self.multiple = multiple
         self.entailment = entailment
         self.similarity = None if similarity is None else nn.Parameter(torch.tensor([*similarity, 0.0][:3]).float())
         self.anchor: Optional[Anchor] = None
@@ -203,7 +200,7 @@ class SharedPremiseLayout(nn.Module):
         return encode_texts(self.encoder, self._flat(rows, [0] * len(rows)))
 
     def _flat(self, rows: Sequence[np.ndarray], starts: Sequence[Any]) -> Rows:
-        return lay_flat(rows, starts, self.multiple, self.device)
+        return lay_flat(rows, starts, self.device)
 
 
 class Anchor:

@@ -17,6 +17,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+# Tokens that a pass is filled up by, at least and at most
+SMALLEST_STEP = 16
+LARGEST_STEP = 512
+
 KeyValues = List[Tuple[Tensor, Tensor]]
 
 
@@ -56,21 +60,18 @@ class TextStates(NamedTuple):
         return F.normalize(segment_mean(self.last, self.rows.owner, self.rows.mask.shape[0]), dim=-1)
 
 
-def lay_flat(rows: Sequence[np.ndarray], starts: Sequence[int], multiple: int, device: torch.device) -> Rows:
-    """Lay rows of token ids flat.
+def lay_flat(rows: Sequence[np.ndarray], starts: Sequence[int], device: torch.device) -> Rows:
+    """Lay rows of token ids flat, filled up to one of few sizes: see `filled_size`.
 
     rows (Sequence[np.ndarray]): Token ids of each row.
     starts (Sequence[np.ndarray]): Position of each row's first token; or, for rows of several pieces, the
         positions of all its tokens.
-    multiple (int): If above 1, the flat tokens are filled up to a multiple of this or of about an eighth of their
-        number: in bfloat16 every new shape costs a kernel, its compilation and its memory.
     device (torch.device): Where to put them.
     RETURNS (Rows): The rows.
     """
     lengths = np.asarray([len(row) for row in rows])
     total, longest = int(lengths.sum()), int(lengths.max())
-    step = max(multiple, 1 << max(0, total.bit_length() - 4)) if multiple > 1 else 1
-    filled = -(-total // step) * step
+    filled = filled_size(total)
     mask = np.arange(longest) < lengths[:, None]
     ids, positions, back = (np.zeros(filled, dtype="int64") for _ in range(3))
     owner = np.full(filled, len(rows), dtype="int64")
@@ -83,6 +84,19 @@ def lay_flat(rows: Sequence[np.ndarray], starts: Sequence[int], multiple: int, d
     where[back[:total]] = np.arange(total)
     owner[:total] = np.repeat(np.arange(len(rows)), lengths)
     return Rows(*(torch.from_numpy(array).to(device) for array in (ids, positions, where, back, mask, owner)))
+
+
+def filled_size(total: int) -> int:
+    """Round a number of tokens up.
+
+    In bfloat16 every new shape costs a kernel, which is compiled and kept; and buffers of ever new sizes leave holes
+    in the memory of the process.
+
+    total (int): Tokens.
+    RETURNS (int): One of about four sizes per power of two.
+    """
+    step = min(max(SMALLEST_STEP, 1 << max(0, total.bit_length() - 3)), LARGEST_STEP)
+    return -(-total // step) * step
 
 
 def encode_texts(encoder: Any, rows: Rows, keep: bool = True) -> TextStates:
