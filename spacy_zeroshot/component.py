@@ -15,16 +15,19 @@ from spacy.tokens import Doc
 from spacy.training import Example, validate_examples
 from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer, set_dropout_rate
-from thinc.types import Floats3d
+from thinc.types import Floats2d, Floats3d
 
 from .decisions import Rule, check_abstain, check_thresholds, check_top_k, default_rule
 from .errors import COMPONENT, ZeroShotError, warn
 from .evidence import Answer, Question, Reading, Request
+from .examples.reading import ExamplesSetting
+from .examples.store import ExampleStore
 from .hypotheses import Wording, check_labels, check_templates
-from .judgement import Judgement, Scale, judge, window_spans
+from .judgement import Judgement, Scale, add_votes, judge, window_spans
 from .labels import OWN_LABELS, LabelSet
 from .learning.loss import cross_entropy, listwise
 from .learning.pairs import Lines, draw_lines, gather, gold_labels, scatter
+from .model.own_embeddings import embed_by, weights_of
 from .model.source import BUNDLED
 from .premises import Premise, SpanGetter, premises_of, unread
 from .saving import replaced
@@ -67,6 +70,10 @@ class ZeroShotTextCategorizer(TrainablePipe):
         scores, [{"label": ..., "bias": ...}] in logits, as the command `calibrate` finds it.
     temperature (float): What strengths are then divided by.
     calibrated (bool): False switches calibration and temperature off.
+    examples (ExamplesSetting): Labelled texts whose nearest neighbours vote beside the model, [{"label": ..., "text":
+        ...}] or the path of a .jsonl, .jsonl.gz or .spacy file. Without labels, the component takes theirs.
+    n_neighbors (int): How many examples vote on a text, each with its similarity as its weight.
+    examples_weight (float): Share of their votes in the scores: 0 for none, 1 for nothing but the votes.
     key_prefix (str): Put before every key written to doc.cats.
     long_text (str): "windows" scores all of a long text, "truncate" its beginning.
     window_overlap (int): Wordpieces that neighbouring windows share.
@@ -95,6 +102,9 @@ class ZeroShotTextCategorizer(TrainablePipe):
         calibration: Sequence[Mapping[str, Any]] = (),
         temperature: float = 1.0,
         calibrated: bool = True,
+        examples: ExamplesSetting = (),
+        n_neighbors: int = 8,
+        examples_weight: float = 0.5,
         key_prefix: str = "",
         long_text: Literal["windows", "truncate"] = "windows",
         window_overlap: int = 64,
@@ -133,8 +143,10 @@ class ZeroShotTextCategorizer(TrainablePipe):
         for shim in model.shims:
             if hasattr(shim, "set_trainable"):
                 shim.set_trainable(trainable)
+        self.examples = ExampleStore(examples, n_neighbors, examples_weight, name, key_prefix)
+        templates = check_templates(hypothesis_template, name)
         plain = bool(model.attrs.get("plain_labels"))
-        self._label_set = LabelSet(labels, check_templates(hypothesis_template, name), hypotheses, name, plain)
+        self._label_set = LabelSet(labels or self.examples.listed_labels, templates, hypotheses, name, plain)
         # Given in the config, these win over what a saved pipeline brings
         self._checkpoint = self._shim_checkpoint()
         self._takes_model = True
@@ -168,6 +180,11 @@ class ZeroShotTextCategorizer(TrainablePipe):
     @templates.setter
     def templates(self, templates: Union[str, Sequence[str]]) -> None:
         self._label_set.templates = check_templates(templates, self.name)
+
+    @property
+    def unused_templates(self) -> Tuple[str, ...]:
+        """RETURNS (Tuple[str, ...]): Templates that were set though the model reads labels as they are."""
+        return self._label_set.unused
 
     @property
     def label_data(self) -> List[str]:
@@ -207,6 +224,10 @@ class ZeroShotTextCategorizer(TrainablePipe):
         RETURNS (Wording): The hypotheses.
         RAISES (ZeroShotError): Z001 if there are no labels, Z002 or Z003 for bad ones.
         """
+        if labels is None and self.examples:
+            if not self.labels:
+                self._label_set.replace(self.examples.labels)
+            self.examples.warn_of_unknown(self.labels)
         return self._label_set.wording(labels)
 
     # Scoring
@@ -252,9 +273,18 @@ class ZeroShotTextCategorizer(TrainablePipe):
         ]
         answers = iter(self.model.predict(Request(questions, self.reading)) if questions else [])
         scale = self._scale()
-        return [
+        judged = [
             judge(wording, parts, [next(answers) for _ in parts], scale) for wording, parts in zip(wordings, premises)
         ]
+        return add_votes(judged, premises, self.examples, self.multi_label, self.embed) if self.examples else judged
+
+    def embed(self, texts: Sequence[str]) -> Floats2d:
+        """Embed texts by the component's own encoder.
+
+        texts (Sequence[str]): The texts.
+        RETURNS (Floats2d): Shape (texts, width), rows of length one.
+        """
+        return embed_by(self._shim, texts)
 
     def set_annotations(self, docs: Iterable[Doc], scores: Sequence[Judgement]) -> None:
         """Write scores to doc.cats and, with spans_key, to doc.spans.
@@ -326,6 +356,8 @@ class ZeroShotTextCategorizer(TrainablePipe):
 
         if labels is not None:
             self.set_labels(labels)
+        elif not self.labels and self.examples:
+            self.wording()
         elif not self.labels:
             found = gold_labels(get_examples(), self.key_prefix)
             if not found:
@@ -377,6 +409,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
         backprop(scatter(gradients, answers))
         if sgd is not None:
             self.finish_update(sgd)
+        self.examples.forget()
         losses[self.name] += loss
         return losses
 
@@ -412,6 +445,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
         writers = {
             "model": self._write_model,
             "cfg": lambda p: srsly.write_json(p, self._settings()),
+            "examples": lambda p: self.examples.save_vectors(p, weights_of(self._shim)),
         }
         util.to_disk(path, writers, exclude)
 
@@ -425,13 +459,18 @@ class ZeroShotTextCategorizer(TrainablePipe):
         readers = {
             "cfg": lambda p: self._restore_settings(_read_settings(p)),
             "model": self._read_model,
+            "examples": lambda p: self.examples.load_vectors(p, weights_of(self._shim), self._takes_model),
         }
         util.from_disk(path, readers, exclude)
         return self
 
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
         """RETURNS (bytes): What from_bytes takes. exclude (Iterable[str]): As in to_disk."""
-        writers = {"cfg": lambda: srsly.json_dumps(self._settings()), "model": self._shim.to_bytes}
+        writers = {
+            "cfg": lambda: srsly.json_dumps(self._settings()),
+            "model": self._shim.to_bytes,
+            "examples": lambda: self.examples.dump_vectors(weights_of(self._shim)),
+        }
         return util.to_bytes(writers, exclude)
 
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "ZeroShotTextCategorizer":
@@ -444,6 +483,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
         readers = {
             "cfg": lambda b: self._restore_settings(srsly.json_loads(b)),
             "model": lambda b: self._shim.from_bytes(b) if self._takes_model else None,
+            "examples": lambda b: self.examples.take_vectors(b, weights_of(self._shim), self._takes_model),
         }
         util.from_bytes(bytes_data, readers, exclude)
         return self
@@ -521,13 +561,16 @@ class ZeroShotTextCategorizer(TrainablePipe):
             self._shim.restore(folder.resolve())
 
     def _settings(self) -> Dict[str, Any]:
-        """Labels set at run time, beside what the config says, to tell overrides by."""
-        return {"format": SETTINGS_FORMAT, "checkpoint": self._checkpoint, **self._label_set.to_dict()}
+        """Labels set at run time and examples, beside what the config says, to tell overrides by."""
+        shots = {"examples": self.examples.to_dict()} if self.examples else {}
+        return {"format": SETTINGS_FORMAT, "checkpoint": self._checkpoint, **self._label_set.to_dict(), **shots}
 
     def _restore_settings(self, settings: Dict[str, Any]) -> None:
         if settings.get("format", 0) > SETTINGS_FORMAT:
             raise ZeroShotError("Z050", self.name, detail=f"format {settings['format']}")
         self._label_set.restore(settings)
+        if "examples" in settings:
+            self.examples.restore(settings["examples"])
         # Another checkpoint, named in spacy.load(config=...), wins over the saved one. The default names none.
         default = self._checkpoint.get("name") in (None, BUNDLED)
         self._takes_model = default or settings.get("checkpoint") == self._checkpoint

@@ -25,6 +25,9 @@ DEFAULT_CONFIG: Dict[str, Any] = {
     "calibration": [],
     "temperature": 1.0,
     "calibrated": True,
+    "examples": [],
+    "n_neighbors": 8,
+    "examples_weight": 0.5,
     "key_prefix": "",
     "long_text": "windows",
     "window_overlap": 64,
@@ -70,6 +73,9 @@ def make_zero_shot_textcat(
     calibration: List[Dict[str, Union[str, float]]],
     temperature: float,
     calibrated: bool,
+    examples: Union[str, List[Dict[str, str]]],
+    n_neighbors: int,
+    examples_weight: float,
     key_prefix: str,
     long_text: Literal["windows", "truncate"],
     window_overlap: int,
@@ -85,8 +91,9 @@ def make_zero_shot_textcat(
     RAISES (ZeroShotError): Z008 for text that would not come back from a saved config as it was; and as
         ZeroShotTextCategorizer.
     """
-    # labels may hold a "$": they are saved beside the config, too
-    _reject("${", name, labels=labels)
+    # labels and examples may hold a "$": they are saved beside the config, too
+    shown = examples if isinstance(examples, str) else [value for entry in examples for value in entry.values()]
+    _reject("${", name, labels=labels, examples=shown)
     _reject(
         "$",
         name,
@@ -112,6 +119,9 @@ def make_zero_shot_textcat(
         calibration=calibration,
         temperature=temperature,
         calibrated=calibrated,
+        examples=examples,
+        n_neighbors=n_neighbors,
+        examples_weight=examples_weight,
         key_prefix=key_prefix,
         long_text=long_text,
         window_overlap=window_overlap,

@@ -7,6 +7,7 @@ from spacy.tokens import Doc, Span, SpanGroup
 from thinc.types import Floats1d, Floats2d
 
 from .evidence import Answer, concatenate
+from .examples.store import Embed, ExampleStore
 from .hypotheses import Wording
 from .premises import Premise
 from .scores import adjust, blank_scores, pool, scores, strengths
@@ -64,6 +65,36 @@ def judge(wording: Wording, premises: Sequence[Premise], answers: Sequence[Answe
     values = adjust(strengths(answer.logits, wording.counts, compete), biases, scale.temperature)
     pooled = pool(values, scale.pooling)
     return Judgement(wording, scores(pooled, compete), answer.windows, scores(values, compete))
+
+
+def add_votes(
+    judged: Sequence[Judgement],
+    premises: Sequence[Sequence[Premise]],
+    examples: ExampleStore,
+    multi_label: bool,
+    embed: Embed,
+) -> List[Judgement]:
+    """Mix documents' scores with the votes of the examples nearest to all that was read of them.
+
+    judged (Sequence[Judgement]): The zero-shot scores. Those of windows stay as they are.
+    premises (Sequence[Sequence[Premise]]): The parts of each document; a blank one has none, and keeps its scores.
+    examples (ExampleStore): The examples.
+    multi_label (bool): Each label on its own.
+    embed (Embed): Gives embeddings.
+    RETURNS (List[Judgement]): The same documents.
+    """
+    mixed = list(judged)
+    by_labels: Dict[Tuple[str, ...], List[int]] = {}
+    for number, parts in enumerate(premises):
+        if parts and examples.weight:
+            by_labels.setdefault(judged[number].wording.labels, []).append(number)
+    for labels, numbers in by_labels.items():
+        texts = [" ".join(part.text for part in premises[i]) for i in numbers]
+        values = np.stack([judged[i].values for i in numbers])
+        found = examples.mix(values, texts, labels, not multi_label and len(labels) > 1, embed)
+        for i, row in zip(numbers, found):
+            mixed[i] = judged[i]._replace(values=row)
+    return mixed
 
 
 def window_spans(doc: Doc, judged: Judgement, spans_key: str, key_prefix: str) -> SpanGroup:

@@ -158,29 +158,26 @@ class ExampleStore:
         self._rows = tuple(LabelledExample(text, tuple(labels)) for text, labels in saved["rows"])
         self.forget()
 
-    def vectors_to_bytes(self, weights: str) -> bytes:
-        """Save embeddings.
-
-        weights (str): What tells the encoder's weights from others.
-        RETURNS (bytes): A safetensors file, empty if nothing has been embedded yet.
-        """
+    def dump_vectors(self, weights: str) -> bytes:
+        """RETURNS (bytes): The embeddings as safetensors, empty if nothing was embedded yet. weights (str): Whose."""
         from safetensors.numpy import save
 
         if self._vectors is None:
             return b""
         return save({VECTORS: self._vectors, DIGEST: self._digest(weights)})
 
-    def vectors_from_bytes(self, data: bytes, weights: str) -> None:
+    def take_vectors(self, data: bytes, weights: str, same_model: bool = True) -> None:
         """Take saved embeddings, if they are of these examples and of these weights; else they are computed anew.
 
-        data (bytes): What vectors_to_bytes gave.
+        data (bytes): What dump_vectors gave.
         weights (str): What tells the encoder's weights from others.
-        RAISES (ZeroShotError): Z051 for a damaged file.
+        same_model (bool): False if the user has named another model than the saved one.
+        RAISES (ZeroShotError): Z051 for damaged ones.
         """
         from safetensors import SafetensorError
         from safetensors.numpy import load
 
-        if not data:
+        if not data or not same_model or not self:
             return
         try:
             found = load(data)
@@ -188,6 +185,18 @@ class ExampleStore:
             raise ZeroShotError("Z051", self.component, path="the examples' embeddings", reason=str(reason)) from reason
         if np.array_equal(found.get(DIGEST, ()), self._digest(weights)):
             self._vectors = found[VECTORS]
+
+    def save_vectors(self, path: Path, weights: str) -> None:
+        """Write a file of embeddings, or remove it if there are none. path (Path): The file. weights (str): Whose."""
+        data = self.dump_vectors(weights)
+        path.unlink(missing_ok=True)
+        if data:
+            path.write_bytes(data)
+
+    def load_vectors(self, path: Path, weights: str, same_model: bool) -> None:
+        """Read what save_vectors wrote. path (Path): The file, if there is one. weights, same_model: see take_vectors."""
+        if path.is_file():
+            self.take_vectors(path.read_bytes(), weights, same_model)
 
     def __getstate__(self) -> Dict[str, Any]:
         return {**self.__dict__, "_lock": None, "_electorates": {}}
