@@ -169,6 +169,7 @@ MESSAGES: Dict[str, str] = {
     "of its own. Word that, and set hypothesis_template = '{{}}'.",
     "Z110": "the model converted for OpenVINO cannot be kept in {folder}: {reason}. It is converted again each time; "
     "set SPACY_ZEROSHOT_CACHE to a folder that can be written.",
+    "Z111": "backend = 'auto' runs {name!r} in torch: {reason}",
     "Z104": "get_spans leaves {missing} of {total} tokens of a text out, and nothing reads them. If that is not "
     "meant, set its stride no larger than its window. Further texts are not reported.",
 }

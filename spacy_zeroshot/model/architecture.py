@@ -38,7 +38,8 @@ def NLIClassifier(
     precision (Precision): "auto", "float32", "bfloat16", "float16", or with OpenVINO "int8".
     device (Optional[str]): None follows thinc's active ops; or a torch device string.
     max_batch_tokens (int): Padded tokens in one forward pass.
-    backend (Backend): What runs the encoder: "torch", or "openvino" (an extra; scores on a CPU, does not train).
+    backend (Backend): What runs the encoder: "torch"; "openvino" (an extra; scores on a CPU, does not train); or
+        "auto", OpenVINO where it is installed, can do what is asked and gives the same scores.
     RETURNS (Model[Request, List[Answer]]): The model: two logits, for and against, for every window of a premise
         and every hypothesis.
     RAISES (ZeroShotError): Z007 for an impossible budget.

@@ -16,7 +16,7 @@ from .shared_layout import SHARED_PREMISE, SUPPORTED, SharedPremiseLayout
 from .tokens import Tokens
 
 if TYPE_CHECKING:
-    from .openvino import Kernel
+    from .precision import Kernel
 
 
 class NLIRuntime(Runtime):

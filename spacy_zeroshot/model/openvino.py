@@ -10,7 +10,7 @@ import tempfile
 import threading
 import warnings
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Literal, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from ..errors import ZeroShotError, warn
 from .int8 import compress_weights
+from .precision import Kernel
 
-Kernel = Literal["float32", "bfloat16", "int8"]
 CACHE_VARIABLE = "SPACY_ZEROSHOT_CACHE"
 # Part of the key of the cache: raise it when the conversion changes.
 FORMAT = 1

@@ -6,10 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..errors import ZeroShotError
-from .openvino import Converted, Kernel
+from .openvino import Converted
 from .pair_layout import PairLayout
-from .precision import Precision, has_native_bfloat16
+from .precision import Kernel
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
@@ -66,27 +65,6 @@ class Logits(nn.Module):
 
     def forward(self, *inputs: Tensor) -> Tensor:
         return self.module(**dict(zip(INPUTS, inputs)), **self._options).logits
-
-
-def choose_kernel(precision: Precision, device: torch.device, trainable: bool) -> Kernel:
-    """What OpenVINO computes in.
-
-    precision (Precision): The setting. "auto" is bfloat16 where the processor multiplies it natively.
-    device (torch.device): Where the model would run.
-    trainable (bool): Whether it is to be trained.
-    RETURNS (Kernel): The kernel.
-    RAISES (ZeroShotError): Z032 for float16, Z036 for a GPU or for training.
-    """
-    if trainable:
-        reason = "only scores, and trainable is true"
-        raise ZeroShotError("Z036", "NLIClassifier", reason=reason)
-    if device.type != "cpu":
-        raise ZeroShotError("Z036", "NLIClassifier", reason=f"runs on a CPU, and the device is {device}")
-    if precision == "float16":
-        raise ZeroShotError("Z032", "NLIClassifier", precision=precision, device="OpenVINO on a CPU")
-    if precision == "auto":
-        return "bfloat16" if has_native_bfloat16(device) else "float32"
-    return precision
 
 
 def run_by_openvino(layout: Any, kernel: Kernel, name: str) -> Any:

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .openvino import Converted, Kernel
+from .openvino import Converted
+from .precision import Kernel
 from .shared_layout import SharedPremiseLayout
 from .shared_premise import Rows, TextStates, encode_hypotheses, encode_texts, lay_flat
 

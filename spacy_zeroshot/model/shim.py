@@ -8,6 +8,7 @@ from typing import Any, Callable, ClassVar, Dict, Iterator, List, NamedTuple, Op
 from thinc.api import torch2xp, xp2torch
 from thinc.types import Floats3d
 
+from ..errors import ZeroShotError, warn
 from ..evidence import Answer, Request
 from .checkpoint_shim import CheckpointShim
 from .head import ClassRef
@@ -22,7 +23,7 @@ class Placement(NamedTuple):
     precision (Precision): "auto", "float32", "bfloat16", "float16" or "int8".
     device (Optional[str]): A torch device, None to follow thinc.
     max_batch_tokens (int): Padded tokens in one forward pass.
-    backend (Backend): "torch" or "openvino".
+    backend (Backend): "torch", "openvino", or "auto".
     """
 
     entailment: ClassRef = None
@@ -146,7 +147,7 @@ class NLIShim(CheckpointShim):
         from .checkpoint import load_checkpoint
         from .head import find_head
         from .nli_runtime import NLIRuntime
-        from .precision import choose_device, choose_dtype
+        from .precision import choose_device, choose_dtype, choose_kernel
 
         place = self.placement
 
@@ -156,21 +157,20 @@ class NLIShim(CheckpointShim):
         checkpoint = load_checkpoint(source, self.lesson.new_head, read_head)
         head = read_head(checkpoint.config)
         device = choose_device(place.device)
-        kernel = None
-        if place.backend == "openvino":
-            from .openvino_layout import choose_kernel
+        kernel = choose_kernel(place.backend, place.precision, device, self.trainable)
 
-            kernel = choose_kernel(place.precision, device, self.trainable)
-        return NLIRuntime(
-            checkpoint,
-            head,
-            self.source.name,
-            device,
-            choose_dtype("float32" if kernel else place.precision, device),
-            self.trainable,
-            place.max_batch_tokens,
-            kernel,
-        )
+        def run(kernel: Any) -> Any:
+            dtype = choose_dtype("float32" if kernel else place.precision, device)
+            name, budget = self.source.name, place.max_batch_tokens
+            return NLIRuntime(checkpoint, head, name, device, dtype, self.trainable, budget, kernel)
+
+        try:
+            return run(kernel)
+        except ZeroShotError as error:
+            if place.backend != "auto" or error.code != "Z035":
+                raise
+            warn("Z111", "NLIClassifier", name=self.source.name, reason=str(error))
+            return run(None)
 
     def write(self, source: Source, folder: Path) -> None:
         from .checkpoint import load_checkpoint, save_checkpoint

@@ -191,3 +191,24 @@ def test_z110_where_nothing_can_be_kept(nli_folder, tmp_path, monkeypatch):
     with pytest.warns(ZeroShotWarning, match="Z110"):
         scores = cats(make(nli_folder))
     assert difference(scores, cats(make(nli_folder, "torch"))) < 1e-4
+
+
+def runtime(nlp):
+    return nlp.get_pipe("zero_shot_textcat").model.shims[0].runtime
+
+
+def test_auto_takes_openvino_where_it_can(nli_folder, cache, monkeypatch):
+    chosen = make(nli_folder, "auto")
+    assert runtime(chosen).kernel == "float32"
+    assert difference(cats(chosen), cats(make(nli_folder, "torch"))) < 1e-4
+    assert runtime(make(nli_folder, "auto", trainable=True)).kernel is None
+    assert runtime(make(nli_folder, "auto", device="meta")).kernel is None
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    assert runtime(make(nli_folder, "auto")).kernel is None
+
+
+def test_z111_auto_takes_torch_where_scores_differ(make_checkpoint, cache, monkeypatch):
+    # no difference is small enough
+    monkeypatch.setattr("spacy_zeroshot.model.openvino.TOLERANCE", -1.0)
+    with pytest.warns(ZeroShotWarning, match=r"Z111.*differ"):
+        assert runtime(make(make_checkpoint("electra"), "auto")).kernel is None
