@@ -194,7 +194,7 @@ class ExampleStore:
             path.write_bytes(data)
 
     def load_vectors(self, path: Path, weights: str, same_model: bool) -> None:
-        """Read what save_vectors wrote. path (Path): The file, if there is one. weights, same_model: see take_vectors."""
+        """Read what save_vectors wrote. path (Path): The file, if it is there. weights, same_model: as take_vectors."""
         if path.is_file():
             self.take_vectors(path.read_bytes(), weights, same_model)
 
