@@ -5,6 +5,7 @@ Findings are data; the command prints them. A check is a function that takes a c
 
 import re
 import unicodedata
+import warnings
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
@@ -53,7 +54,10 @@ def check_pipeline(name: str, overrides: Optional[Mapping[str, Any]] = None, tex
         findings = check_config(_read_config(name, changed))
         if findings:
             return Report(findings, [])
-        nlp = _build(name, changed)
+        with warnings.catch_warnings():
+            # check_alike says it
+            warnings.filterwarnings("ignore", message=r"\[Z105\]")
+            nlp = _build(name, changed)
         names = zero_shot_names(nlp)
         if not names:
             raise ZeroShotError("Z062", COMMAND, name=name, pipes=nlp.pipe_names)
@@ -100,6 +104,8 @@ def check_alike(pipe: ZeroShotTextCategorizer) -> Iterator[Finding]:
     if not pipe.labels:
         yield finding(WARNING, "Z073", pipe.name)
         return
+    for template in pipe.unused_templates:
+        yield finding(WARNING, "Z105", pipe.name, template=template)
     forms: Dict[str, List[str]] = {}
     for label in pipe.labels:
         forms.setdefault(plain_form(label), []).append(label)

@@ -7,6 +7,7 @@ import numpy as np
 
 from .component import ZeroShotTextCategorizer
 from .model.layouts import Item
+from .model.masked_layout import MaskedLayout
 from .model.shared_layout import SharedPremiseLayout
 from .model.similarity_layout import SimilarityLayout
 from .model.tokens import Pieces
@@ -60,14 +61,18 @@ def costs_of_labels(
     return [_cost(pipe, tuple(islice(cycle(hypotheses), round(count * per_label))), length) for count in counts]
 
 
-def reads_text_once(pipe: ZeroShotTextCategorizer) -> bool:
-    """Whether a text is read once for all labels, not again for each. Loads the model.
+def how_often_read(pipe: ZeroShotTextCategorizer) -> str:
+    """How often a text goes through the model. Loads the model.
 
     pipe (ZeroShotTextCategorizer): The component.
-    RETURNS (bool): True for the shared-premise layout and for similarity.
+    RETURNS (str): "once for all labels", "again for every hypothesis" or "again for every length of label words".
     """
-    once = SharedPremiseLayout, SimilarityLayout
-    return isinstance(pipe.model.shims[0].runtime.layout, once)  # type: ignore[attr-defined]
+    layout = pipe.model.shims[0].runtime.layout  # type: ignore[attr-defined]
+    if isinstance(layout, (SharedPremiseLayout, SimilarityLayout)):
+        return "once for all labels"
+    if isinstance(layout, MaskedLayout):
+        return "again for every length of label words"
+    return "again for every hypothesis"
 
 
 def _hypotheses(pipe: ZeroShotTextCategorizer) -> Tuple[Pieces, ...]:

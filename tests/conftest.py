@@ -30,6 +30,7 @@ def make_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., P
     classes (Sequence[str]): The head's classes in order; one, two or three of them (or more, to be refused).
     tokenizer (Optional[str]): Another family's tokenizer.
     seed (int): Of the random weights.
+    built_as (str): The class of transformers that makes the model.
     config: Further keys of config.json.
     """
     made: Dict[str, Path] = {}
@@ -39,12 +40,13 @@ def make_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., P
         classes: Sequence[str] = CLASSES,
         tokenizer: Optional[str] = None,
         seed: int = 0,
+        built_as: str = "AutoModelForSequenceClassification",
         **config: Any,
     ) -> Path:
-        key = repr((family, tuple(classes), tokenizer, seed, sorted(config.items())))
+        key = repr((family, tuple(classes), tokenizer, seed, built_as, sorted(config.items())))
         if key not in made:
             folder = tmp_path_factory.mktemp(family)
-            made[key] = write_checkpoint(folder, family, classes, tokenizer or family, config, seed)
+            made[key] = write_checkpoint(folder, family, classes, tokenizer or family, config, seed, built_as)
         return made[key]
 
     return make
@@ -60,6 +62,12 @@ def nli_folder(make_checkpoint: Callable[..., Path]) -> Path:
 def shared_folder(make_checkpoint: Callable[..., Path]) -> Path:
     """A tiny BERT checkpoint of the shared-premise layout, with a two-class head."""
     return make_checkpoint(classes=("not_entailment", "entailment"), zero_shot=SHARED_PREMISE)
+
+
+@pytest.fixture(scope="session")
+def masked_folder(make_checkpoint: Callable[..., Path]) -> Path:
+    """A tiny BERT checkpoint that fills masks."""
+    return make_checkpoint(built_as="AutoModelForMaskedLM")
 
 
 @pytest.fixture

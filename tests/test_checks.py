@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spacy_zeroshot.checks import check_alike, check_config, check_pipeline, check_room, plain_form
-from spacy_zeroshot.costs import costs, reads_text_once
+from spacy_zeroshot.costs import costs, how_often_read
 
 from .tiny import words
 
@@ -105,7 +105,7 @@ def test_costs_of_pairs_are_those_of_scoring(nli_folder: Path) -> None:
     read = 300 + 10 * (n_windows - 1)
     assert long[:3] == (300, n_windows, 2 * n_windows)
     assert long.tokens == 2 * (read + 3 * n_windows) + sum(lengths) * n_windows
-    assert not reads_text_once(pipe)
+    assert how_often_read(pipe) == "again for every hypothesis"
 
 
 def test_costs_of_the_shared_layout(shared_folder: Path) -> None:
@@ -114,7 +114,7 @@ def test_costs_of_the_shared_layout(shared_folder: Path) -> None:
     (cost,) = costs(pipe, [20])
     # [CLS] text [SEP] once, then hypothesis [SEP] for each label
     assert cost == (20, 1, 2, 1, 20 + 2 + sum(lengths) + 2)
-    assert reads_text_once(pipe)
+    assert how_often_read(pipe) == "once for all labels"
     (cut,) = costs(make(shared_folder, ["sport"], long_text="truncate"), [5000])
     assert cut.windows == 1
 

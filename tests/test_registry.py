@@ -39,6 +39,8 @@ def test_the_public_names_are_there():
     assert {
         ("spacy_factories", "zero_shot_textcat"),
         ("spacy_architectures", "spacy_zeroshot.NLIClassifier.v1"),
+        ("spacy_architectures", "spacy_zeroshot.SimilarityClassifier.v1"),
+        ("spacy_architectures", "spacy_zeroshot.MaskedLMClassifier.v1"),
         ("spacy_scorers", "spacy_zeroshot.zero_shot_textcat_scorer.v1"),
         ("spacy_readers", "spacy_zeroshot.JsonlTextcat.v1"),
         ("spacy_readers", "spacy_zeroshot.JsonlNLI.v1"),

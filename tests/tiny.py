@@ -75,7 +75,13 @@ POSITIONS = 128
 
 
 def write_checkpoint(
-    folder: Path, family: str, classes: Sequence[str], tokenizer: str, config: Dict[str, Any], seed: int
+    folder: Path,
+    family: str,
+    classes: Sequence[str],
+    tokenizer: str,
+    config: Dict[str, Any],
+    seed: int,
+    built_as: str = "AutoModelForSequenceClassification",
 ) -> Path:
     """Write a checkpoint folder with random weights.
 
@@ -85,10 +91,11 @@ def write_checkpoint(
     tokenizer (str): The family whose tokenizer it gets.
     config (Dict[str, Any]): Further keys of config.json.
     seed (int): Of the weights.
+    built_as (str): The class of transformers that makes the model.
     RETURNS (Path): The folder.
     """
     import torch
-    from transformers import AutoConfig, AutoModelForSequenceClassification
+    import transformers
 
     special = write_tokenizer(folder, tokenizer)
     offset = 2 if family in ("roberta", "xlm-roberta") else 0
@@ -104,7 +111,7 @@ def write_checkpoint(
     }
     random_state = torch.random.get_rng_state()
     torch.manual_seed(seed)
-    module = AutoModelForSequenceClassification.from_config(AutoConfig.for_model(family, **settings))
+    module = getattr(transformers, built_as).from_config(transformers.AutoConfig.for_model(family, **settings))
     # heads and biases that start at zero would hide what a test looks for
     for parameter in module.parameters():
         if parameter.dim() == 1:

