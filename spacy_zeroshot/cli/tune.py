@@ -116,7 +116,7 @@ def show(tuned: "Tuned") -> None:
     held_out[1 + list(GOALS).index(tuned.search.goal)] = tuned.search.held_out
     print_table(console, ("", "macro-F1", "micro-F1", "accuracy"), [*rows, held_out])
     best = tuned.search.best
-    console.print(f"template: {tuned.candidates[best.candidate].name}", soft_wrap=True)
+    console.print(f"template: {tuned.chosen.name}", soft_wrap=True)
     console.print(f"chosen are {describe(tuned.rule, len(tuned.labels))}", soft_wrap=True)
     console.print(f"temperature: {best.temperature:.3g}", soft_wrap=True)
     if tuned.pipe != COMPONENT:

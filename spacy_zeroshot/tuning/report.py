@@ -22,6 +22,8 @@ EXCERPT = 280
 # A matrix of more labels is not read; its largest cells are.
 MOST_LABELS = 24
 CONFUSIONS = 30
+# Candidates in the table, the best ones
+MOST_ROWS = 40
 NONE = "none of these"
 
 
@@ -208,16 +210,19 @@ def _templates(tuned: Tuned) -> List[Html]:
     found = {(trial.candidate, trial.final.kind): held_out_value(trial, search.goal) for trial in search.trials}
     best = [max(found[i, kind] for kind in kinds) for i in range(len(tuned.candidates))]
     order = sorted(range(len(best)), key=lambda i: -best[i])
-    rows = [[tuned.candidates[i].name, *(found[i, kind] for kind in kinds)] for i in order]
+    chosen = search.best.candidate
+    shown = order[:MOST_ROWS] if chosen in order[:MOST_ROWS] else [*order[: MOST_ROWS - 1], chosen]
+    rows = [[tuned.candidates[i].name, *(found[i, kind] for kind in kinds)] for i in shown]
     return [
         tag("h2", "Templates and rules"),
         tag(
             "p",
             f"Held-out {GOALS[search.goal]} of every template with every kind of rule. Calibrated: with a bias per "
-            "label that matches the labels' mean scores, without gold labels.",
+            "label that matches the labels' mean scores, without gold labels. Neighbours: with the votes of the "
+            "nearest examples" + (f"; the {len(shown)} best of {len(order):,}." if len(shown) < len(order) else "."),
             css="note",
         ),
-        table(["template", *kinds], rows, chosen=[order.index(search.best.candidate)]),
+        table(["template", *kinds], rows, chosen=[shown.index(chosen)]),
     ]
 
 

@@ -5,11 +5,12 @@ pair that does best over all folds is then fitted to all texts. Its held-out fig
 well: each fold is decided by the pair that does best over the other folds.
 """
 
-from typing import List, NamedTuple, Sequence, Tuple
+from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ..errors import ZeroShotError
+from ..examples.voting import mix
 from ..scores import adjust, scores
 from .families import Fitted, fit_families, ranks
 from .tally import Tally, objective
@@ -19,17 +20,48 @@ FOLDS = 5
 COMMAND = "tune"
 
 
+class Votes(NamedTuple):
+    """How examples vote on the texts.
+
+    shares (np.ndarray): Shape (texts, labels): see examples/voting.py.
+    known (np.ndarray): Shape (labels,), bool: the labels that have examples.
+    n_neighbors (int): How many examples voted on a text.
+    weight (float): Share of the votes in the scores.
+    """
+
+    shares: np.ndarray
+    known: np.ndarray
+    n_neighbors: int
+    weight: float
+
+    def mix(self, values: np.ndarray, compete: bool) -> np.ndarray:
+        """RETURNS (np.ndarray): Zero-shot scores, shape (texts, labels), mixed with the votes."""
+        return mix(values, self.shares, self.known, self.weight, compete)
+
+
 class Candidate(NamedTuple):
     """One way to score the texts.
 
     name (str): What it is called in the report.
     strengths (np.ndarray): Shape (texts, labels): pooled strengths, see scores.py.
     biases (np.ndarray): Shape (labels,): what calibration takes away from them.
+    votes (Optional[Votes]): Of examples; None for zero-shot scores only.
     """
 
     name: str
     strengths: np.ndarray
     biases: np.ndarray
+    votes: Optional[Votes] = None
+
+    def values(self, temperature: float, compete: bool) -> np.ndarray:
+        """The scores of the texts.
+
+        temperature (float): What strengths are divided by.
+        compete (bool): Whether labels compete.
+        RETURNS (np.ndarray): Shape (texts, labels).
+        """
+        found = scores(adjust(self.strengths, self.biases, temperature), compete)
+        return found if self.votes is None else self.votes.mix(found, compete)
 
 
 class Trial(NamedTuple):
@@ -134,29 +166,28 @@ def _trials(
     goal: str,
     fold: np.ndarray,
 ) -> List[Trial]:
-    values = candidate.strengths - candidate.biases
-    # neither calibration by temperature nor a sigmoid changes the order of a text's labels
-    rank = ranks(values)
     everything = np.ones(len(gold), dtype=bool)
-    temperature, final = _fit(values, rank, gold, everything, labels, compete, goal)
-    by_fold = [_fit(values, rank, gold, fold != f, labels, compete, goal)[1] for f in range(int(fold.max()) + 1)]
+    temperature, final = _fit(candidate, gold, everything, labels, compete, goal)
+    by_fold = [_fit(candidate, gold, fold != f, labels, compete, goal)[1] for f in range(int(fold.max()) + 1)]
     return [
         Trial(number, temperature, fitted, [found[i].held_out for found in by_fold]) for i, fitted in enumerate(final)
     ]
 
 
 def _fit(
-    values: np.ndarray,
-    rank: np.ndarray,
+    candidate: Candidate,
     gold: np.ndarray,
     train: np.ndarray,
     labels: Sequence[str],
     compete: bool,
     goal: str,
 ) -> Tuple[float, List[Fitted]]:
+    strengths = candidate.strengths - candidate.biases
     # rounded as it will stand in the config, so that thresholds fit the very same scores
-    temperature = round(fit_temperature(values[train], gold[train], compete), 4) or 1e-4
-    found = scores(adjust(values, np.zeros(values.shape[1]), temperature), compete)
+    temperature = round(fit_temperature(strengths[train], gold[train], compete), 4) or 1e-4
+    found = candidate.values(temperature, compete)
+    # without votes neither the temperature nor a sigmoid changes the order, but may round labels to a tie
+    rank = ranks(strengths if candidate.votes is None else found)
     return temperature, fit_families(found, rank, gold, train, labels, goal)
 
 

@@ -9,6 +9,7 @@ from spacy.language import Language
 from ..component import ZeroShotTextCategorizer
 from ..decisions import check_abstain, check_thresholds, check_top_k
 from ..errors import ZeroShotError
+from ..examples.store import check_n_neighbors, check_weight
 from ..saving import replaced
 from ..scores import check_calibration, check_temperature
 
@@ -21,7 +22,8 @@ def apply_settings(nlp: Language, name: str, settings: Mapping[str, Any]) -> Non
     nlp (Language): The pipeline.
     name (str): The component's name.
     settings (Mapping[str, Any]): Of hypothesis_template, threshold, label_thresholds, top_k, abstain, calibration,
-        temperature, calibrated and multi_label: any. Others cannot be changed after a component was built.
+        temperature, calibrated, multi_label, n_neighbors and examples_weight: any. Others cannot be changed after a
+        component was built.
     RAISES (ZeroShotError): As the component's factory; ValueError for another setting.
     """
     pipe: Any = nlp.get_pipe(name)
@@ -102,6 +104,10 @@ def _set(pipe: ZeroShotTextCategorizer, setting: str, value: Any) -> None:
         pipe.temperature = check_temperature(value, pipe.name)
     elif setting == "calibrated":
         pipe.calibrated = value
+    elif setting == "n_neighbors":
+        pipe.examples.n_neighbors = check_n_neighbors(value, pipe.name)
+    elif setting == "examples_weight":
+        pipe.examples.weight = check_weight(value, pipe.name)
     elif setting == "multi_label":
         pipe.multi_label = value
     else:

@@ -19,6 +19,7 @@ from .passes import TEMPLATES, Watch, candidate_templates, competes, read_texts,
 from .search import COMMAND, FOLDS, Candidate, Search, search
 from .settings import calibration_entries, check_plain
 from .texts import gold_array
+from .votes import count_votes, own_scores, with_votes
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,12 @@ class Tuned:
     @property
     def values(self) -> np.ndarray:
         """RETURNS (np.ndarray): Shape (texts, labels): the tuned scores."""
-        best = self.search.best
-        candidate = self.candidates[best.candidate]
-        return scores(adjust(candidate.strengths, candidate.biases, best.temperature), self.compete)
+        return self.chosen.values(self.search.best.temperature, self.compete)
+
+    @property
+    def chosen(self) -> Candidate:
+        """RETURNS (Candidate): The best candidate."""
+        return self.candidates[self.search.best.candidate]
 
     @property
     def before(self) -> Figures:
@@ -78,10 +82,18 @@ class Tuned:
         return {
             "hypothesis_template": template[0] if len(template) == 1 else list(template),
             **as_settings(self.rule, self.compete, len(self.labels)),
-            "calibration": calibration_entries(self.labels, self.candidates[best.candidate].biases),
+            "calibration": calibration_entries(self.labels, self.chosen.biases),
             "temperature": best.temperature,
             "calibrated": True,
+            **self._votes,
         }
+
+    @property
+    def _votes(self) -> Dict[str, Any]:
+        """The settings of a component with examples."""
+        if self.chosen.votes is not None:
+            return {"n_neighbors": self.chosen.votes.n_neighbors, "examples_weight": self.chosen.votes.weight}
+        return {"examples_weight": 0.0} if any(each.votes is not None for each in self.candidates) else {}
 
 
 def tune(
@@ -127,15 +139,18 @@ def tune(
     strengths = score_templates(pipe, readable.premises, sets, watch)
     biases = np.array([pipe.biases.get(label, 0.0) if pipe.calibrated else 0.0 for label in pipe.labels])
     compete = competes(pipe)
-    candidates, worn = [], []
+    votes = count_votes(pipe, readable.premises)
+    plain, worn = [], []
     for chosen, found in zip(sets, strengths):
         for candidate in variants(" + ".join(chosen), found, biases, compete):
-            candidates.append(candidate)
+            plain.append(candidate)
             worn.append(chosen)
+    candidates = with_votes(plain, votes)
+    worn += [chosen for chosen in worn for _ in votes]
     result = search(candidates, gold, pipe.labels, compete, goal, folds, seed)
     own = adjust(strengths[0], biases, pipe.temperature if pipe.calibrated else 1.0)
     texts = [rows[i].text for i in readable.rows]
-    before = scores(own, compete)
+    before = own_scores(scores(own, compete), pipe, votes)
     return Tuned(pipe.name, pipe.labels, compete, texts, gold, worn, candidates, result, pipe.rule, before)
 
 
