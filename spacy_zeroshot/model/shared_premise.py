@@ -20,6 +20,8 @@ from torch import Tensor
 # Tokens that a pass is filled up by, at least and at most
 SMALLEST_STEP = 16
 LARGEST_STEP = 512
+# A pass of so many tokens costs its calls as much as its arithmetic.
+SMALL = 512
 
 KeyValues = List[Tuple[Tensor, Tensor]]
 
@@ -89,13 +91,14 @@ def lay_flat(rows: Sequence[np.ndarray], starts: Sequence[int], device: torch.de
 def filled_size(total: int) -> int:
     """Round a number of tokens up.
 
-    In bfloat16 every new shape costs a kernel, which is compiled and kept; and buffers of ever new sizes leave holes
-    in the memory of the process.
+    In bfloat16 every new size costs a kernel for each matrix, which is compiled and kept (half a megabyte); and
+    buffers of ever new sizes leave holes in the memory of the process. So there are few sizes.
 
     total (int): Tokens.
-    RETURNS (int): One of about four sizes per power of two.
+    RETURNS (int): One of two sizes per power of two up to SMALL, of four up to 2,048, then a multiple of 512.
     """
-    step = min(max(SMALLEST_STEP, 1 << max(0, total.bit_length() - 3)), LARGEST_STEP)
+    power = 1 << max(0, (total - 1).bit_length() - 1)
+    step = min(max(SMALLEST_STEP, power // (2 if total <= SMALL else 4)), LARGEST_STEP)
     return -(-total // step) * step
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from spacy_zeroshot.evidence import Question, Request
 from spacy_zeroshot.model.architecture import NLIClassifier
+from spacy_zeroshot.model.shared_premise import filled_size
 
 from ..tiny import words
 from .scoring import TEXTS, ask
@@ -142,3 +143,12 @@ def test_checkpoint_is_a_plain_one(shared):
     model, info = AutoModelForSequenceClassification.from_pretrained(shared("bert"), output_loading_info=True)
     assert not info["missing_keys"] and not info["unexpected_keys"]
     assert model.config.zero_shot["layout"] == "shared_premise"
+
+
+@given(st.integers(1, 20_000))
+def test_few_sizes(total):
+    size = filled_size(total)
+    # never more than half as much again, and the size of a size is itself
+    assert total <= size <= max(16, 1.5 * total)
+    assert filled_size(size) == size
+    assert filled_size(total + 1) >= size
