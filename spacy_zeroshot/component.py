@@ -495,9 +495,11 @@ class ZeroShotTextCategorizer(TrainablePipe):
         return self.model.shims[0]
 
     def _shim_checkpoint(self) -> Dict[str, Any]:
-        """The checkpoint the config names."""
+        """The checkpoint the config names, and what it is for."""
         source = getattr(self._shim, "source", None)
-        return {} if source is None else {"name": source.name, "revision": source.revision}
+        if source is None:
+            return {}
+        return {"name": source.name, "revision": source.revision, "architecture": source.component}
 
     def _one_of(self, setting: str, value: Any, allowed: Sequence[str]) -> Any:
         if value not in allowed:
@@ -571,11 +573,14 @@ class ZeroShotTextCategorizer(TrainablePipe):
         self._label_set.restore(settings)
         if "examples" in settings:
             self.examples.restore(settings["examples"])
-        # Another checkpoint, named in spacy.load(config=...), wins over the saved one. The default names none.
-        default = self._checkpoint.get("name") in (None, BUNDLED)
-        self._takes_model = default or settings.get("checkpoint") == self._checkpoint
+        # Another checkpoint or architecture, named in spacy.load(config=...), wins over the saved one. The default
+        # checkpoint names none.
+        architecture = self._checkpoint.get("architecture")
+        saved = {"architecture": architecture, **settings.get("checkpoint", {})}
+        default = self._checkpoint.get("name") in (None, BUNDLED) and saved["architecture"] == architecture
+        self._takes_model = default or saved == self._checkpoint
         if self._takes_model:
-            self._checkpoint = settings.get("checkpoint", self._checkpoint)
+            self._checkpoint = saved
 
 
 def _read_settings(path: Path) -> Dict[str, Any]:

@@ -16,6 +16,7 @@ from spacy_zeroshot.errors import ZeroShotError, ZeroShotWarning
 from spacy_zeroshot.evidence import Question, Request
 
 from .build import LABELS, TEXTS, collect_failures, make_nlp, table
+from .model.test_memory import SmallGPU
 from .tiny import POSITIONS, words
 
 ARCHITECTURES = {
@@ -170,6 +171,41 @@ def test_round_trips(make: Make, block: Dict[str, Any], architecture: str, way: 
             back = spacy.blank("en").from_config(nlp.config).from_bytes(back.to_bytes())
     assert scorer(back).labels == (*LABELS, "science")
     np.testing.assert_allclose(table(list(back.pipe(TEXTS))), expected, atol=1e-6)
+
+
+def test_a_saved_pipeline_changes_its_road_by_one_block(make: Make, block: Dict[str, Any], tmp_path: Path) -> None:
+    nlp = make_nlp()
+    scorer(nlp).set_labels([*LABELS, "science"])
+    nlp.to_disk(tmp_path)
+    back = spacy.load(tmp_path, config={"components": {"zero_shot_textcat": {"model": block}}})
+    expected = make(labels=[*LABELS, "science"])(TEXTS[0]).cats
+    assert back(TEXTS[0]).cats == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_bundled_encoder_in_place_of_a_saved_one(nli_folder: Path, tmp_path: Path) -> None:
+    make_nlp(nli_folder).to_disk(tmp_path)
+    bundled = {"@architectures": "spacy_zeroshot.SimilarityClassifier.v1", "name": "bundled", "precision": "float32"}
+    back = spacy.load(tmp_path, config={"components": {"zero_shot_textcat": {"model": bundled}}})
+    assert back(TEXTS[1]).cats == pytest.approx(make_nlp(model=bundled)(TEXTS[1]).cats, abs=1e-6)
+    assert back(TEXTS[1]).cats["sport"] > 0.5
+    # a reference, not a copy
+    back.to_disk(tmp_path / "again")
+    assert [path.name for path in (tmp_path / "again/zero_shot_textcat/model").iterdir()] == ["bundled.json"]
+    again = spacy.load(tmp_path / "again")
+    assert again(TEXTS[1]).cats == pytest.approx(back(TEXTS[1]).cats, abs=1e-6)
+    assert len(pickle.dumps(scorer(again).model.shims[0])) < 10_000
+
+
+def test_goes_on_with_half_the_tokens_where_a_gpu_is_full_Z103(make: Make) -> None:
+    nlp = make(multi_label=True)
+    texts = [f"{text} {i}" for i in range(4) for text in TEXTS]
+    expected = table(list(nlp.pipe(texts)))
+    runtime = scorer(nlp).model.shims[0].runtime
+    runtime.layout = SmallGPU(runtime.layout, most=12)
+    with pytest.warns(ZeroShotWarning, match="Z103") as caught:
+        found = table(list(nlp.pipe(texts)))
+    assert len(caught) == 1 and runtime.budget < 8192
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_bad_documents_fail_alone(make: Make) -> None:

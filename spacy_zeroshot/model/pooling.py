@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Dict, Literal, NamedTuple, Optional
 
 from ..errors import ZeroShotError
+from .checkpoint import not_loaded
 from .source import Source
 
 Mode = Literal["mean", "cls"]
@@ -38,7 +39,7 @@ def read_pooling(source: Source) -> Pooling:
 
     source (Source): The checkpoint, its revision pinned.
     RETURNS (Pooling): The pooling.
-    RAISES (ZeroShotError): Z240 for another pooling, or for further layers after it.
+    RAISES (ZeroShotError): Z240 for another pooling, or for further layers after it; Z020 if the Hub fails.
     """
     path = POOLING
     for module in _read_json(source, MODULES) or []:
@@ -109,6 +110,8 @@ def _fetch(source: Source, name: str) -> Optional[Path]:
         )
     except EntryNotFoundError:
         return None
+    except (OSError, ValueError) as reason:
+        raise not_loaded(source, reason) from reason
 
 
 def _refused(source: Source, reason: str) -> ZeroShotError:

@@ -43,7 +43,8 @@ def SimilarityClassifier(
     use_safetensors (bool): Refuse pickled weights. False also takes an old pytorch_model.bin.
     temperature (float): What cosines are divided by: smaller is surer. Cosines of most sentence encoders differ by
         tenths between labels.
-    midpoint (float): The cosine that counts as undecided where labels do not compete.
+    midpoint (float): The cosine that counts as undecided where labels do not compete. The best one differs from one
+        label set to another, about 0.05 to 0.5: `tune` finds thresholds that make up for it.
     precision (Precision): "auto", "float32", "bfloat16" or "float16".
     device (Optional[str]): None follows thinc's active ops; or a torch device string.
     max_batch_tokens (int): Padded tokens in one forward pass.

@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer
 
-from spacy_zeroshot.errors import ZeroShotError
+from spacy_zeroshot.errors import ZeroShotError, ZeroShotWarning
 from spacy_zeroshot.model.embeddings import Embedder
 from spacy_zeroshot.model.pooling import Pooling, read_pooling, write_pooling
 from spacy_zeroshot.model.source import Source
@@ -85,6 +85,23 @@ def test_nothing_to_embed_and_pickling(nli_folder: Path) -> None:
     found = embedder(nli_folder)
     assert found.embed([]).shape == (0, 32)
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(found)).embed(TEXTS), found.embed(TEXTS))
+
+
+def test_halves_the_budget_where_a_gpu_is_full_Z103(nli_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [f"{text} {i}" for i in range(6) for text in TEXTS]
+    expected = embedder(nli_folder).embed(texts)
+    found = embedder(nli_folder)
+    plain = found.encoder.vectors
+
+    def small(texts: Any) -> Any:
+        if len(texts) > 16:
+            raise torch.cuda.OutOfMemoryError("out of memory")
+        return plain(texts)
+
+    monkeypatch.setattr(found.encoder, "vectors", small)
+    with pytest.warns(ZeroShotWarning, match="Z103") as caught:
+        np.testing.assert_allclose(found.embed(texts), expected, atol=1e-5)
+    assert len(caught) == 1
 
 
 @pytest.mark.parametrize(
