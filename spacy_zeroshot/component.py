@@ -154,8 +154,6 @@ class ZeroShotTextCategorizer(TrainablePipe):
         for label in self.label_thresholds:
             if self.labels and label not in self.labels:
                 raise ZeroShotError("Z009", name, label=label, labels=list(self.labels))
-        if not Doc.has_extension(OWN_LABELS):
-            Doc.set_extension(OWN_LABELS, default=None)
 
     # Decisions
 

@@ -4,11 +4,15 @@ import json
 import re
 from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
+from spacy.tokens import Doc
+
 from .errors import warn
 from .hypotheses import SLOT, Wording, check_hypotheses, check_labels, check_own_labels, check_templates, word_labels
 
 # The attribute doc._.zero_shot_labels: one document's own labels
 OWN_LABELS = "zero_shot_labels"
+if not Doc.has_extension(OWN_LABELS):
+    Doc.set_extension(OWN_LABELS, default=None)
 
 # The component's own template
 DEFAULT_TEMPLATE = "This text is about {}."

@@ -14,7 +14,10 @@ from ..hypotheses import check_template, fill_template
 from ..rows import LabelledText, is_nli, read_labelled_texts, read_nli
 
 Reader = Callable[[Language], Iterable[Example]]
-MIXTURE_FORM = '{"file": "...", "limit": 1000, "templates": "topic", "max_negatives": 5, "groups": [], "skip_sources": []}'
+MIXTURE_FORM = (
+    '{"file": "...", "limit": 1000, "templates": "topic", "max_negatives": 5, "groups": [{"good": ["joy"]}], '
+    '"skip_sources": []}'
+)
 KEYS = {"file", "limit", "templates", "max_negatives", "groups", "skip_sources"}
 
 

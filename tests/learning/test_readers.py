@@ -115,6 +115,24 @@ def test_a_mixture_words_labels_and_mixes_files(folder: Path):
     assert [text for text, _ in found] != sorted((text for text, _ in found), key=lambda text: text.startswith("p"))
 
 
+def test_a_mixture_gives_texts_other_labels(folder: Path):
+    letters = sorted({text[0] for text, _ in shown(mixture(folder)(NLP)) if not text.startswith("p")})
+    groups = [{"first": letters[:1], "second": letters[1:2]}]
+    found = [
+        (text, {key.removeprefix("about "): value for key, value in cats.items()})
+        for epoch in range(4)
+        for text, cats in shown(mixture(folder, seed=epoch, groups=groups)(NLP))
+        if not text.startswith("p")
+    ]
+    grouped = [(text, cats) for text, cats in found if "first" in cats]
+    assert 0 < len(grouped) < len(found)
+    for text, cats in grouped:
+        assert cats == {"first": float(text[0] == letters[0]), "second": float(text[0] == letters[1])}
+    # a text whose label is in no group keeps its own labels
+    assert {text[0] for text, _ in found} == set(letters) and len(letters) > 2
+    assert all(text[0] in letters[:2] for text, _ in grouped)
+
+
 def test_a_mixture_is_reproduced_by_its_seed_and_drawn_anew_each_epoch(folder: Path):
     first, second = mixture(folder, seed=1), mixture(folder, seed=1)
     epochs = [shown(first(NLP)) for _ in range(2)]
