@@ -13,7 +13,7 @@ from ..rows import LabelledText
 BATCH, EPOCHS = 8, 10
 LEARN_RATE = {"@schedules": "warmup_linear.v1", "warmup_steps": 5, "initial_rate": 2e-5}
 # Fewer steps teach nothing, more cost more than they bring
-FEWEST_STEPS, MOST_STEPS = 40, 300
+FEWEST_STEPS, MOST_STEPS = 40, 200
 # spaCy scores a few texts in the end, whatever comes of it
 MEASURED = 8
 

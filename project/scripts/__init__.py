@@ -1,0 +1,1 @@
+"""The study's scripts: roads from no labels to labels, compared at growing numbers of labelled texts."""
