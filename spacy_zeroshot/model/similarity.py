@@ -28,8 +28,8 @@ def SimilarityClassifier(
     device: Optional[str] = None,
     max_batch_tokens: int = 8192,
 ) -> Model[Request, List[Answer]]:
-    """Build a classifier by similarity (Yin et al., 2019, call it Word2Vec or ESA similarity; here by sentence
-    embeddings, Reimers and Gurevych, 2019). Nothing is loaded before its first use. It only scores.
+    """Build a classifier by similarity of sentence embeddings (Reimers and Gurevych, 2019). Nothing is loaded before
+    its first use. It only scores.
 
     Text and hypothesis are embedded on their own. The evidence for a hypothesis is cosine / temperature, and that
     against it is midpoint / temperature. So labels that compete get softmax(cosine / temperature), and labels on

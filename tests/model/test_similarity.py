@@ -1,8 +1,10 @@
 """Similarity: cosines of sentence embeddings as evidence."""
 
 import importlib.util
+import json
+import shutil
 from pathlib import Path
-from typing import Any, List
+from typing import Any, Callable, List
 
 import numpy as np
 import pytest
@@ -10,9 +12,14 @@ import pytest
 from spacy_zeroshot.errors import ZeroShotError
 from spacy_zeroshot.evidence import AGAINST, FOR, Answer, Question, Request
 from spacy_zeroshot.model.embeddings import Embedder
+from spacy_zeroshot.model.pooling import Pooling, write_pooling
 from spacy_zeroshot.model.similarity import SimilarityClassifier
 from spacy_zeroshot.model.similarity_layout import MATRICES
 from spacy_zeroshot.model.source import Source
+
+from .scoring import TEXTS as TEXTS_OF_SCORING
+from .scoring import score
+from .test_hub_names import run
 
 TEXTS = [
     "The minister resigned after losing the vote of confidence.",
@@ -54,6 +61,22 @@ def test_evidence_is_cosine_over_temperature_against_the_midpoint(make_checkpoin
     assert found.shape == (4, 3, 2)
     np.testing.assert_allclose(found[..., FOR], vectors[:4] @ vectors[4:].T / 0.1, atol=1e-4)
     np.testing.assert_allclose(found[..., AGAINST], 3.0, atol=1e-6)
+
+
+def test_a_hub_name_brings_its_pooling(nli_folder: Path, own_copy: Callable[[Path], Path], tmp_path: Path) -> None:
+    folder = own_copy(nli_folder)
+    write_pooling(Pooling("cls"), 32, folder)
+    repository = tmp_path / "hub" / "models--someone--tiny-encoder"
+    shutil.copytree(folder, repository / "snapshots" / ("c" * 40))
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("c" * 40, encoding="utf8")
+    block = {"@architectures": "spacy_zeroshot.SimilarityClassifier.v1", "temperature": 1.0}
+    done = run(tmp_path, "someone/tiny-encoder", json.dumps(block))
+    assert done.returncode == 0, done.stderr
+    expected = score(folder, TEXTS_OF_SCORING, multi_label=True, model=block)
+    assert json.loads(done.stdout) == [pytest.approx(cats, abs=1e-6) for cats in expected]
+    by_mean = score(nli_folder, TEXTS_OF_SCORING, multi_label=True, model=block)
+    assert json.loads(done.stdout)[0] != pytest.approx(by_mean[0], abs=1e-4)
 
 
 def test_hypotheses_are_embedded_once(nli_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
