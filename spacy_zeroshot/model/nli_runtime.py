@@ -57,6 +57,7 @@ class NLIRuntime(Runtime):
             from .openvino_layout import run_by_openvino
 
             layout = run_by_openvino(layout, kernel, name)
+        self.competition_temperature = float(declaration(checkpoint.config).get("competition_temperature", 1.0))
         super().__init__(checkpoint, tokens, layout, device, dtype, budget, classes=max(2, len(head.order)))
 
     def begin_update(self, request: Request) -> Tuple[List[Answer], Callable[[List[Floats3d]], None]]:
@@ -129,11 +130,18 @@ class NLIRuntime(Runtime):
             self.checkpoint.module.config.zero_shot = declared
 
     def canonical(self, logits: torch.Tensor) -> torch.Tensor:
-        """The head's logits in the order of Answer.logits, in float32."""
+        """The head's logits in the order of Answer.logits, in float32.
+
+        A checkpoint of ours may declare "competition_temperature": what entailment logits are divided by where labels
+        compete. The other classes move along, so that the margins that multi-label scores are made of stay.
+        """
         logits = logits.float()
         if len(self.head.order) == 1:
             return torch.cat([logits, torch.zeros_like(logits)], dim=-1)
-        return logits[:, list(self.head.order)]
+        logits = logits[:, list(self.head.order)]
+        if self.competition_temperature == 1.0:
+            return logits
+        return logits - (1.0 - 1.0 / self.competition_temperature) * logits[:, :1]
 
     def autocast(self) -> Any:
         enabled = self.trainable and self.dtype != torch.float32
