@@ -76,6 +76,12 @@ def test_a_score_does_not_depend_on_the_batch(make: Make) -> None:
     np.testing.assert_allclose([one(TEXTS[0]).cats[LABELS[0]]], [nlp(TEXTS[0]).cats[LABELS[0]]], atol=1e-5)
 
 
+def test_half_precision_is_near(make: Make) -> None:
+    expected = table(list(make().pipe(TEXTS)))
+    found = table(list(make(model={"precision": "bfloat16"}).pipe(TEXTS)))
+    np.testing.assert_allclose(found, expected, atol=0.1)
+
+
 def test_labels_at_run_time_and_of_one_document(make: Make) -> None:
     nlp = make(labels=[])
     pipe = scorer(nlp)

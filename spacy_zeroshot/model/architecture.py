@@ -72,6 +72,18 @@ def forward(model: Model[Request, List[Answer]], request: Request, is_train: boo
         shim.runtime.set_training(None)
 
 
+def score(model: Model[Request, List[Answer]], request: Request, is_train: bool) -> Tuple[List[Answer], Backprop]:
+    """Answer a request; for models that do not train.
+
+    model (Model): What SimilarityClassifier or MaskedLMClassifier built.
+    request (Request): The questions.
+    is_train (bool): Makes no difference: nothing can be trained.
+    RETURNS (Tuple[List[Answer], Backprop]): The answers, and a callback that refuses.
+    """
+    shim: Any = model.shims[0]
+    return shim(request, is_train)
+
+
 def check_budget(max_batch_tokens: int, component: str) -> None:
     """Check the setting max_batch_tokens.
 

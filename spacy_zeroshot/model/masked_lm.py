@@ -6,11 +6,10 @@ from typing import Any, ClassVar, List, NamedTuple, Optional
 from thinc.api import Model
 
 from ..evidence import Answer, Request
-from .architecture import check_budget
+from .architecture import check_budget, score
 from .checkpoint_shim import CheckpointShim
 from .precision import Precision
 from .prompt import check_prompt
-from .similarity import score
 from .source import Source
 
 COMPONENT = "MaskedLMClassifier"

@@ -1,15 +1,14 @@
 """spacy_zeroshot.SimilarityClassifier.v1: a thinc model that compares sentence embeddings."""
 
 from pathlib import Path
-from typing import Any, Callable, ClassVar, List, NamedTuple, Optional, Tuple
+from typing import Any, ClassVar, List, NamedTuple, Optional
 
 from thinc.api import Model
-from thinc.types import Floats3d
 
 from ..errors import ZeroShotError
 from ..evidence import Answer, Request
 from ..scores import check_temperature
-from .architecture import check_budget
+from .architecture import check_budget, score
 from .checkpoint_shim import CheckpointShim
 from .precision import Precision
 from .source import BUNDLED, Source
@@ -113,17 +112,3 @@ class SimilarityShim(CheckpointShim):
         save_checkpoint(checkpoint, folder)
         pooling = read_pooling(source.pinned(checkpoint.config))
         write_pooling(pooling, checkpoint.config.hidden_size, folder)
-
-
-def score(
-    model: Model[Request, List[Answer]], request: Request, is_train: bool
-) -> Tuple[List[Answer], Callable[[List[Floats3d]], None]]:
-    """Answer a request; for models that do not train.
-
-    model (Model): What SimilarityClassifier or MaskedLMClassifier built.
-    request (Request): The questions.
-    is_train (bool): Makes no difference: nothing can be trained.
-    RETURNS (Tuple[List[Answer], Callable[[List[Floats3d]], None]]): The answers, and a callback that refuses.
-    """
-    shim: Any = model.shims[0]
-    return shim(request, is_train)
