@@ -72,7 +72,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
     calibrated (bool): False switches calibration and temperature off.
     examples (ExamplesSetting): Labelled texts whose nearest neighbours vote beside the model, [{"label": ..., "text":
         ...}] or the path of a .jsonl, .jsonl.gz or .spacy file. Without labels, the component takes theirs.
-    n_neighbors (int): How many examples vote on a text, each with its similarity as its weight.
+    n_neighbors (int): How many examples vote on a text, the nearer the more.
     examples_weight (float): Share of their votes in the scores: 0 for none, 1 for nothing but the votes.
     key_prefix (str): Put before every key written to doc.cats.
     long_text (str): "windows" scores all of a long text, "truncate" its beginning.

@@ -5,12 +5,13 @@ from typing import Sequence
 import numpy as np
 from thinc.types import Floats2d, Ints2d
 
-# A neighbour at a right angle or beyond hardly counts, but the votes of nothing but such ones still sum to 1
-LEAST_WEIGHT = 1e-6
+# A neighbour whose cosine is a tenth less has about a third of the weight
+SHARPNESS = 0.1
 
 
 def vote(similarities: Floats2d, neighbours: Ints2d, carried: np.ndarray, counts: Sequence[int]) -> np.ndarray:
-    """Let neighbours vote: each label's share of their similarities.
+    """Let neighbours vote: each label's share of their weights, exp(cosine / 0.1) as in matching networks (Vinyals et
+    al., 2016). So a near one counts for more than many far ones.
 
     similarities (Floats2d): Shape (texts, most): cosines of each text's neighbours, the nearest first. NaN where a
         text has no further neighbour.
@@ -21,10 +22,13 @@ def vote(similarities: Floats2d, neighbours: Ints2d, carried: np.ndarray, counts
         sum to 1. A text without neighbours has none.
     """
     there = ~np.isnan(similarities)
-    weights = np.where(there, np.maximum(np.nan_to_num(similarities), LEAST_WEIGHT), 0.0)
+    # the nearest comes first, with a weight of 1
+    distances = np.nan_to_num((similarities[:, :1] - similarities) / SHARPNESS)
+    weights = np.where(there, np.exp(-distances), 0.0)
     # summed up from the nearest on, so that every count is one row of it
     carried_weights = weights[:, :, None] * carried[neighbours]
-    shares = np.cumsum(carried_weights, axis=1) / np.maximum(np.cumsum(weights, axis=1), LEAST_WEIGHT)[:, :, None]
+    totals = np.cumsum(weights, axis=1)[:, :, None]
+    shares = np.cumsum(carried_weights, axis=1) / np.where(totals > 0.0, totals, 1.0)
     places = np.minimum(np.asarray(counts), similarities.shape[1]) - 1
     return shares[:, places].transpose(1, 0, 2)
 

@@ -13,24 +13,27 @@ SHARES = arrays(float, (3, 4), elements=st.floats(0.0, 1.0)).map(lambda a: (a + 
 KNOWN = arrays(bool, 4)
 
 
-def test_labels_get_their_share_of_the_similarity():
+def test_labels_get_their_share_of_the_weights():
     carried = carried_labels([["a"], ["b"], ["a"], ["c"]], ["a", "b"])
-    similarities = np.array([[0.9, 0.6, 0.3, 0.2]])
-    found = vote(similarities, np.array([[0, 1, 2, 3]]), carried, [1, 2, 3, 4, 99])
+    found = vote(np.array([[0.9, 0.8, 0.7, -0.2]]), np.array([[0, 1, 2, 3]]), carried, [1, 2, 3, 4, 99])
     assert found.shape == (5, 1, 2)
-    expected = [[1, 0], [0.9 / 1.5, 0.6 / 1.5], [1.2 / 1.8, 0.6 / 1.8], [1.2 / 2, 0.6 / 2], [1.2 / 2, 0.6 / 2]]
+    near, next_, far, none = 1.0, np.exp(-1.0), np.exp(-2.0), np.exp(-11.0)
+    two, three, four = near + next_, near + next_ + far, near + next_ + far + none
+    last = [(near + far) / four, next_ / four]
+    expected = [[1, 0], [near / two, next_ / two], [(near + far) / three, next_ / three], last, last]
     np.testing.assert_allclose(found[:, 0], expected)
 
 
-def test_neighbours_at_a_right_angle_still_vote():
+def test_neighbours_that_are_equally_far_have_equal_votes():
     carried = carried_labels([["a"], ["b"]], ["a", "b"])
-    found = vote(np.array([[0.0, -0.4]]), np.array([[0, 1]]), carried, [2])
-    np.testing.assert_allclose(found, [[[0.5, 0.5]]])
+    found = vote(np.array([[0.9, 0.9], [-0.4, -0.4]]), np.array([[0, 1], [0, 1]]), carried, [2])
+    np.testing.assert_allclose(found, [[[0.5, 0.5], [0.5, 0.5]]])
 
 
 def test_a_missing_neighbour_does_not_vote():
     carried = carried_labels([["a"], ["b"]], ["a", "b"])
-    found = vote(np.array([[0.5, np.nan], [np.nan, np.nan]]), np.array([[1, 0], [0, 1]]), carried, [2])
+    found = vote(np.array([[0.5, np.nan], [np.nan, np.nan]]), np.array([[1, 0], [0, 1]]), carried, [1, 2])
+    np.testing.assert_array_equal(found[0], found[1])
     np.testing.assert_allclose(found[0], [[0, 1], [0, 0]])
 
 
