@@ -38,14 +38,14 @@ def collect(results: Sequence[Dict[str, Any]]) -> Values:
     """RETURNS (Values): Micro- and macro-F1 of every seed, by set, road, count and augmentation."""
     found: Values = {}
     for each in results:
-        key = (each["set"], each["road"], each["count"], each["augmented"])
+        key = (each["set"], each["road"], each["labelled"], each["augmented"])
         found.setdefault(key, []).append((each["micro_f1"], each["macro_f1"]))
     return found
 
 
 def largest(results: Sequence[Dict[str, Any]]) -> Dict[str, int]:
     """RETURNS (Dict[str, int]): How many texts "all" are, by set, as far as the results say."""
-    return {each["set"]: int(each["drawn"]) for each in results if each["count"] == ALL and "drawn" in each}
+    return {each["set"]: int(each["drawn"]) for each in results if each["labelled"] == ALL and "drawn" in each}
 
 
 def table(values: Values) -> str:

@@ -1,8 +1,10 @@
 """The roads: labelled texts in, decisions on the test texts out."""
 
+import contextlib
+import io
 import tempfile
 from pathlib import Path
-from typing import Any, Callable, Dict, List, NamedTuple, Sequence
+from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 import spacy
@@ -12,11 +14,12 @@ from spacy_zeroshot.adaptation.few_shot import fine_tune, steps_for
 from spacy_zeroshot.decisions import decide_rows
 from spacy_zeroshot.distillation.selection import select_exclusive
 from spacy_zeroshot.distillation.student import train_student, write_config
-from spacy_zeroshot.examples.store import ExampleStore
+from spacy_zeroshot.examples.store import Embed, ExampleStore
 from spacy_zeroshot.rows import LabelledText
 from spacy_zeroshot.scores import scores
-from spacy_zeroshot.tuning.search import search
+from spacy_zeroshot.tuning.search import Votes, search
 from spacy_zeroshot.tuning.tune import variants
+from spacy_zeroshot.tuning.votes import COUNTS, WEIGHTS, with_votes
 
 from .augment import augment
 from .prepare import Prepared, make_pipeline
@@ -72,7 +75,7 @@ def follow(run: Run, material: Material) -> np.ndarray:
 def draw(run: Run, material: Material) -> Drawn:
     """RETURNS (Drawn): The labelled texts of a run. run (Run), material (Material): What is run, and with what."""
     train = material.texts.train
-    places = order(train, run.seed)[: None if run.count == ALL else run.count]
+    places = order(train, run.seed)[: None if run.labelled == ALL else run.labelled]
     rows = [train[i] for i in places]
     return Drawn(augment(rows, run.seed) if run.augmented else rows, places)
 
@@ -111,16 +114,36 @@ def _bayes(run: Run, drawn: Drawn, material: Material) -> np.ndarray:
 
 
 def _neighbours(run: Run, drawn: Drawn, material: Material) -> np.ndarray:
-    return _vote(run, drawn, material, 1.0)
+    """The component's settings n_neighbors = 8 and examples_weight = 1."""
+    store, embed = _examples(drawn, material)
+    texts = [row.text for row in material.texts.test]
+    values = scores(material.prepared.test_strengths, True)
+    return _best(store.mix(values, texts, material.set.labels, True, embed))
 
 
 def _mixed(run: Run, drawn: Drawn, material: Material) -> np.ndarray:
-    return _vote(run, drawn, material, 0.5)
+    """The command `tune` on a pipeline with examples, which are its development set, too."""
+    store, embed = _examples(drawn, material)
+    labels, prepared = material.set.labels, material.prepared
+    own = [material.texts.train[i] for i in drawn.places]
+    counts = [count for count in COUNTS if count < len(own)]
+    shares, known = store.vote([row.text for row in own], labels, True, embed, counts, leave_out=True)
+    votes = [Votes(each, known, count, weight) for count, each in zip(counts, shares) for weight in WEIGHTS]
+    plain = variants("own", prepared.train_strengths[drawn.places], np.zeros(len(labels)), True)
+    candidates = with_votes(plain, votes)
+    best = search(candidates, gold(own, labels), labels, True, "macro_f1", FOLDS, run.seed).best
+    chosen = candidates[best.candidate]._replace(strengths=prepared.test_strengths)
+    if chosen.votes is not None:
+        found, _ = store.vote(
+            [row.text for row in material.texts.test], labels, True, embed, [chosen.votes.n_neighbors]
+        )
+        chosen = chosen._replace(votes=chosen.votes._replace(shares=found[0]))
+    return decide_rows(chosen.values(best.temperature, True), labels, best.final.rule)
 
 
-def _vote(run: Run, drawn: Drawn, material: Material, weight: float) -> np.ndarray:
-    """The component's settings examples, n_neighbors = 8 and examples_weight, on embeddings made before."""
-    prepared, labels = material.prepared, material.set.labels
+def _examples(drawn: Drawn, material: Material) -> Tuple[ExampleStore, Embed]:
+    """The drawn texts as a component's examples, and embeddings that were made before."""
+    prepared = material.prepared
     known = {row.text: vector for row, vector in zip(material.texts.train, prepared.train_vectors)}
     known.update((row.text, vector) for row, vector in zip(material.texts.test, prepared.test_vectors))
     unknown = [row.text for row in drawn.rows if row.text not in known]
@@ -132,9 +155,7 @@ def _vote(run: Run, drawn: Drawn, material: Material, weight: float) -> np.ndarr
         return np.stack([known[text] for text in texts])
 
     entries = [{"label": row.labels[0], "text": row.text} for row in drawn.rows]
-    store = ExampleStore(entries, 8, weight, "study")
-    values = scores(prepared.test_strengths, True)
-    return _best(store.mix(values, [row.text for row in material.texts.test], labels, True, embed))
+    return ExampleStore(entries, 8, 1.0, "study"), embed
 
 
 def _fine_tuned(run: Run, drawn: Drawn, material: Material) -> np.ndarray:
@@ -177,7 +198,10 @@ def _distilled(run: Run, drawn: Drawn, material: Material) -> np.ndarray:
         _write_docbin(folder / "dev.spacy", taught[-200:], labels)
         config = write_config("en", True, "bow", texts=len(taught), epochs=10, seed=run.seed)
         (folder / "config.cfg").write_text(config, encoding="utf8")
-        return _predict(train_student(folder), material)
+        # spaCy prints every row of its table
+        with contextlib.redirect_stdout(io.StringIO()):
+            student = train_student(folder)
+        return _predict(student, material)
 
 
 def _write_docbin(path: Path, taught: Sequence[Any], labels: Sequence[str]) -> None:

@@ -6,7 +6,7 @@ from typing import Dict, Iterator, List, NamedTuple, Sequence, Set
 
 # Roads that learn nothing, that look texts up, and that train
 ZERO, SIMILARITY, TUNED = "zero-shot", "similarity", "zero-shot, tuned"
-BAYES, NEIGHBOURS, MIXED = "naive Bayes", "neighbours", "neighbours + zero-shot"
+BAYES, NEIGHBOURS, MIXED = "naive Bayes", "neighbours", "neighbours + zero-shot, tuned"
 FINE_TUNED, DISTILLED = "fine-tuned NLI", "distilled textcat"
 ROADS = (ZERO, SIMILARITY, TUNED, BAYES, NEIGHBOURS, MIXED, FINE_TUNED, DISTILLED)
 # Need no labelled text at all
@@ -23,14 +23,14 @@ class Run(NamedTuple):
 
     set (str): The data set.
     road (str): One of ROADS.
-    count (int): Labelled texts; ALL for all there are.
+    labelled (int): Labelled texts; ALL for all there are.
     seed (int): Of their draw, and of training.
     augmented (bool): Whether a changed copy of every labelled text is learned from, too.
     """
 
     set: str
     road: str
-    count: int
+    labelled: int
     seed: int = 0
     augmented: bool = False
 
@@ -85,4 +85,4 @@ def _all(sets: Sequence[str], counts: Sequence[int], seeds: int, roads: Sequence
 
 def _cost(run: Run) -> float:
     weight = {FINE_TUNED: 1000.0, DISTILLED: 10.0}.get(run.road, 1.0)
-    return weight * (1e6 if run.count == ALL else run.count + 1)
+    return weight * (1e6 if run.labelled == ALL else run.labelled + 1)

@@ -81,7 +81,7 @@ def _study(
                 run = waiting.pop(future)
                 found = future.result()
                 add_result(path, run, **found)
-                name = f"{run.set}, {run.road}, {'all' if run.count == ALL else run.count}"
+                name = f"{run.set}, {run.road}, {'all' if run.labelled == ALL else run.labelled}"
                 note(f"{name}, seed {run.seed}: macro-F1 {found['macro_f1']:.3f} ({len(waiting)} left)")
     note(f"{path}: complete after {time.monotonic() - start:,.0f} s")
 
@@ -119,7 +119,7 @@ def measure(run: Run) -> Dict[str, Any]:
         "macro_f1": round(result.macro_f1, 4),
         "seconds": round(time.process_time() - start, 1),
         "texts": len(material.texts.test),
-        "drawn": len(material.texts.train) if run.count == ALL else run.count,
+        "drawn": len(material.texts.train) if run.labelled == ALL else run.labelled,
     }
 
 
