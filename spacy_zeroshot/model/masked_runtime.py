@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Sequence, Tuple
 import torch
 
 from ..errors import ZeroShotError
-from .checkpoint import load_checkpoint
+from .checkpoint import Checkpoint, load_checkpoint
 from .masked_layout import MaskedLayout
 from .precision import choose_device, choose_dtype
 from .prompt import read_prompt
@@ -18,7 +18,24 @@ if TYPE_CHECKING:
 
 
 class MaskedRuntime(Runtime):
-    """A masked language model, ready to answer. Built by load_masked_runtime."""
+    """A masked language model, ready to answer.
+
+    name (str): The checkpoint's name, for errors.
+    checkpoint, tokens, layout, device, dtype, budget: As for Runtime.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        checkpoint: Checkpoint,
+        tokens: Tokens,
+        layout: MaskedLayout,
+        device: torch.device,
+        dtype: torch.dtype,
+        budget: int,
+    ):
+        super().__init__(checkpoint, tokens, layout, device, dtype, budget)
+        self.name = name
 
     def split_hypotheses(self, hypotheses: Sequence[str]) -> Tuple[Pieces, ...]:
         """Tokenise label words.
@@ -32,8 +49,7 @@ class MaskedRuntime(Runtime):
         for word, pieces in zip(hypotheses, split):
             if not len(pieces.ids) or unknown in pieces.ids:
                 reason = "its tokenizer does not know all of it"
-                name = self.checkpoint.config.name_or_path
-                raise ZeroShotError("Z244", "MaskedLMClassifier", word=word, name=name, reason=reason)
+                raise ZeroShotError("Z244", "MaskedLMClassifier", word=word, name=self.name, reason=reason)
         return split
 
 
@@ -53,4 +69,4 @@ def load_masked_runtime(source: Source, name: str, cloze: "Cloze") -> MaskedRunt
     tokens = Tokens(checkpoint.tokenizer, name, prompt.text_lead, prompt.word_lead)
     module = checkpoint.module.to(device=device, dtype=dtype).eval()
     layout = MaskedLayout(module, checkpoint.tokenizer, tokens, prompt, 1 if dtype == torch.float32 else 8)
-    return MaskedRuntime(checkpoint, tokens, layout, device, dtype, cloze.max_batch_tokens)
+    return MaskedRuntime(name, checkpoint, tokens, layout, device, dtype, cloze.max_batch_tokens)
