@@ -12,13 +12,13 @@ import pytest
 from spacy_zeroshot.errors import ZeroShotError
 from spacy_zeroshot.evidence import AGAINST, FOR, Answer, Question, Request
 from spacy_zeroshot.model.embeddings import Embedder
-from spacy_zeroshot.model.pooling import Pooling, write_pooling
+from spacy_zeroshot.model.pooling import Pooling, read_pooling, write_pooling
 from spacy_zeroshot.model.similarity import SimilarityClassifier
 from spacy_zeroshot.model.similarity_layout import MATRICES
 from spacy_zeroshot.model.source import Source
 
 from .scoring import TEXTS as TEXTS_OF_SCORING
-from .scoring import score
+from .scoring import make_nlp, score
 from .test_hub_names import run
 
 TEXTS = [
@@ -77,6 +77,21 @@ def test_a_hub_name_brings_its_pooling(nli_folder: Path, own_copy: Callable[[Pat
     assert json.loads(done.stdout) == [pytest.approx(cats, abs=1e-6) for cats in expected]
     by_mean = score(nli_folder, TEXTS_OF_SCORING, multi_label=True, model=block)
     assert json.loads(done.stdout)[0] != pytest.approx(by_mean[0], abs=1e-4)
+
+
+@pytest.mark.parametrize("family", ["roberta", "distilbert"])
+def test_a_saved_encoder_is_one_of_sentence_transformers(
+    make_checkpoint: Any, own_copy: Callable[[Path], Path], tmp_path: Path, family: str
+) -> None:
+    library = pytest.importorskip("sentence_transformers", exc_type=ImportError)
+    folder = own_copy(make_checkpoint(family))
+    write_pooling(Pooling("cls", 100), 32, folder)
+    block = {"@architectures": "spacy_zeroshot.SimilarityClassifier.v1"}
+    make_nlp(folder, model=block).to_disk(tmp_path / "pipeline")
+    saved = tmp_path / "pipeline" / "zero_shot_textcat" / "model"
+    assert read_pooling(Source(str(saved))) == Pooling("cls", 100)
+    found = library.SentenceTransformer(str(saved), device="cpu", local_files_only=True).encode(TEXTS)
+    np.testing.assert_allclose(found, Embedder(Source(str(folder)), "float32").embed(TEXTS), atol=1e-5)
 
 
 def test_hypotheses_are_embedded_once(nli_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
