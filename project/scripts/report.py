@@ -9,7 +9,7 @@ import typer
 from spacy_zeroshot.cli.guard import guarded, note
 from spacy_zeroshot.errors import ZeroShotError
 
-from .runs import ALL, FINE_TUNED, FIXED, ROADS, ZERO, read_results
+from .runs import ALL, FINE_TUNED, FIXED, ROADS, ZERO, newest, read_results
 
 TABLE, FIGURE = "results.md", "learning_curves.svg"
 COLOURS = ("#555555", "#999999", "#0072b2", "#e69f00", "#56b4e9", "#009e73", "#d55e00", "#cc79a7")
@@ -28,6 +28,8 @@ def report(
         if not results:
             reason = "it has no results. Run the study first"
             raise ZeroShotError("Z060", "report", what="folder", value=str(work), reason=reason)
+        # of other weights or sizes there may be results from before
+        results = newest(results)
         values = collect(results)
         (work / TABLE).write_text(table(values), encoding="utf8")
         draw_curves(values, figure, largest(results))

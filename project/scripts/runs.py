@@ -1,5 +1,6 @@
 """What is run, and the file of results: one JSON line for each run, so that a stopped study goes on."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Dict, Iterator, List, NamedTuple, Sequence, Set
@@ -59,9 +60,20 @@ def read_results(path: Path) -> List[Dict[str, object]]:
     return found
 
 
-def finished(results: Sequence[Dict[str, object]]) -> Set[Run]:
-    """RETURNS (Set[Run]): The runs that need not be run again."""
-    return {Run(**{name: each[name] for name in Run._fields}) for each in results}  # type: ignore[arg-type]
+def stamp(*settings: object) -> str:
+    """RETURNS (str): What tells results of these settings from those of others."""
+    return hashlib.sha256(json.dumps(settings, default=str).encode()).hexdigest()[:12]
+
+
+def finished(results: Sequence[Dict[str, object]], stamped: str) -> Set[Run]:
+    """RETURNS (Set[Run]): The runs that need not be run again. stamped (str): What results must be stamped with."""
+    kept = [each for each in results if each["stamp"] == stamped]
+    return {Run(**{name: each[name] for name in Run._fields}) for each in kept}  # type: ignore[arg-type]
+
+
+def newest(results: Sequence[Dict[str, object]]) -> List[Dict[str, object]]:
+    """RETURNS (List[Dict[str, object]]): The results with the settings of the last one."""
+    return [each for each in results if each["stamp"] == results[-1]["stamp"]]
 
 
 def add_result(path: Path, run: Run, **values: object) -> None:

@@ -10,12 +10,13 @@ from typing import Annotated, Any, Dict, List, Optional
 import typer
 
 from spacy_zeroshot.cli.guard import guarded, note
+from spacy_zeroshot.corpora.pipelines import hash_checkpoint
 from spacy_zeroshot.errors import ZeroShotError
 from spacy_zeroshot.metrics import figures
 
 from .prepare import prepare
 from .roads import Material, follow
-from .runs import ALL, ROADS, Run, add_result, finished, plan, read_results
+from .runs import ALL, ROADS, Run, add_result, finished, plan, read_results, stamp
 from .sets import SETS, Set, Texts, gold, read_set
 
 RESULTS = "results.jsonl"
@@ -60,6 +61,8 @@ def _study(
     if unknown:
         reason = f"the roads are {', '.join(ROADS)}"
         raise ZeroShotError("Z060", "study", what="--road", value=", ".join(unknown), reason=reason)
+    if not config.is_file():
+        raise ZeroShotError("Z060", "study", what="--config", value=str(config), reason="there is no such file")
     work.mkdir(parents=True, exist_ok=True)
     path = work / RESULTS
     arguments = (data, work, model, sentence_model, config, size)
@@ -68,7 +71,9 @@ def _study(
     for chosen in SETS:
         load(chosen, *arguments)
         note(f"{chosen.name}: ready after {time.monotonic() - start:,.0f} s")
-    done = finished(read_results(path))
+    hashes = hash_checkpoint(model), hash_checkpoint(sentence_model)
+    stamped = stamp(model, sentence_model, hashes, config.read_text(encoding="utf8"), CHARACTERS, size)
+    done = finished(read_results(path), stamped)
     runs = plan([chosen.name for chosen in SETS], size["counts"], seeds or size["seeds"], only or ROADS)
     todo = [run for run in runs if run not in done]
     note(f"{len(todo)} runs to do, {len(runs) - len(todo)} done before")
@@ -80,7 +85,7 @@ def _study(
             for future in wait(waiting, return_when=FIRST_COMPLETED).done:
                 run = waiting.pop(future)
                 found = future.result()
-                add_result(path, run, **found)
+                add_result(path, run, **found, stamp=stamped)
                 name = f"{run.set}, {run.road}, {'all' if run.labelled == ALL else run.labelled}"
                 note(f"{name}, seed {run.seed}: macro-F1 {found['macro_f1']:.3f} ({len(waiting)} left)")
     note(f"{path}: complete after {time.monotonic() - start:,.0f} s")
