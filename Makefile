@@ -20,7 +20,7 @@ PACKAGE := $(if $(WHEEL),$(abspath $(WHEEL)),-e .)
 BIN := $(abspath $(VENV))/bin
 NEXT := .venv-next
 SCRATCH := build/tests
-TESTED := tests configs README.md CHANGELOG.md LICENSE Makefile pyproject.toml constraints.txt .gitignore .ci
+TESTED := tests configs project README.md CHANGELOG.md LICENSE Makefile pyproject.toml constraints.txt .gitignore .ci
 PYTEST = OMP_NUM_THREADS=1 ZEROSHOT_DATA="$${ZEROSHOT_DATA:-$(abspath ../shared/data)}" \
 	$(BIN)/python -m pytest -n $(WORKERS) $(TESTS)
 # pip keeps an installed wheel of the same version

@@ -116,8 +116,10 @@ def draw_curves(values: Values, path: Path, sizes: Dict[str, int]) -> None:
         axes.spines[["top", "right"]].set_visible(False)
     panels[0][0].set_ylabel("macro-F1")
     handles, labels = panels[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="lower center", ncol=4, frameon=False)
-    figure.tight_layout(rect=(0, 0.13, 1, 1))
+    figure.legend(handles, labels, loc="lower center", bbox_to_anchor=(0.5, 0.03), ncol=4, frameon=False)
+    notes = "shaded: the range of the draws; dotted: with augmentation; dashed: no labelled text is used"
+    figure.text(0.5, 0.01, notes, ha="center", fontsize=8, color="#555555")
+    figure.tight_layout(rect=(0, 0.15, 1, 1))
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, metadata={"Date": None})
     pyplot.close(figure)
