@@ -11,6 +11,7 @@ from ..errors import ZeroShotError
 from ..evidence import Answer, Question, Request
 from .budget import Budget
 from .checkpoint import Checkpoint
+from .heap import Heap
 from .layouts import Item
 from .tokens import Pieces, Tokens
 from .windows import Reader, Window, characters
@@ -59,6 +60,7 @@ class Runtime:
         self.classes = classes
         self._budget = Budget(budget)
         self._reader = Reader()
+        self._heap = Heap()
         self._process = os.getpid()
 
     @property
@@ -81,6 +83,7 @@ class Runtime:
             self._score(plan.items, flat, request.reading.component)
         if not np.isfinite(flat).all():
             raise ZeroShotError("Z013", request.reading.component, detail="NaN or infinity", precision=str(self.dtype))
+        self._heap.count(len(distinct))
         answers = dict(zip(distinct, split_answers(flat, plan)))
         return [answers[question] for question in request.questions]
 

@@ -9,7 +9,16 @@ from thinc.types import Ints1d
 from torch import Tensor, nn
 
 from .layouts import Item, Pass, sorted_slices
-from .shared_premise import Rows, TextStates, classify, encode_hypotheses, encode_texts, lay_flat, segment_mean
+from .shared_premise import (
+    Rows,
+    TextStates,
+    classify,
+    encode_hypotheses,
+    encode_texts,
+    filled_size,
+    lay_flat,
+    segment_mean,
+)
 from .tokens import Pieces, Tokens
 from .vector_cache import VectorCache
 
@@ -146,12 +155,13 @@ class SharedPremiseLayout(nn.Module):
         total = sum(counts)
         first = np.cumsum([0, *counts[:-1]])
         owner = np.concatenate([start + row.owner for start, (_, row) in zip(first, rows)])
-        # filling belongs to no hypothesis
-        owner = np.pad(owner, (0, len(flat.ids) - len(owner)), constant_values=total)
+        # filling belongs to no hypothesis; and the head, too, reads few sizes only
+        size = filled_size(total)
+        owner = np.pad(owner, (0, len(flat.ids) - len(owner)), constant_values=size)
         hypothesis_of_token = torch.from_numpy(owner).to(self.device)
         text_of_row = torch.tensor([text for text, _ in rows], device=self.device)
         states = self.encode_hypotheses(texts, flat, text_of_row, hypothesis_of_token)
-        return classify(self.module, segment_mean(states, hypothesis_of_token, total)).float()
+        return classify(self.module, segment_mean(states, hypothesis_of_token, size))[:total].float()
 
     def _cosines(self, texts: TextStates, rows: Sequence[Tuple[int, HypothesisRow]]) -> Tensor:
         """Cosine of each hypothesis and its text. RETURNS (Tensor): Shape (hypotheses,)."""
