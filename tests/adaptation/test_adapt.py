@@ -235,6 +235,12 @@ def test_impossible_recipes(wrong: Dict[str, Any], tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_a_name_that_cannot_be_loaded(tmp_path: Path) -> None:
+    with pytest.raises(ZeroShotError, match=r"Z020.*nobody/nothing"):
+        adapt("nobody/nothing", TEXTS, tmp_path / "adapted", QUICK)
+    assert not list(tmp_path.iterdir())
+
+
 def test_without_accelerate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "accelerate", None)
     with pytest.raises(ZeroShotError, match=r"Z085.*spacy-zeroshot\[adapt\]"):

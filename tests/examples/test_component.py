@@ -61,6 +61,28 @@ def test_scores_are_the_mix_of_zero_shot_and_votes(nli_folder: Path, multi_label
     assert close(cats(mixed), [mixed(text).cats for text in TEXTS])
 
 
+@pytest.mark.parametrize(
+    ("architecture", "fixture"),
+    [
+        ("NLIClassifier", "shared_folder"),
+        ("SimilarityClassifier", "nli_folder"),
+        ("MaskedLMClassifier", "masked_folder"),
+    ],
+)
+def test_every_architecture_takes_examples(
+    architecture: str, fixture: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    folder = request.getfixturevalue(fixture)
+    model = {"@architectures": f"spacy_zeroshot.{architecture}.v1", "name": str(folder), "precision": "float32"}
+    settings = {"model": model, "n_neighbors": 1, "examples_weight": 1.0}
+    nlp = build(folder, examples=EXAMPLES, **settings)
+    for entry in EXAMPLES:
+        assert nlp(entry["text"]).cats[entry["label"]] == pytest.approx(1.0)
+    nlp.to_disk(tmp_path / "saved")
+    assert close(cats(spacy.load(tmp_path / "saved")), cats(nlp))
+    assert close(cats(build(folder, **settings).from_bytes(nlp.to_bytes())), cats(nlp))
+
+
 def test_an_example_is_its_own_nearest_neighbour(nli_folder: Path) -> None:
     nlp = build(nli_folder, examples=EXAMPLES, n_neighbors=1, examples_weight=1.0)
     for entry in EXAMPLES:
