@@ -4,18 +4,14 @@ The class knows a model only as thinc's Model[Request, List[Answer]] (see eviden
 imported here, because every Language() imports this file.
 """
 
-from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Literal, Mapping, Optional, Sequence, Tuple, Union
 
-import srsly
 from spacy import util
-from spacy.language import Language
-from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc
-from spacy.training import Example, validate_examples
+from spacy.training import Example
 from spacy.vocab import Vocab
-from thinc.api import Model, Optimizer, set_dropout_rate
-from thinc.types import Floats2d, Floats3d
+from thinc.api import Model
+from thinc.types import Floats2d
 
 from .decisions import Rule, check_abstain, check_thresholds, check_top_k, default_rule
 from .errors import COMPONENT, ZeroShotError, warn
@@ -25,17 +21,14 @@ from .examples.store import ExampleStore
 from .hypotheses import Wording, check_labels, check_templates
 from .judgement import Judgement, Scale, add_votes, judge, window_spans
 from .labels import OWN_LABELS, LabelSet
-from .learning.loss import cross_entropy, listwise
-from .learning.pairs import Lines, draw_lines, gather, gold_labels, scatter
-from .model.own_embeddings import embed_by, weights_of
-from .model.source import BUNDLED
+from .learning.learner import Learner
+from .model.own_embeddings import embed_by
 from .premises import Premise, SpanGetter, premises_of, unread
-from .saving import replaced
 from .scores import POOLINGS, check_calibration, check_temperature
+from .storing import Stored
 
 __all__ = ["OWN_LABELS", "Judgement", "ZeroShotTextCategorizer"]
 
-SETTINGS_FORMAT = 1
 READINGS = ("windows", "truncate")
 # What one document can cause on its way: an error of ours, of a span getter, of the tokenizer, of torch.
 FAILURES = (
@@ -51,7 +44,7 @@ FAILURES = (
 )
 
 
-class ZeroShotTextCategorizer(TrainablePipe):
+class ZeroShotTextCategorizer(Learner, Stored):
     """Scores labels that a model was never trained on, by natural language inference (Yin et al., 2019).
 
     vocab (Vocab): The shared vocabulary.
@@ -316,188 +309,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
         }
         return self.scorer(examples, **settings)
 
-    # Learning
-
-    def initialize(
-        self,
-        get_examples: Callable[[], Iterable[Example]],
-        *,
-        nlp: Optional[Language] = None,
-        labels: Optional[Sequence[str]] = None,
-        new_head: Optional[Dict[str, Any]] = None,
-        freeze: Sequence[str] = (),
-        layer_decay: float = 1.0,
-        head_rate: float = 1.0,
-        anchor: float = 0.0,
-        anchor_to: Optional[str] = None,
-        learn_similarity: bool = True,
-        listwise_weight: float = 0.0,
-    ) -> None:
-        """Load the model and, if no labels are set, take those of the examples.
-
-        get_examples (Callable[[], Iterable[Example]]): Gives a sample of the training data.
-        nlp (Optional[Language]): The pipeline.
-        labels (Optional[Sequence[str]]): Labels to set, as label_data gives them.
-        new_head (Optional[Dict[str, Any]]): To start from an encoder without an NLI head, what its config.json is
-            to declare, e.g. {"layout": "shared_premise", "similarity": [8.0, -2.0]}.
-        freeze (Sequence[str]): Weights whose names start so stay as they are.
-        layer_decay (float): Factor on the learning rate per layer below the top one.
-        head_rate (float): Factor on the learning rate of the head.
-        anchor (float): Weight of a loss that keeps the encoder's embeddings near those of another.
-        anchor_to (Optional[str]): That other encoder, a name or folder; None for the own one as it starts.
-        learn_similarity (bool): Whether the loss reaches the embeddings through the cosine of text and hypothesis.
-            If not, the cosine counts as it is, and the head learns what it lacks.
-        listwise_weight (float): Weight of a second loss, cross-entropy over an example's hypotheses that compete.
-        RAISES (ZeroShotError): Z041 if no labels can be had.
-        """
-        from .model.shim import Lesson
-
-        if labels is not None:
-            self.set_labels(labels)
-        elif not self.labels and self.examples:
-            self.wording()
-        elif not self.labels:
-            found = gold_labels(get_examples(), self.key_prefix)
-            if not found:
-                raise ZeroShotError("Z041", self.name)
-            self.set_labels(found)
-        self.listwise_weight = listwise_weight
-        lesson = Lesson(new_head, tuple(freeze), layer_decay, head_rate, anchor, anchor_to, learn_similarity)
-        for shim in self.model.shims:
-            if hasattr(shim, "initialize"):
-                shim.initialize(lesson)
-
-    def update(
-        self,
-        examples: Iterable[Example],
-        *,
-        drop: float = 0.0,
-        sgd: Optional[Optimizer] = None,
-        losses: Optional[Dict[str, float]] = None,
-    ) -> Dict[str, float]:
-        """Fine-tune the model on gold doc.cats; does nothing unless the setting `trainable` is true.
-
-        examples (Iterable[Example]): The examples. The keys of each one's gold cats are its label set.
-        drop (float): The dropout rate.
-        sgd (Optional[Optimizer]): The optimizer; None only adds to the gradients.
-        losses (Optional[Dict[str, float]]): The loss is added under the component's name.
-        RETURNS (Dict[str, float]): The losses.
-        RAISES (ZeroShotError): Z040 for gold cats that are not 0 or 1.
-        """
-        losses = {} if losses is None else losses
-        losses.setdefault(self.name, 0.0)
-        if not self.trainable:
-            return losses
-        examples = list(examples)
-        validate_examples(examples, "ZeroShotTextCategorizer.update")
-        lines = draw_lines(
-            examples,
-            lambda doc: premises_of(doc, self.get_spans, self.name),
-            self.wording,
-            self.max_negatives,
-            self.key_prefix,
-            self.name,
-        )
-        if not lines:
-            return losses
-        set_dropout_rate(self.model, drop)
-        request = Request([question for line in lines for question in line.questions()], self.reading)
-        answers, backprop = self.model.begin_update(request)
-        loss, gradients = self.get_loss(examples, list(zip(lines, gather(lines, answers))))
-        backprop(scatter(gradients, answers))
-        if sgd is not None:
-            self.finish_update(sgd)
-        self.examples.forget()
-        losses[self.name] += loss
-        return losses
-
-    def get_loss(
-        self, examples: Iterable[Example], scores: Sequence[Tuple[Lines, Answer]]
-    ) -> Tuple[float, List[Floats3d]]:
-        """Cross-entropy on the classes of the model's head.
-
-        examples (Iterable[Example]): The examples the lines were drawn from.
-        scores (Sequence[Tuple[Lines, Answer]]): What was asked, with the right answers, and what the model said.
-        RETURNS (Tuple[float, List[Floats3d]]): The loss, and its gradient for each answer's logits.
-        """
-        loss = 0.0
-        gradients = []
-        for lines, answer in scores:
-            value, gradient = cross_entropy(answer.logits, lines.targets, self.pooling)
-            if self.listwise_weight and lines.compete:
-                more, d_more = listwise(answer.logits, lines.targets, self.pooling)
-                value += self.listwise_weight * more
-                gradient = gradient + self.listwise_weight * d_more
-            loss += value / len(scores)
-            gradients.append(gradient / len(scores))
-        return loss, gradients
-
-    # Serialisation
-
-    def to_disk(self, path: Union[str, Path], *, exclude: Iterable[str] = ()) -> None:
-        """Save the checkpoint as a Hugging Face folder, and labels that were set at run time.
-
-        path (Union[str, Path]): The component's folder.
-        exclude (Iterable[str]): "model", "vocab" or "cfg" to leave out.
-        """
-        writers = {
-            "model": self._write_model,
-            "cfg": lambda p: srsly.write_json(p, self._settings()),
-            "examples": lambda p: self.examples.save_vectors(p, weights_of(self._shim)),
-        }
-        util.to_disk(path, writers, exclude)
-
-    def from_disk(self, path: Union[str, Path], *, exclude: Iterable[str] = ()) -> "ZeroShotTextCategorizer":
-        """Take what to_disk wrote. The checkpoint is loaded at first use.
-
-        path (Union[str, Path]): The component's folder.
-        exclude (Iterable[str]): "model", "vocab" or "cfg" to leave out.
-        RETURNS (ZeroShotTextCategorizer): The component.
-        """
-        readers = {
-            "cfg": lambda p: self._restore_settings(_read_settings(p)),
-            "model": self._read_model,
-            "examples": lambda p: self.examples.load_vectors(p, weights_of(self._shim), self._takes_model),
-        }
-        util.from_disk(path, readers, exclude)
-        return self
-
-    def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
-        """RETURNS (bytes): What from_bytes takes. exclude (Iterable[str]): As in to_disk."""
-        writers = {
-            "cfg": lambda: srsly.json_dumps(self._settings()),
-            "model": self._shim.to_bytes,
-            "examples": lambda: self.examples.dump_vectors(weights_of(self._shim)),
-        }
-        return util.to_bytes(writers, exclude)
-
-    def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "ZeroShotTextCategorizer":
-        """Take what to_bytes gave.
-
-        bytes_data (bytes): The bytes.
-        exclude (Iterable[str]): As in to_disk.
-        RETURNS (ZeroShotTextCategorizer): The component.
-        """
-        readers = {
-            "cfg": lambda b: self._restore_settings(srsly.json_loads(b)),
-            "model": lambda b: self._shim.from_bytes(b) if self._takes_model else None,
-            "examples": lambda b: self.examples.take_vectors(b, weights_of(self._shim), self._takes_model),
-        }
-        util.from_bytes(bytes_data, readers, exclude)
-        return self
-
     # Inside
-
-    @property
-    def _shim(self) -> Any:
-        return self.model.shims[0]
-
-    def _shim_checkpoint(self) -> Dict[str, Any]:
-        """The checkpoint the config names, and what it is for."""
-        source = getattr(self._shim, "source", None)
-        if source is None:
-            return {}
-        return {"name": source.name, "revision": source.revision, "architecture": source.component}
 
     def _one_of(self, setting: str, value: Any, allowed: Sequence[str]) -> Any:
         if value not in allowed:
@@ -548,41 +360,3 @@ class ZeroShotTextCategorizer(TrainablePipe):
                 handle(self.name, self, [doc], error)
                 continue
             yield doc
-
-    def _write_model(self, folder: Path) -> None:
-        with replaced(folder) as fresh:
-            self._shim.save(fresh)
-
-    def _read_model(self, folder: Path) -> None:
-        if not folder.is_dir():
-            raise ZeroShotError("Z051", self.name, path=str(folder.parent), reason="it has no folder 'model'")
-        if self._takes_model:
-            # absolute: it is read at first use, and the working directory may change until then
-            self._shim.restore(folder.resolve())
-
-    def _settings(self) -> Dict[str, Any]:
-        """Labels set at run time and examples, beside what the config says, to tell overrides by."""
-        shots = {"examples": self.examples.to_dict()} if self.examples else {}
-        return {"format": SETTINGS_FORMAT, "checkpoint": self._checkpoint, **self._label_set.to_dict(), **shots}
-
-    def _restore_settings(self, settings: Dict[str, Any]) -> None:
-        if settings.get("format", 0) > SETTINGS_FORMAT:
-            raise ZeroShotError("Z050", self.name, detail=f"format {settings['format']}")
-        self._label_set.restore(settings)
-        if "examples" in settings:
-            self.examples.restore(settings["examples"])
-        # Another checkpoint or architecture, named in spacy.load(config=...), wins over the saved one. The default
-        # checkpoint names none.
-        architecture = self._checkpoint.get("architecture")
-        saved = {"architecture": architecture, **settings.get("checkpoint", {})}
-        default = self._checkpoint.get("name") in (None, BUNDLED) and saved["architecture"] == architecture
-        self._takes_model = default or saved == self._checkpoint
-        if self._takes_model:
-            self._checkpoint = saved
-
-
-def _read_settings(path: Path) -> Dict[str, Any]:
-    try:
-        return srsly.read_json(path)
-    except ValueError as reason:
-        raise ZeroShotError("Z051", path=str(path.parent), reason=str(reason)) from reason

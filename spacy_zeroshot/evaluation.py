@@ -11,11 +11,12 @@ from spacy.tokens import Doc
 from spacy.util import minibatch
 from thinc.types import Floats1d, Floats3d
 
-from .component import OWN_LABELS, ZeroShotTextCategorizer
+from .component import ZeroShotTextCategorizer
 from .decisions import Rule, decide_rows, default_rule
 from .errors import ZeroShotError
 from .evidence import FOR, Question, Request
 from .hypotheses import check_template
+from .labels import OWN_LABELS
 from .metrics import figures, with_none
 from .rows import LabelledText, NLIPair, is_nli, read_labelled_texts, read_nli
 from .scores import pool

@@ -6,8 +6,8 @@ from spacy.scorer import PRFScore, ROCAUCScore
 from spacy.tokens import Doc
 from spacy.training import Example
 
-from .component import OWN_LABELS
 from .decisions import decide, default_rule
+from .labels import OWN_LABELS
 
 # Tables by label are left out beyond this many labels: NLI pairs bring thousands of hypotheses.
 MANY_LABELS = 1000

@@ -8,9 +8,9 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
 
-from ..component import OWN_LABELS
 from ..errors import ZeroShotError
 from ..hypotheses import check_template, fill_template
+from ..labels import OWN_LABELS
 from ..rows import LabelledText, is_nli, read_labelled_texts, read_nli
 
 Reader = Callable[[Language], Iterable[Example]]
