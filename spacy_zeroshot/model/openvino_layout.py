@@ -22,6 +22,9 @@ class OpenVINOPairLayout(PairLayout):
     name (str): The checkpoint's name, for errors.
     """
 
+    # OpenVINO cuts its work by itself
+    cached_tokens = None
+
     def __init__(self, pair: PairLayout, identity: str, kernel: Kernel, name: str):
         super().__init__(pair.module, pair.tokens, pair.max_length, pair.multiple)
         names = INPUTS if self._with_types else INPUTS[:2]

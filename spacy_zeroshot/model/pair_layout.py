@@ -1,7 +1,7 @@
 """The pair layout of stock checkpoints: one sequence per premise and hypothesis, exactly as they were trained."""
 
 import inspect
-from typing import Any, Dict, Iterator, List, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -20,6 +20,9 @@ class PairLayout:
     max_length (int): Tokens the model takes.
     multiple (int): Lengths are padded to a multiple of this.
     """
+
+    # As large passes as a CPU runs at full speed; measured with a 22M model in float32, 8,192 are a sixth slower
+    cached_tokens: Optional[int] = 1024
 
     def __init__(self, module: Any, tokens: Tokens, max_length: int, multiple: int = 1):
         self.module = module

@@ -130,7 +130,7 @@ class Runtime:
         done = np.zeros(len(flat), dtype=bool)
         while True:
             try:
-                for pass_ in self.layout.passes(items, self.budget):
+                for pass_ in self.layout.passes(items, self._pass_tokens()):
                     flat[pass_.pairs] = self.canonical(self.layout.forward(pass_.batch)).cpu().numpy()
                     done[pass_.pairs] = True
                 return
@@ -138,6 +138,11 @@ class Runtime:
                 if not self._budget.halve(component):
                     raise
             items = [item for item in items if not done[item.first : item.first + len(item.hypotheses)].all()]
+
+    def _pass_tokens(self) -> int:
+        """Tokens of a pass: on a CPU fewer than allowed, where more would push each other out of its cache."""
+        fitting = getattr(self.layout, "cached_tokens", None) if self.device.type == "cpu" else None
+        return min(self.budget, fitting or self.budget)
 
     def _room(self, question: Question, split: Sequence[Pieces], request: Request) -> int:
         lengths = [len(piece.ids) for piece in split]

@@ -76,6 +76,9 @@ class SharedPremiseLayout(nn.Module):
     entailment (int): The head's class that means entailment.
     """
 
+    # As large passes as a CPU runs at full speed, with few labels and with many
+    cached_tokens = 4096
+
     def __init__(
         self,
         module: Any,
