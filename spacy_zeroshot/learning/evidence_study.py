@@ -29,7 +29,8 @@ def both() -> PipelineJudge:
 def entailment_alone() -> PipelineJudge:
     """RETURNS (PipelineJudge): The bundled model without its cosine."""
     judge = both()
-    judge.pipe.model.shims[0].runtime.layout.similarity = None
+    shim: Any = judge.pipe.model.shims[0]
+    shim.runtime.layout.similarity = None
     return judge
 
 
