@@ -56,3 +56,30 @@ def test_gives_up_where_nothing_fits(nli_folder: Path) -> None:
     runtime.layout = SmallGPU(runtime.layout, most=0)
     with pytest.warns(ZeroShotWarning, match="Z103"), pytest.raises(torch.cuda.OutOfMemoryError):
         runtime.predict(Request(QUESTIONS))
+
+
+class SmallCache(SmallGPU):
+    """A layout whose passes fit a small cache."""
+
+    cached_tokens = 64
+
+    def __init__(self, layout: Any):
+        super().__init__(layout, most=1000)
+        self.budgets: List[int] = []
+
+    def passes(self, items: Any, budget: int) -> Iterator[Any]:
+        self.budgets.append(budget)
+        return super().passes(items, budget)
+
+
+@pytest.mark.parametrize("allowed, used", [(4096, 64), (32, 32)])
+def test_passes_on_a_cpu_fit_its_cache(nli_folder: Path, allowed: int, used: int) -> None:
+    placement = Placement(precision="float32", max_batch_tokens=allowed, device="cpu")
+    runtime = NLIShim(Source(str(nli_folder)), placement).runtime
+    wanted = runtime.predict(Request(QUESTIONS))
+    runtime.layout = SmallCache(runtime.layout)
+    found = runtime.predict(Request(QUESTIONS))
+    assert runtime.layout.budgets == [used]
+    assert len(runtime.layout.tried) > 1
+    for one, other in zip(wanted, found):
+        np.testing.assert_allclose(one.logits, other.logits, atol=1e-5)
