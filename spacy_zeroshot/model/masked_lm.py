@@ -1,7 +1,7 @@
 """spacy_zeroshot.MaskedLMClassifier.v1: a thinc model that fills label words into a prompt."""
 
 from pathlib import Path
-from typing import Any, ClassVar, List, NamedTuple, Optional
+from typing import Any, ClassVar, List, Optional
 
 from thinc.api import Model
 
@@ -9,7 +9,7 @@ from ..evidence import Answer, Request
 from .architecture import check_budget, score
 from .checkpoint_shim import CheckpointShim
 from .precision import Precision
-from .prompt import check_prompt
+from .prompt import Cloze, check_prompt
 from .source import Source
 
 COMPONENT = "MaskedLMClassifier"
@@ -59,21 +59,6 @@ def MaskedLMClassifier(
     source = Source(name, revision, local_files_only, use_safetensors, COMPONENT)
     cloze = Cloze(check_prompt(prompt, COMPONENT), precision, device, max_batch_tokens)
     return Model("masked_lm_classifier", score, shims=[MaskedLMShim(source, cloze)], attrs={PLAIN_LABELS: True})
-
-
-class Cloze(NamedTuple):
-    """How to ask, as in MaskedLMClassifier.
-
-    prompt (str): The prompt.
-    precision (Precision): What to compute in.
-    device (Optional[str]): A torch device, None to follow thinc.
-    max_batch_tokens (int): Padded tokens in one forward pass.
-    """
-
-    prompt: str
-    precision: Precision
-    device: Optional[str]
-    max_batch_tokens: int
 
 
 class MaskedLMShim(CheckpointShim):

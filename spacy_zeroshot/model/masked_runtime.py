@@ -1,6 +1,6 @@
 """A masked language model at work: labels are its words."""
 
-from typing import TYPE_CHECKING, Sequence, Tuple
+from typing import Sequence, Tuple
 
 import torch
 
@@ -8,13 +8,10 @@ from ..errors import ZeroShotError
 from .checkpoint import Checkpoint, load_checkpoint
 from .masked_layout import MaskedLayout
 from .precision import choose_device, choose_dtype
-from .prompt import read_prompt
+from .prompt import Cloze, read_prompt
 from .runtime import Runtime
 from .source import Source
 from .tokens import Pieces, Tokens
-
-if TYPE_CHECKING:
-    from .masked_lm import Cloze
 
 
 class MaskedRuntime(Runtime):
@@ -53,7 +50,7 @@ class MaskedRuntime(Runtime):
         return split
 
 
-def load_masked_runtime(source: Source, name: str, cloze: "Cloze") -> MaskedRuntime:
+def load_masked_runtime(source: Source, name: str, cloze: Cloze) -> MaskedRuntime:
     """Load a masked language model.
 
     source (Source): The checkpoint.

@@ -1,11 +1,12 @@
 """The prompt of mask filling: a text, and masks in place of a label's words."""
 
-from typing import Any, NamedTuple, Tuple
+from typing import Any, NamedTuple, Optional, Tuple
 
 import numpy as np
 from thinc.types import Ints1d
 
 from ..errors import ZeroShotError
+from .precision import Precision
 
 TEXT, MASK = "{text}", "{mask}"
 
@@ -25,6 +26,21 @@ def check_prompt(prompt: str, component: str) -> str:
     if "$" in prompt:
         raise ZeroShotError("Z008", component, setting="prompt", value=prompt, sign="$")
     return prompt
+
+
+class Cloze(NamedTuple):
+    """How to ask, as in MaskedLMClassifier.
+
+    prompt (str): The prompt.
+    precision (Precision): What to compute in.
+    device (Optional[str]): A torch device, None to follow thinc.
+    max_batch_tokens (int): Padded tokens in one forward pass.
+    """
+
+    prompt: str
+    precision: Precision
+    device: Optional[str]
+    max_batch_tokens: int
 
 
 class Prompt(NamedTuple):
