@@ -22,14 +22,14 @@ no_output_layer = false
 
 [components.{component}.model.tok2vec.embed]
 @architectures = "spacy.MultiHashEmbed.v2"
-width = 64
+width = 32
 attrs = ["NORM","PREFIX","SUFFIX"]
 rows = [5000,1000,2500]
 include_static_vectors = false
 
 [components.{component}.model.tok2vec.encode]
 @architectures = "spacy.MaxoutWindowEncoder.v2"
-width = 64
+width = 32
 depth = 1
 window_size = 1
 maxout_pieces = 2

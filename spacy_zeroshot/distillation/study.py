@@ -126,6 +126,7 @@ def _calibrated(chosen: Set, texts: Path, folder: Path) -> Path:
         rows = itertools.islice(read_labelled_texts(texts), CALIBRATED_ON)
         found = calibrate(nlp, [row.text for row in rows])
         apply_settings(nlp, found.pipe, {**found.settings, "hypothesis_template": chosen.template})
+        folder.parent.mkdir(parents=True, exist_ok=True)
         nlp.to_disk(folder)
     return folder
 
