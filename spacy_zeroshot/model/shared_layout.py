@@ -27,7 +27,7 @@ SHARED_PREMISE = "shared_premise"
 SUPPORTED = ("bert", "roberta", "xlm-roberta", "camembert")
 # Tokens of hypotheses in one row. A row's hypotheses are masked from each other, so a longer row wastes more of its
 # attention on masked places; a shorter one reads the text's keys more often.
-ROW_TOKENS = 128
+ROW_TOKENS = 64
 # Only attention is padded, so slices may be more uneven than a stock model's.
 EVENNESS = 0.7
 # Where the loss does not reach embeddings, an anchor holds this share of the passes, and so many of their hypotheses:
