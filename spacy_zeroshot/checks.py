@@ -18,6 +18,7 @@ from .decisions import check_thresholds
 from .errors import COMPONENT, ZeroShotError
 from .findings import ERROR, WARNING, Finding, finding, from_error
 from .hypotheses import check_hypotheses, check_labels, check_own_labels, check_template
+from .opening import pipeline_error, zero_shot_names
 from .score_checks import check_scores
 
 COMMAND = "check"
@@ -174,32 +175,6 @@ def plain_form(label: str) -> str:
     words = re.findall(r"\w+", unicodedata.normalize("NFKC", label).casefold().replace("_", " "))
     # a label of signs only ("+", "-") is told apart by them
     return " ".join(_singular(word) for word in words) or label
-
-
-def zero_shot_names(nlp: Language) -> List[str]:
-    """The names of a pipeline's zero-shot components. nlp (Language): The pipeline. RETURNS (List[str]): In order."""
-    return [name for name in nlp.pipe_names if nlp.get_pipe_meta(name).factory == COMPONENT]
-
-
-def pipeline_error(error: BaseException, name: str, command: str) -> ZeroShotError:
-    """Say in one line why a pipeline could not be built.
-
-    error (BaseException): What spaCy or confection raised.
-    name (str): The pipeline.
-    command (str): The command's name.
-    RETURNS (ZeroShotError): The component's own error if that is the cause, else Z061.
-    """
-    cause: Optional[BaseException] = error
-    while cause is not None:
-        if isinstance(cause, ZeroShotError):
-            return cause
-        cause = cause.__cause__
-    problems: Sequence[Mapping[str, Any]] = getattr(error, "errors", None) or ()
-    if problems:
-        reason = "; ".join(f"{'.'.join(str(part) for part in p['loc'])}: {p['msg']}" for p in problems)
-    else:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return ZeroShotError("Z061", command, name=name, reason=reason.rstrip("."))
 
 
 def _config_checks(block: Mapping[str, Any], name: str) -> Iterator[Tuple[Any, ...]]:

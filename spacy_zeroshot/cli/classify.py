@@ -8,10 +8,12 @@ import typer
 
 from ..decisions import Rule, by_rank, decide
 from ..errors import ZeroShotError
+from ..model.source import BUNDLED
+from ..opening import use_gpu
 from .bars import lines_of, make_console, print_bars
 from .guard import note
 from .options import GpuId, Labels, Model, MultiLabel, Pipeline, Templates, parse_labels
-from .pipelines import BUNDLED, Opened, open_model, open_pipeline, prepare, set_templates, use_gpu
+from .pipelines import Opened, open_model, open_pipeline, prepare, set_templates
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -66,7 +68,7 @@ def classify(
     given = parse_labels(labels)
     if not texts and reads_terminal():
         raise ZeroShotError("Z066", COMMAND)
-    use_gpu(gpu_id)
+    use_gpu(gpu_id, COMMAND)
     opened = open_for(pipeline, model)
     pipe = opened.pipe
     if given:

@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING
 import typer
 
 from ..decisions import decide
+from ..model.source import BUNDLED
 from .bars import Line, lines_of, make_console, mark_of, print_bars, shorten
 from .demo_texts import BULLETIN, LONG_LABELS, SAMPLES, Sample
 from .guard import guarded
-from .pipelines import BUNDLED, Opened, open_model
+from .pipelines import Opened, open_model
 
 if TYPE_CHECKING:
     from rich.console import Console

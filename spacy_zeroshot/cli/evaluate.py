@@ -8,9 +8,10 @@ import numpy as np
 import typer
 
 from ..errors import ZeroShotError
+from ..opening import use_gpu
 from .bars import make_console, print_table
 from .options import GpuId
-from .pipelines import open_any, use_gpu
+from .pipelines import open_any
 
 if TYPE_CHECKING:
     from ..evaluation import Judge, Outcome, Rules
@@ -67,7 +68,7 @@ def evaluate(
     for path in data:
         if not path.is_file():
             raise ZeroShotError("Z060", COMMAND, what="file", value=str(path), reason="there is no such file")
-    use_gpu(gpu_id)
+    use_gpu(gpu_id, COMMAND)
     judge = _judge(pipeline, templates or (), threshold, batch_size, baseline == "cosine")
     rules = Rules(multi_label, none_label, limit)
     outcomes = []

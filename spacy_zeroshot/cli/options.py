@@ -5,8 +5,9 @@ from typing import Annotated, List, Optional, Sequence
 
 import typer
 
-from ..corpora.pipelines import BUNDLED, PipelineSpec
+from ..corpora.pipelines import PipelineSpec
 from ..errors import ZeroShotError
+from ..model.source import BUNDLED
 
 Labels = Annotated[str, typer.Option("--labels", "-l", help='Labels: "a,b,c", or a JSON list for labels with commas')]
 Pipeline = Annotated[Optional[str], typer.Option("--pipeline", "-p", help="A saved pipeline's folder or package")]

@@ -1,16 +1,14 @@
 """The pipeline a command works with: loaded, or built around a checkpoint."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Optional, Sequence
 
 from ..errors import COMPONENT, ZeroShotError
+from ..opening import build_pipeline, load_pipeline, names_checkpoint, zero_shot_names
 
 if TYPE_CHECKING:
     from spacy.language import Language
 
     from ..component import ZeroShotTextCategorizer
-
-BUNDLED = "bundled"
 
 
 class Opened(NamedTuple):
@@ -32,13 +30,7 @@ def open_any(name: str, command: str) -> Opened:
     RETURNS (Opened): The pipeline.
     RAISES (ZeroShotError): Z061, Z062, or what the component says of its settings.
     """
-    from spacy.util import is_package
-
-    is_checkpoint = (Path(name) / "config.json").exists() and not (Path(name) / "config.cfg").exists()
-    is_hub_name = "/" in name and not Path(name).exists() and not is_package(name)
-    if name == BUNDLED or is_checkpoint or is_hub_name:
-        return open_model(name)
-    return open_pipeline(name, command)
+    return open_model(name) if names_checkpoint(name) else open_pipeline(name, command)
 
 
 def open_pipeline(name: str, command: str) -> Opened:
@@ -49,14 +41,7 @@ def open_pipeline(name: str, command: str) -> Opened:
     RETURNS (Opened): The pipeline.
     RAISES (ZeroShotError): Z061 if it cannot be loaded, Z062 if it has no zero-shot component.
     """
-    import spacy
-
-    from ..checks import pipeline_error, zero_shot_names
-
-    try:
-        nlp = spacy.load(name)
-    except (OSError, ValueError, ImportError, KeyError, TypeError) as error:
-        raise pipeline_error(error, name, command) from error
+    nlp = load_pipeline(name, command)
     found = zero_shot_names(nlp)
     if not found:
         raise ZeroShotError("Z062", command, name=name, pipes=nlp.pipe_names)
@@ -69,13 +54,7 @@ def open_model(model: str) -> Opened:
     model (str): "bundled", a Hub name, or a checkpoint's folder.
     RETURNS (Opened): The pipeline.
     """
-    import spacy
-
-    nlp = spacy.blank("en")
-    nlp.add_pipe(COMPONENT, config={"model": {"name": model}})
-    # the limit protects parsers and NER, and there is none
-    nlp.max_length = 1_000_000_000
-    return _narrow(nlp, COMPONENT, ())
+    return _narrow(build_pipeline(model), COMPONENT, ())
 
 
 def prepare(pipe: "ZeroShotTextCategorizer", labels: Optional[Sequence[str]] = None) -> None:
@@ -101,20 +80,6 @@ def set_templates(pipe: "ZeroShotTextCategorizer", templates: Sequence[str]) -> 
 
     if templates:
         pipe.templates = tuple(check_template(template, pipe.name) for template in templates)
-
-
-def use_gpu(gpu_id: int) -> None:
-    """Do spaCy's own work on a GPU. Call before a pipeline is loaded.
-
-    gpu_id (int): The GPU's number; -1 for the CPU.
-    """
-    from spacy import require_gpu
-
-    if gpu_id >= 0:
-        try:
-            require_gpu(gpu_id)
-        except ValueError as error:
-            raise ZeroShotError("Z063", "zeroshot", gpu_id=gpu_id, reason=str(error)) from error
 
 
 def _narrow(nlp: "Language", name: str, others: Sequence[str]) -> Opened:

@@ -16,7 +16,7 @@ from typing import Annotated, List
 import typer
 
 from ..cli.guard import fail, note
-from .pipelines import BUNDLED
+from ..model.source import BUNDLED
 from .study import LABELS, made_up_texts
 
 

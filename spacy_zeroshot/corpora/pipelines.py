@@ -2,17 +2,14 @@
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Tuple
 
-from ..decisions import Rule, by_rank, decide
-from ..errors import COMPONENT, ZeroShotError
+from ..errors import ZeroShotError
+from ..model.source import BUNDLED, bundled_hash
+from ..opening import build_pipeline, load_pipeline, names_checkpoint, use_gpu
 
 if TYPE_CHECKING:
     from spacy.language import Language
-
-BUNDLED = "bundled"
-# A pipeline without parser or NER has no need of spaCy's limit.
-NO_LIMIT = 1_000_000_000
 
 
 class PipelineSpec(NamedTuple):
@@ -40,11 +37,7 @@ class PipelineSpec(NamedTuple):
         name (str): A pipeline's folder or package, "bundled", a checkpoint's folder, or a Hub name with a slash.
         RETURNS (PipelineSpec): The pipeline.
         """
-        from spacy.util import is_package
-
-        is_checkpoint = (Path(name) / "config.json").exists() and not (Path(name) / "config.cfg").exists()
-        is_hub_name = "/" in name and not Path(name).exists() and not is_package(name)
-        return cls(model=name) if name == BUNDLED or is_checkpoint or is_hub_name else cls(pipeline=name)
+        return cls(model=name) if names_checkpoint(name) else cls(pipeline=name)
 
     def open(self) -> "Language":
         """Load or build the pipeline. Weights are loaded at first use.
@@ -52,20 +45,8 @@ class PipelineSpec(NamedTuple):
         RETURNS (Language): The pipeline.
         RAISES (ZeroShotError): Z061 if it cannot be loaded, Z001 without labels, or what a setting is wrong with.
         """
-        import spacy
-        from spacy import require_gpu
-
-        if self.gpu_id >= 0:
-            try:
-                require_gpu(self.gpu_id)
-            except ValueError as error:
-                raise ZeroShotError("Z063", "annotate", gpu_id=self.gpu_id, reason=str(error)) from error
-        if self.pipeline is None:
-            nlp = spacy.blank("en")
-            nlp.add_pipe(COMPONENT, config={"model": {"name": self.model}})
-            nlp.max_length = NO_LIMIT
-        else:
-            nlp = self._load(self.pipeline)
+        use_gpu(self.gpu_id, "annotate")
+        nlp = build_pipeline(self.model) if self.pipeline is None else load_pipeline(self.pipeline, "annotate")
         self._set(nlp)
         return nlp
 
@@ -89,16 +70,6 @@ class PipelineSpec(NamedTuple):
             "multi_label": self.multi_label,
         }
 
-    def _load(self, name: str) -> "Language":
-        import spacy
-
-        try:
-            return spacy.load(name)
-        except (OSError, ValueError, ImportError, KeyError, TypeError) as error:
-            from ..checks import pipeline_error
-
-            raise pipeline_error(error, name, "annotate") from error
-
     def _set(self, nlp: "Language") -> None:
         ours: List[Any] = [pipe for _, pipe in nlp.pipeline if hasattr(pipe, "set_labels")]
         changed = self.labels or self.templates or self.multi_label is not None
@@ -115,70 +86,6 @@ class PipelineSpec(NamedTuple):
             pipe.wording()
 
 
-class Choice(NamedTuple):
-    """How one component's scores become labels.
-
-    prefix (str): Before each of its keys in doc.cats.
-    labels (Tuple[str, ...]): Its labels.
-    rule (Rule): How they are chosen.
-    exclusive (bool): Whether the labels compete for one text.
-    """
-
-    prefix: str
-    labels: Tuple[str, ...]
-    rule: Rule
-    exclusive: bool = False
-
-
-def choices_of(nlp: "Language", threshold: Optional[float] = None) -> List[Choice]:
-    """How a pipeline's doc.cats become labels, component by component, each by its own settings.
-
-    nlp (Language): The pipeline.
-    threshold (Optional[float]): A threshold in place of all of theirs.
-    RETURNS (List[Choice]): One per component that writes doc.cats.
-    """
-    from spacy.pipeline import MultiLabel_TextCategorizer, TextCategorizer
-
-    choices = []
-    pipe: Any
-    for name, pipe in nlp.pipeline:
-        if "doc.cats" not in nlp.get_pipe_meta(name).assigns:
-            continue
-        exclusive = False
-        if hasattr(pipe, "rule"):
-            rule, exclusive = pipe.rule, not pipe.multi_label and len(pipe.labels) > 1
-        elif isinstance(pipe, MultiLabel_TextCategorizer):
-            limit = pipe.cfg.get("threshold")
-            rule = Rule() if limit is None else Rule(float(limit))
-        elif isinstance(pipe, TextCategorizer):
-            rule, exclusive = by_rank(1), True
-        else:
-            rule = Rule()
-        if threshold is not None:
-            rule = Rule(threshold, {}, rule.top_k)
-        choices.append(Choice(getattr(pipe, "key_prefix", ""), tuple(getattr(pipe, "labels", ())), rule, exclusive))
-    return choices
-
-
-def choose_labels(cats: Mapping[str, float], choices: List[Choice]) -> List[str]:
-    """The labels of a document.
-
-    cats (Mapping[str, float]): Its doc.cats.
-    choices (List[Choice]): What choices_of gave.
-    RETURNS (List[str]): Keys of cats, each component's best first.
-    """
-    chosen = []
-    for prefix, labels, rule, _ in choices:
-        own = {label: cats[prefix + label] for label in labels if prefix + label in cats}
-        chosen += [prefix + label for label in decide(own, rule).labels]
-    return list(dict.fromkeys(chosen))
-
-
-def category_keys(choices: List[Choice]) -> List[str]:
-    """RETURNS (List[str]): The keys of every doc.cats, in order."""
-    return list(dict.fromkeys(prefix + label for prefix, labels, _, _ in choices for label in labels))
-
-
 def hash_checkpoint(model: str) -> str:
     """A checkpoint's contents in short.
 
@@ -186,8 +93,6 @@ def hash_checkpoint(model: str) -> str:
     RETURNS (str): SHA-256 in hexadecimal; "" for a Hub name.
     """
     if model == BUNDLED:
-        from ..model.source import bundled_hash
-
         return bundled_hash()
     return _hash_folder(Path(model)) if Path(model).is_dir() else ""
 

@@ -3,10 +3,10 @@
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 from ..errors import ZeroShotError
+from .choices import category_keys, choices_of, choose_labels
 from .files import write_complete
 from .job import Job
 from .outputs import Annotated, Columns, Output, make_output
-from .pipelines import category_keys, choices_of, choose_labels
 from .records import BadRow, Record, parse, show
 from .shards import RunFolder, Shard, ShardInfo
 

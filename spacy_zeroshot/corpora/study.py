@@ -16,9 +16,10 @@ import typer
 
 from ..cli.bars import make_console, print_table
 from ..cli.guard import note
+from ..model.source import BUNDLED
 from .annotate import annotate
 from .job import Job
-from .pipelines import BUNDLED, PipelineSpec
+from .pipelines import PipelineSpec
 from .steps import Step
 
 LABELS = ("politics", "sport", "technology")

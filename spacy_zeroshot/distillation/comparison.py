@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
-from ..corpora.pipelines import Choice, choices_of, choose_labels
+from ..corpora.choices import Choice, choices_of, choose_labels
 from ..metrics import figures
 
 if TYPE_CHECKING:

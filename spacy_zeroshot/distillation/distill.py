@@ -9,9 +9,10 @@ import numpy as np
 from thinc.types import Floats2d
 
 from ..corpora.annotate import annotate
+from ..corpora.choices import Choice, choices_of
 from ..corpora.files import write_complete
 from ..corpora.job import Job
-from ..corpora.pipelines import Choice, PipelineSpec, choices_of
+from ..corpora.pipelines import PipelineSpec
 from ..corpora.steps import Step
 from ..errors import ZeroShotError
 from ..rows import read_labelled_texts

@@ -6,11 +6,11 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 import numpy as np
 from spacy.language import Language
 
-from ..checks import zero_shot_names
 from ..component import ZeroShotTextCategorizer
 from ..decisions import Rule, decide_rows
 from ..errors import ZeroShotError, warn
 from ..metrics import Figures, figures
+from ..opening import zero_shot_names
 from ..rows import LabelledText
 from ..scores import adjust, scores
 from .calibration import marginal_biases

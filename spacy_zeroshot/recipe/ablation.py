@@ -1,4 +1,4 @@
-"""What each part of the bundled model's recipe is worth: python -m spacy_zeroshot.learning.ablation DATA BASE.
+"""What each part of the bundled model's recipe is worth: python -m spacy_zeroshot.recipe.ablation DATA BASE.
 
 Every variant changes one thing in configs/bundled.cfg and trains for the same few steps from the same encoder; then it
 is evaluated on the same rows. Finished variants are kept in the output folder, so that a run can be resumed.

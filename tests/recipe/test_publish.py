@@ -7,9 +7,9 @@ import pytest
 import spacy
 
 from spacy_zeroshot.evidence import AGAINST, FOR, Question, Request
-from spacy_zeroshot.learning.publish import balanced_scale, entailment_logits, publish
 from spacy_zeroshot.model.shim import NLIShim, Placement
 from spacy_zeroshot.model.source import Source
+from spacy_zeroshot.recipe.publish import balanced_scale, entailment_logits, publish
 
 from ..tiny import words
 

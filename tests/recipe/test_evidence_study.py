@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from spacy_zeroshot.evidence import AGAINST, FOR, Question, Request
-from spacy_zeroshot.learning.evidence_study import both, cosine_alone, entailment_alone
+from spacy_zeroshot.recipe.evidence_study import both, cosine_alone, entailment_alone
 
 QUESTION = Question("The keeper saved a penalty.", ("This text is about sport.", "This text is about law."))
 

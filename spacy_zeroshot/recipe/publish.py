@@ -1,4 +1,4 @@
-"""From a trained pipeline to the bundled model: python -m spacy_zeroshot.learning.publish PIPELINE FOLDER."""
+"""From a trained pipeline to the bundled model: python -m spacy_zeroshot.recipe.publish PIPELINE FOLDER."""
 
 import json
 from pathlib import Path
@@ -10,12 +10,12 @@ from thinc.types import Floats2d, Ints1d
 
 from ..evidence import FOR, Question, Request
 from ..hypotheses import fill_template
+from ..learning.readers import label_names
 from ..model.checkpoint import declaration, load_checkpoint, save_checkpoint
 from ..model.shim import NLIShim, Placement
 from ..model.source import Source
 from ..rows import read_labelled_texts
 from ..tuning.temperature import fit_temperature
-from .readers import label_names
 
 TEMPLATE = "This text is about {}."
 
