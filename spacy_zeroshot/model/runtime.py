@@ -13,6 +13,7 @@ from .budget import Budget
 from .checkpoint import Checkpoint
 from .heap import Heap
 from .layouts import Item
+from .onednn import linear_by_onednn
 from .tokens import Pieces, Tokens
 from .windows import Reader, Window, characters
 
@@ -79,7 +80,7 @@ class Runtime:
         distinct = list(dict.fromkeys(request.questions))
         plan = self.plan(distinct, request)
         flat = np.zeros((n_pairs(plan), self.classes), dtype="float32")
-        with torch.inference_mode(), self.autocast():
+        with torch.inference_mode(), self.autocast(), linear_by_onednn(self.device, self.dtype):
             self._score(plan.items, flat, request.reading.component)
         if not np.isfinite(flat).all():
             raise ZeroShotError("Z013", request.reading.component, detail="NaN or infinity", precision=str(self.dtype))
