@@ -53,8 +53,8 @@ MESSAGES: Dict[str, str] = {
     "Keep the folder, or score one text before it goes.",
     "Z032": "precision = {precision!r} is not available on {device}. Set precision = 'auto' or 'float32'.",
     "Z033": "device = {device!r} cannot be used: {reason}. Set device = null to follow thinc.",
-    "Z034": "backend = 'openvino' needs the package openvino. Install it with: pip install 'spacy-zeroshot[openvino]', "
-    "or set backend = 'torch'.",
+    "Z034": "{setting} needs the package {package}. Install it with: pip install 'spacy-zeroshot[{extra}]', or set "
+    "{instead}.",
     "Z035": "backend = 'openvino' cannot take {name!r}: {reason}. Set backend = 'torch'.",
     "Z036": "backend = 'openvino' {reason}. Set backend = 'torch'.",
     # Benchmark

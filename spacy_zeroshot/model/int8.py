@@ -1,50 +1,150 @@
-"""Weights of an OpenVINO model in 8 bits, one scale per output of a layer."""
+"""Encoders in 8 bits: NNCF measures their activations on a few texts and rounds activations and weights."""
 
-from typing import Any
+import contextlib
+import functools
+import hashlib
+import inspect
+import logging
+import sys
+from importlib.metadata import version
+from importlib.util import find_spec
+from typing import Any, Callable, Iterator, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
-LEVELS = 127
+from ..errors import ZeroShotError
+from .calibration_texts import LABELS, TEMPLATES, TEXTS
+from .layouts import Item, Pass
+from .tokens import Tokens
+
+# Labels that are read beside each text
+LABELS_OF_TEXT = 6
+# Tokens of a pass: small ones measure as well as large ones, and NNCF keeps every activation of a pass.
+PASS_TOKENS = 256
+REPORTS = "openvino_telemetry"
+
+Arrays = Tuple[np.ndarray, ...]
 
 
-def compress_weights(model: Any) -> int:
-    """Store the weights of all linear layers in 8 bits, symmetrically, as NNCF's INT8_SYM does.
+class Calibration(NamedTuple):
+    """Inputs to measure activations on.
 
-    OpenVINO's plugins know the pattern that is written, weight = convert(int8) * scale, and multiply in 8 bits
-    where the processor can.
-
-    model (openvino.Model): Changed in place.
-    RETURNS (int): How many layers were changed.
+    identity (str): Tells apart calibrations: part of the key of a cached conversion.
+    inputs (Callable[[], Sequence[Arrays]]): Gives the module's arguments, call by call. Called for a conversion only.
     """
-    from openvino import Type, opset13
 
-    changed = 0
-    for node in model.get_ordered_ops():
-        if node.get_type_name() != "MatMul":
-            continue
-        source = node.input_value(1).get_node()
-        if source.get_type_name() != "Constant" or len(source.shape) != 2:
-            continue
-        weights = source.data
-        # outputs lie in rows where the layer multiplies by the transposed weights, as torch does
-        axis = 1 if node.get_attributes()["transpose_b"] else 0
-        quantised, scales = quantise(np.asarray(weights, dtype="float32"), axis)
-        small = opset13.constant(quantised, dtype=Type.i8)
-        restored = opset13.multiply(opset13.convert(small, Type.f32), opset13.constant(scales))
-        node.input(1).replace_source_output(restored.output(0))
-        changed += 1
-    model.validate_nodes_and_infer_types()
-    return changed
+    identity: str
+    inputs: Callable[[], Sequence[Arrays]]
 
 
-def quantise(weights: np.ndarray, axis: int) -> "tuple[np.ndarray, np.ndarray]":
-    """Round weights to 8 bits.
+def calibration_items(tokens: Tokens, room: Callable[[int], int]) -> List[Item]:
+    """The built-in texts, each with some of the built-in labels under one of the templates.
 
-    weights (np.ndarray): A matrix.
-    axis (int): The axis of the layer's inputs, which share a scale.
-    RETURNS (tuple[np.ndarray, np.ndarray]): The integers, between -127 and 127, and the scales, with which they
-        multiply to the weights; float32, of length 1 along the axis.
+    tokens (Tokens): The checkpoint's tokenizer.
+    room (Callable[[int], int]): Wordpieces of text that fit beside a hypothesis of a length: a layout's `room`.
+    RETURNS (List[Item]): One for each text; no text is longer than fits.
     """
-    largest = np.abs(weights).max(axis=axis, keepdims=True)
-    scales = (np.where(largest > 0, largest, 1.0) / LEVELS).astype("float32")
-    return np.clip(np.rint(weights / scales), -LEVELS, LEVELS).astype("int8"), scales
+    items: List[Item] = []
+    pairs = 0
+    for i, text in enumerate(tokens.split(TEXTS)):
+        template = TEMPLATES[i % len(TEMPLATES)]
+        chosen = [LABELS[(i * LABELS_OF_TEXT + j) % len(LABELS)] for j in range(LABELS_OF_TEXT)]
+        hypotheses = tuple(tokens.split_cached([template.format(label) for label in chosen]))
+        fitting = max(1, room(max(len(piece.ids) for piece in hypotheses)))
+        items.append(Item(text.ids[:fitting], hypotheses, pairs))
+        pairs += len(hypotheses)
+    return items
+
+
+def calibration_passes(layout: Any) -> "tuple[str, List[Pass]]":
+    """The calibration items as a layout would run them.
+
+    layout (Layout): The layout, as torch runs it.
+    RETURNS (tuple[str, List[Pass]]): What tells them apart from those of another tokenizer or version; the passes.
+    """
+    items = calibration_items(layout.tokens, layout.room)
+    digest = hashlib.sha256(str(PASS_TOKENS).encode())
+    for item in items:
+        for ids in (item.premise, *(piece.ids for piece in item.hypotheses)):
+            digest.update(f"{ids.tolist()}".encode())
+    return digest.hexdigest(), list(layout.passes(items, PASS_TOKENS))
+
+
+def nncf_version() -> str:
+    """RETURNS (str): The installed version of NNCF. RAISES (ZeroShotError): Z034 if there is none."""
+    if find_spec("nncf") is None:
+        raise _no_nncf()
+    return version("nncf")
+
+
+def quantise(model: Any, inputs: Sequence[Arrays], name: str) -> Any:
+    """Round the matrix products of a model to 8 bits: weights by output, activations by what the inputs show.
+
+    Post-training quantisation as NNCF does it for transformers: with smoothed activations (SmoothQuant, Xiao et al.,
+    2022) and corrected biases. Softmax, norms and the rest stay as they are.
+
+    model (openvino.Model): In float32.
+    inputs (Sequence[Arrays]): Arguments to measure activations on, call by call.
+    name (str): The checkpoint's name, for errors.
+    RETURNS (openvino.Model): Another model, which gives nearly the same.
+    RAISES (ZeroShotError): Z034 without NNCF.
+    """
+    nncf = _import_nncf()
+    data = nncf.Dataset([dict(enumerate(arrays)) for arrays in inputs])
+    # Beneath its decorators: those report each call, if this process imported NNCF before we could prevent it.
+    run = inspect.unwrap(nncf.quantize)
+    with _silence(nncf):
+        return run(model, data, model_type=nncf.ModelType.TRANSFORMER, subset_size=len(inputs))
+
+
+def _import_nncf() -> Any:
+    """Import NNCF without its telemetry, and leave Python's logging as it was."""
+    logger_class = logging.getLoggerClass()
+    known = "nncf" in sys.modules
+    missing = object()
+    reports: Any = sys.modules.get(REPORTS, missing)
+    try:
+        if not known:
+            # NNCF reports to Google Analytics unless this package is missing. None makes it so.
+            sys.modules[REPORTS] = None  # type: ignore[assignment]
+        import nncf
+    except ImportError as reason:
+        raise _no_nncf() from reason
+    finally:
+        logging.setLoggerClass(logger_class)
+        if not known and reports is missing:
+            del sys.modules[REPORTS]
+        elif not known:
+            sys.modules[REPORTS] = reports
+    return nncf
+
+
+@contextlib.contextmanager
+def _silence(nncf: Any) -> Iterator[None]:
+    """No log lines and no progress bars, which would also stop a bar of ours."""
+    from nncf.common.logging import track_progress
+
+    logger = logging.getLogger("nncf")
+    levels = [(part, part.level) for part in (logger, *logger.handlers)]
+    bars = {name: getattr(track_progress, name) for name in ("Progress", "WeightedProgress")}
+    for name, bar in bars.items():
+        setattr(track_progress, name, functools.partial(_hidden, bar))
+    nncf.set_log_level(logging.ERROR)
+    try:
+        yield
+    finally:
+        for name, bar in bars.items():
+            setattr(track_progress, name, bar)
+        for part, level in levels:
+            part.setLevel(level)
+
+
+def _hidden(bar: Callable[..., Any], *columns: Any, **options: Any) -> Any:
+    return bar(*columns, **{**options, "disable": True})
+
+
+def _no_nncf() -> ZeroShotError:
+    instead = "precision = 'auto'"
+    return ZeroShotError(
+        "Z034", "NLIClassifier", setting="precision = 'int8'", package="nncf", extra="int8", instead=instead
+    )

@@ -17,12 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ZeroShotError, warn
-from .int8 import compress_weights
-from .precision import Kernel
+from .int8 import Calibration, nncf_version, quantise
+from .precision import Kernel, has_native_bfloat16
 
 CACHE_VARIABLE = "SPACY_ZEROSHOT_CACHE"
 # Part of the key of the cache: raise it when the conversion changes.
-FORMAT = 1
+FORMAT = 2
 FILE = "model.xml"
 # Largest difference of a logit or state, relative to the largest one, that a conversion to float32 may show
 TOLERANCE = 1e-4
@@ -35,9 +35,11 @@ class Converted:
     examples (Sequence[Tuple[Tensor, ...]]): Two sets of arguments of different shapes: the module is traced with
         the first one and compared on the second one.
     identity (str): Text that tells apart modules with equal weights, e.g. the config.
-    kernel (Kernel): What matrix products are computed in; "int8" stores weights in 8 bits.
+    kernel (Kernel): What matrix products are computed in. With "int8" the rest is in bfloat16, where the processor
+        has it.
     name (str): The checkpoint's name, for errors.
-    RAISES (ZeroShotError): Z034 without the package, Z035 for a module that cannot be converted.
+    calibration (Optional[Calibration]): What "int8" measures activations on.
+    RAISES (ZeroShotError): Z034 without a package, Z035 for a module that cannot be converted.
     """
 
     def __init__(
@@ -47,10 +49,11 @@ class Converted:
         identity: str,
         kernel: Kernel,
         name: str,
+        calibration: Optional[Calibration] = None,
     ):
         self._ov = import_openvino()
-        self._kernel = kernel
-        self._path = _stored(self._ov, module, examples, identity, kernel, name)
+        self._bfloat16 = kernel == "bfloat16" or (kernel == "int8" and has_native_bfloat16(torch.device("cpu")))
+        self._path = _stored(self._ov, module, examples, identity, name, calibration if kernel == "int8" else None)
         self._lock = threading.Lock()
         self._local = threading.local()
         self._process: Optional[int] = None
@@ -91,7 +94,7 @@ class Converted:
         core = self._ov.Core()
         settings: Dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": "bf16" if self._kernel == "bfloat16" else "f32",
+            "INFERENCE_PRECISION_HINT": "bf16" if self._bfloat16 else "f32",
             # The threads of a parent's pool do not exist after a fork: more than one would wait for them for ever.
             "INFERENCE_NUM_THREADS": 1 if forked else torch.get_num_threads(),
         }
@@ -110,7 +113,14 @@ def import_openvino() -> Any:
     try:
         import openvino
     except ImportError as reason:
-        raise ZeroShotError("Z034", "NLIClassifier") from reason
+        raise ZeroShotError(
+            "Z034",
+            "NLIClassifier",
+            setting="backend = 'openvino'",
+            package="openvino",
+            extra="openvino",
+            instead="backend = 'torch'",
+        ) from reason
     return openvino
 
 
@@ -141,10 +151,15 @@ def content_hash(module: nn.Module, identity: str) -> str:
 
 
 def _stored(
-    ov: Any, module: nn.Module, examples: Sequence[Tuple[Tensor, ...]], identity: str, kernel: Kernel, name: str
+    ov: Any,
+    module: nn.Module,
+    examples: Sequence[Tuple[Tensor, ...]],
+    identity: str,
+    name: str,
+    calibration: Optional[Calibration],
 ) -> Path:
-    """The converted model's file. RETURNS (Path): From the cache, or written to it now."""
-    weights = "int8" if kernel == "int8" else "float32"
+    """The converted model's file, in 8 bits if calibrated. RETURNS (Path): From the cache, or written to it now."""
+    weights = f"int8 nncf {nncf_version()} {calibration.identity}" if calibration else "float32"
     versions = f"{FORMAT} {ov.get_version()} torch {torch.__version__}"
     key = content_hash(module, f"{versions}\n{weights}\n{type(module).__name__}\n{identity}")[:32]
     path = cache_folder() / key / FILE
@@ -153,8 +168,8 @@ def _stored(
             return path
         shutil.rmtree(path.parent, ignore_errors=True)
     model = _convert(ov, module, examples, name)
-    if kernel == "int8":
-        compress_weights(model)
+    if calibration:
+        model = quantise(model, calibration.inputs(), name)
     try:
         return _publish(ov, model, path)
     except OSError as reason:

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .int8 import Calibration, calibration_passes
 from .openvino import Converted
 from .pair_layout import PairLayout
 from .precision import Kernel
@@ -30,11 +31,14 @@ class OpenVINOPairLayout(PairLayout):
         names = INPUTS if self._with_types else INPUTS[:2]
         examples = [self._example(rows, length, len(names)) for rows, length in ((2, 9), (3, 14))]
         module = Logits(pair.module)
-        self._converted = Converted(module, examples, identity, kernel, name)
+        calibration = None
+        if kernel == "int8":
+            digest, passes = calibration_passes(pair)
+            calibration = Calibration(digest, lambda: [_arrays(pass_.batch) for pass_ in passes])
+        self._converted = Converted(module, examples, identity, kernel, name, calibration)
 
     def forward(self, batch: Dict[str, np.ndarray]) -> Tensor:
-        arrays = [batch[name] for name in INPUTS if name in batch]
-        return torch.from_numpy(self._converted(*arrays)[0])
+        return torch.from_numpy(self._converted(*_arrays(batch))[0])
 
     def _example(self, rows: int, length: int, inputs: int) -> Tuple[Tensor, ...]:
         """Pairs of made-up wordpieces, framed as the tokenizer does; the last row has padding."""
@@ -84,6 +88,10 @@ def run_by_openvino(layout: Any, kernel: Kernel, name: str) -> Any:
     from .openvino_shared import OpenVINOSharedLayout
 
     return OpenVINOSharedLayout(layout, _identity(layout.module.config), kernel, name)
+
+
+def _arrays(batch: Dict[str, np.ndarray]) -> Tuple[np.ndarray, ...]:
+    return tuple(batch[name] for name in INPUTS if name in batch)
 
 
 def _identity(config: Any) -> str:

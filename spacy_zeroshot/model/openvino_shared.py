@@ -1,11 +1,13 @@
 """The shared-premise layout, with the encoder run by OpenVINO: one model for texts, one for hypotheses."""
 
-from typing import Any, Tuple
+from functools import cache
+from typing import Any, List, Tuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .int8 import Arrays, Calibration, calibration_passes
 from .openvino import Converted
 from .precision import Kernel
 from .shared_layout import SharedPremiseLayout
@@ -29,8 +31,11 @@ class OpenVINOSharedLayout(SharedPremiseLayout):
         examples = [_example(shared.encoder, *sizes) for sizes in ((2, 3, 5), (3, 2, 8))]
         texts = [_text_inputs(states.rows) for states, *_ in examples]
         hypotheses = [_hypothesis_inputs(*example) for example in examples]
-        self._texts = Converted(TextEncoder(shared.encoder), texts, identity, kernel, name)
-        self._hypotheses = Converted(HypothesisEncoder(shared.encoder), hypotheses, identity, kernel, name)
+        for_texts, for_hypotheses = _calibrations(shared) if kernel == "int8" else (None, None)
+        self._texts = Converted(TextEncoder(shared.encoder), texts, identity, kernel, name, for_texts)
+        self._hypotheses = Converted(
+            HypothesisEncoder(shared.encoder), hypotheses, identity, kernel, name, for_hypotheses
+        )
         self.eval()
 
     def encode_texts(self, rows: Rows) -> TextStates:
@@ -44,6 +49,29 @@ class OpenVINOSharedLayout(SharedPremiseLayout):
     ) -> Tensor:
         inputs = _hypothesis_inputs(texts, rows, text_of_row, hypothesis_of_token)
         return torch.from_numpy(self._hypotheses(*(tensor.numpy() for tensor in inputs))[0])
+
+
+class Recorder(SharedPremiseLayout):
+    """Runs in torch, and keeps what the converted encoders would be given.
+
+    shared (SharedPremiseLayout): The layout as torch runs it.
+    """
+
+    def __init__(self, shared: SharedPremiseLayout):
+        super().__init__(shared.module, shared.tokens, shared.max_length, entailment=shared.entailment)
+        self.texts: List[Arrays] = []
+        self.hypotheses: List[Arrays] = []
+
+    def encode_texts(self, rows: Rows) -> TextStates:
+        self.texts.append(tuple(tensor.numpy() for tensor in _text_inputs(rows)))
+        return super().encode_texts(rows)
+
+    def encode_hypotheses(
+        self, texts: TextStates, rows: Rows, text_of_row: Tensor, hypothesis_of_token: Tensor
+    ) -> Tensor:
+        inputs = _hypothesis_inputs(texts, rows, text_of_row, hypothesis_of_token)
+        self.hypotheses.append(tuple(tensor.numpy() for tensor in inputs))
+        return super().encode_hypotheses(texts, rows, text_of_row, hypothesis_of_token)
 
 
 class TextEncoder(nn.Module):
@@ -94,6 +122,21 @@ class HypothesisEncoder(nn.Module):
         )
         rows = Rows(ids, positions, where, back, mask, owner=ids)
         return encode_hypotheses(self.encoder, texts, rows, text_of_row, hypothesis_of_token)
+
+
+def _calibrations(shared: SharedPremiseLayout) -> Tuple[Calibration, Calibration]:
+    """What to calibrate the encoders of texts and of hypotheses on."""
+    digest, passes = calibration_passes(shared)
+
+    @cache
+    def record() -> Recorder:
+        recorder = Recorder(shared)
+        with torch.inference_mode():
+            for pass_ in passes:
+                recorder.forward(pass_.batch)
+        return recorder
+
+    return Calibration(digest, lambda: record().texts), Calibration(digest, lambda: record().hypotheses)
 
 
 def _text_inputs(rows: Rows) -> Tuple[Tensor, ...]:
