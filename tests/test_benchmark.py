@@ -31,6 +31,7 @@ def speeds(labels=10, wordpieces=90):
     found = {
         "bundled": [0.01, 0.02],
         "pair float32": [0.1, 0.1],
+        speed.INT8: [0.005, 0.01],
         "transformers, batch 1": [0.3, 0.4],
         "transformers, batch 8": [0.2, 0.2],
     }
@@ -201,11 +202,25 @@ def test_tables_show_every_part():
     )
     shown = tables.make_tables(report)
     assert len(shown) == 7
+    int8 = [row for row in shown[0].rows if "int8" in row[0]]
+    assert int8 == [("bundled with openvino in int8, the best", "10", "90", "30.0x", "20.0 to 40.0")]
     assert all(len(row) == len(table.columns) for table in shown for row in table.rows)
     assert shown[0].rows[0] == ("bundled, the pipeline's best batch size", "10", "90", "15.0x", "10.0 to 20.0")
     text = "\n".join(tables.as_markdown(table) for table in shown)
     assert "| bundled | 10 | 90 | 66.7 | 50.0 to 100 | 667 | 100 |" in text
     assert tables.make_tables(Report(MACHINE)) == []
+
+
+def test_int8_is_a_program_where_it_is_installed(shared_folder, tmp_path, monkeypatch):
+    pytest.importorskip("openvino", reason="the extra 'openvino' is not installed")
+    pytest.importorskip("nncf", reason="the extra 'int8' is not installed")
+    monkeypatch.setenv("SPACY_ZEROSHOT_CACHE", str(tmp_path / "cache"))
+    subject = our_subject(speed.INT8, str(shared_folder), precision="int8", backend="openvino")
+    assert subject.precision == "int8"
+    (found,) = speed.measure_speeds([subject], [speed.Cell(3, 20, 2)], 1, "cpu", print)
+    # no matrix product of torch to compare with
+    assert found.utilisation is None and found.rounds[0] > 0
+    assert (len(inside.BACKENDS), inside.BACKENDS[-1]) == (5, ("openvino", "int8"))
 
 
 def test_picture_shows_long_texts_only(tmp_path):

@@ -3,7 +3,7 @@
 import time
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from ..rows import LabelledText
 from .clock import spread, synchroniser, time_in_turn
@@ -153,20 +153,24 @@ def measure_labels(texts: int, rounds: int, device: str, data: Optional[Data]) -
 
 
 def measure_kernels(
-    pair: Path, texts: int, rounds: int, openvino: bool, data: Optional[Data], note: Callable[[str], None]
+    pair: Path,
+    texts: int,
+    rounds: int,
+    backends: Sequence[Tuple[str, str]],
+    data: Optional[Data],
+    note: Callable[[str], None],
 ) -> List[Kernel]:
-    """Every backend and precision on a CPU: speed, and what becomes of the scores.
+    """Backends and precisions on a CPU: speed, and what becomes of the scores.
 
     pair (Path): A pair checkpoint.
     texts (int): How many 90-token texts in a batch, with 10 labels.
     rounds (int): How often to measure.
-    openvino (bool): Whether that backend is there.
+    backends (Sequence[Tuple[str, str]]): Those of BACKENDS that are installed.
     data (Optional[Data]): To measure accuracy on; for the bundled model only.
     note (Callable[[str], None]): Told what is being measured.
     RETURNS (List[Kernel]): Those of the bundled model, then those of the pair checkpoint.
     """
     found = []
-    backends = [row for row in BACKENDS if openvino or row[0] == "torch"]
     for name, checkpoint, known in (("bundled", "bundled", data), ("pair", str(pair), None)):
         note(f"backends of the {name} checkpoint")
         subjects = [

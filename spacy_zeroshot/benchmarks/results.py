@@ -32,7 +32,7 @@ class Speed(NamedTuple):
     rounds (List[float]): Seconds for one text, round by round.
     peak (float): Peak memory in megabytes: of the process, with all programs loaded; or of the GPU.
     utilisation (Optional[float]): Useful operations per second over those of a matrix product in the same rounds;
-        None for other programs.
+        None for other programs, and for 8 bits.
     """
 
     subject: str

@@ -2,6 +2,7 @@
 
 import platform
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -60,7 +61,8 @@ def run(plan: Plan, note: Callable[[str], None]) -> Report:
         labelled texts.
     """
     data = _read(plan.data, plan.limit) if plan.data else None
-    openvino = has_openvino() and plan.device == "cpu"
+    openvino = has("openvino") and plan.device == "cpu"
+    int8 = openvino and has("nncf")
     start = None
     if "start" in plan.parts:
         # before this process fills the memory
@@ -74,7 +76,7 @@ def run(plan: Plan, note: Callable[[str], None]) -> Report:
         if {"ratios", "share", "kernels"} & set(plan.parts):
             write_pair_checkpoint(str(bundled.runtime.checkpoint.module.name_or_path), pair)
         if "ratios" in plan.parts:
-            speeds, equalities = _ratios(plan, pair, openvino, note)
+            speeds, equalities = _ratios(plan, pair, openvino, int8, note)
             report = report._replace(speeds=speeds, equalities=equalities)
         if "share" in plan.parts:
             report = report._replace(shares=_shares(plan, bundled, pair, openvino, note))
@@ -84,7 +86,12 @@ def run(plan: Plan, note: Callable[[str], None]) -> Report:
                 labels=inside.measure_labels(max(1, plan.texts // 4), plan.rounds, plan.device, data)
             )
         if "kernels" in plan.parts and plan.device == "cpu":
-            kernels = inside.measure_kernels(pair, max(1, plan.texts // 4), plan.rounds, openvino, data, note)
+            backends = [
+                (backend, precision)
+                for backend, precision in inside.BACKENDS
+                if (openvino or backend == "torch") and (int8 or precision != "int8")
+            ]
+            kernels = inside.measure_kernels(pair, max(1, plan.texts // 4), plan.rounds, backends, data, note)
             report = report._replace(kernels=kernels)
     if "memory" in plan.parts:
         note(f"memory over {plan.documents:,} documents")
@@ -110,22 +117,22 @@ def describe(bundled: Subject, device: str) -> Machine:
     synchroniser(device)()
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else device
     versions = f"spaCy {spacy.__version__}, torch {torch.__version__}, transformers {transformers.__version__}"
-    if has_openvino():
+    if has("openvino"):
         from ..model.openvino import import_openvino
 
         versions += f", openvino {import_openvino().__version__.split('-')[0]}"
     return Machine(_processor(), torch.get_num_threads(), name, versions, bundled.precision)
 
 
-def has_openvino() -> bool:
-    """RETURNS (bool): Whether the extra "openvino" is installed."""
-    from importlib.util import find_spec
-
-    return find_spec("openvino") is not None
+def has(package: str) -> bool:
+    """RETURNS (bool): Whether a package is installed. package (str): Its name."""
+    return find_spec(package) is not None
 
 
-def _ratios(plan: Plan, pair: Path, openvino: bool, note: Callable[[str], None]) -> Tuple[List[Speed], List[Equality]]:
-    subjects = programs(pair, plan.device, openvino, plan.bfloat16)
+def _ratios(
+    plan: Plan, pair: Path, openvino: bool, int8: bool, note: Callable[[str], None]
+) -> Tuple[List[Speed], List[Equality]]:
+    subjects = programs(pair, plan.device, openvino, int8, plan.bfloat16)
     equalities = compare(subjects, pair)
     return measure_speeds(subjects, plan.cells, plan.rounds, plan.device, note), equalities
 

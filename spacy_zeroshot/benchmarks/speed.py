@@ -12,7 +12,10 @@ from .work import Product, matrix_product, useful_operations, utilisation
 
 SHORT, LONG = 14, 90
 BUNDLED, PAIR = "bundled", "pair float32"
+INT8 = f"{BUNDLED}, openvino int8"
 BATCH_SIZES = (1, 8, 32)
+# torch multiplies no matrices of 8 bits at full speed: there is no product to compare with
+UNMATCHED = "int8"
 
 
 class Cell(NamedTuple):
@@ -35,12 +38,13 @@ FULL = (
 QUICK = (Cell(2, LONG, 6), Cell(10, LONG, 3), Cell(50, LONG, 1))
 
 
-def programs(folder: Path, device: str, openvino: bool, bfloat16: bool) -> List[Subject]:
+def programs(folder: Path, device: str, openvino: bool, int8: bool, bfloat16: bool) -> List[Subject]:
     """Load what is compared, the bundled model's batch first.
 
     folder (Path): The pair checkpoint.
     device (str): A torch device string.
     openvino (bool): Whether to add our component with the backend "openvino".
+    int8 (bool): Whether to add it with precision "int8" too.
     bfloat16 (bool): Whether to add the transformers pipeline in bfloat16.
     RETURNS (List[Subject]): The programs.
     """
@@ -48,6 +52,8 @@ def programs(folder: Path, device: str, openvino: bool, bfloat16: bool) -> List[
     subjects = [bundled, one_by_one(bundled)]
     if openvino:
         subjects.append(our_subject(f"{BUNDLED}, openvino", "bundled", backend="openvino"))
+    if int8:
+        subjects.append(our_subject(INT8, "bundled", precision="int8", backend="openvino"))
     subjects.append(our_subject(PAIR, str(folder), device=device, precision="float32"))
     if openvino:
         subjects.append(our_subject(f"{PAIR}, openvino", str(folder), precision="float32", backend="openvino"))
@@ -92,7 +98,7 @@ def measure_speeds(
     note (Callable[[str], None]): Told what is being measured.
     RETURNS (List[Speed]): Cell by cell, program by program.
     """
-    precisions = dict.fromkeys(subject.precision for subject in subjects if subject.nlp is not None)
+    precisions = dict.fromkeys(s.precision for s in subjects if s.nlp is not None and s.precision != UNMATCHED)
     products = {precision: matrix_product(precision, device) for precision in precisions}
     found = []
     for cell in cells:
@@ -124,7 +130,7 @@ def _measure_cell(
     for subject in subjects:
         taken = seconds[subject.name]
         share = None
-        if subject.nlp is not None:
+        if subject.nlp is not None and subject.precision in products:
             product = products[subject.precision]
             operations = useful_operations(subject.pipe, texts, labels)
             share = utilisation(operations, taken, product.operations, seconds[subject.precision]).median

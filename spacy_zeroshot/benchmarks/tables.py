@@ -4,7 +4,7 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from .clock import Spread, spread
 from .results import Report, Speed
-from .speed import BATCH_SIZES, BUNDLED, LONG, PAIR
+from .speed import BATCH_SIZES, BUNDLED, INT8, LONG, PAIR
 from .subjects import pipeline_name
 
 # A program, and what it is compared with: another program, or the pipeline's best batch size in a precision
@@ -12,6 +12,7 @@ COMPARISONS = (
     ("bundled, the pipeline's best batch size", BUNDLED, "float32"),
     ("bundled, the best in bfloat16", BUNDLED, "bfloat16"),
     ("bundled with openvino, the best", f"{BUNDLED}, openvino", "float32"),
+    ("bundled with openvino in int8, the best", INT8, "float32"),
     ("pair float32, the best", PAIR, "float32"),
     ("pair float32, the default (batch 1)", PAIR, pipeline_name("float32", 1)),
     ("pair float32 with openvino, the best", f"{PAIR}, openvino", "float32"),

@@ -69,11 +69,101 @@ def test_shared_premise_scores_equal_torch(shared_folder, cache):
     assert difference(cats(converted), cats(plain)) < 1e-4
 
 
-@pytest.mark.parametrize("precision", ["auto", "bfloat16", "int8"])
+@pytest.mark.parametrize("precision", ["auto", "bfloat16"])
 def test_lower_precision_stays_near(nli_folder, cache, precision):
     exact = cats(make(nli_folder, "torch"))
     rounded = cats(make(nli_folder, precision=precision))
     assert 0 < difference(rounded, exact) < 0.1
+
+
+needs_nncf = pytest.mark.skipif(find_spec("nncf") is None, reason="the extra 'int8' is not installed")
+
+
+def integers(cache, known):
+    """How many constants of 8 bits the models have that were converted since."""
+    from openvino import Core
+
+    models = [Core().read_model(folder / "model.xml") for folder in set(cache.iterdir()) - known]
+    return [
+        sum(op.get_type_name() == "Constant" and op.get_element_type().to_string() == "i8" for op in model.get_ops())
+        for model in models
+    ]
+
+
+@needs_nncf
+@pytest.mark.parametrize("family", [family for family in FAMILIES if family != "deberta-v2"])
+def test_int8_stays_near(make_checkpoint, cache, family, capfd):
+    folder = make_checkpoint(family)
+    exact = cats(make(folder, "torch"))
+    known = set(cache.iterdir()) if cache.exists() else set()
+    capfd.readouterr()
+    rounded = cats(make(folder, precision="int8"))
+    assert "%" not in "".join(capfd.readouterr())
+    # random weights are more sensitive to rounding than trained ones
+    assert 0 < difference(rounded, exact) < 0.2
+    (found,) = integers(cache, known)
+    assert found >= 8
+
+
+@needs_nncf
+def test_z035_for_a_model_that_nncf_cannot_take(make_checkpoint, cache):
+    # its relative positions are computed in a branch of the graph
+    with pytest.raises(ZeroShotError, match=r"Z035.*in 8 bits"):
+        cats(make(make_checkpoint("deberta-v2"), precision="int8"))
+
+
+@needs_nncf
+def test_int8_of_both_shared_premise_encoders(shared_folder, cache):
+    known = set(cache.iterdir()) if cache.exists() else set()
+    texts = [*TEXTS, " ".join(TEXTS[:3])]
+    exact, rounded = (cats(make(shared_folder, *kind), texts) for kind in (("torch",), ("openvino", "int8")))
+    assert 0 < difference(rounded, exact) < 0.1
+    assert min(integers(cache, known)) >= 8
+
+
+@needs_nncf
+def test_int8_is_the_same_each_time(make_checkpoint, cache, tmp_path, monkeypatch):
+    folder = make_checkpoint(seed=9)
+    first = cats(make(folder, precision="int8"))
+    known = sorted(cache.iterdir())
+    assert cats(make(folder, precision="int8")) == first
+    assert sorted(cache.iterdir()) == known
+    monkeypatch.setenv("SPACY_ZEROSHOT_CACHE", str(tmp_path))
+    assert difference(cats(make(folder, precision="int8")), first) < 1e-6
+    assert {made.name for made in (tmp_path / "openvino").iterdir()} <= {made.name for made in known}
+
+
+@needs_nncf
+def test_other_calibration_texts_are_another_conversion(nli_folder, cache, monkeypatch):
+    cats(make(nli_folder, precision="int8"))
+    before = len(list(cache.iterdir()))
+    monkeypatch.setattr("spacy_zeroshot.model.int8.TEXTS", ("One text.", "And another one."))
+    cats(make(nli_folder, precision="int8"))
+    assert len(list(cache.iterdir())) == before + 1
+
+
+@needs_nncf
+def test_nncf_does_not_report_and_leaves_logging_alone():
+    program = """
+import logging, sys
+from spacy_zeroshot.model.int8 import _import_nncf
+nncf = _import_nncf()
+from nncf.telemetry import telemetry
+from nncf.telemetry.wrapper import NNCFTelemetry
+assert not isinstance(telemetry, NNCFTelemetry)
+assert "openvino_telemetry" not in sys.modules and logging.getLoggerClass() is logging.Logger
+print("done")
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300)
+    assert result.stdout.strip() == "done", result.stderr
+
+
+def test_z034_without_nncf(nli_folder, cache, monkeypatch):
+    monkeypatch.setitem(sys.modules, "nncf", None)
+    with pytest.raises(ZeroShotError, match=r"Z034.*int8.*nncf.*spacy-zeroshot\[int8\]"):
+        runtime(make(nli_folder, precision="int8"))
+    # "auto" means another precision, whatever is installed
+    assert runtime(make(nli_folder, "auto", "auto")).kernel in ("float32", "bfloat16")
 
 
 def test_conversion_is_kept(nli_folder, cache, monkeypatch):
