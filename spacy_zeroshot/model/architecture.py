@@ -35,7 +35,8 @@ def NLIClassifier(
     use_safetensors (bool): Refuse pickled weights. False also takes an old pytorch_model.bin.
     entailment (ClassRef): Which class of the head means entailment, by name or index; None: found by name.
     contradiction (ClassRef): The same for contradiction.
-    precision (Precision): "auto", "float32", "bfloat16", "float16", or with OpenVINO "int8".
+    precision (Precision): "auto", "float32", "bfloat16", "float16"; or, with OpenVINO and the extra "int8", "int8":
+        larger changes of the scores than with bfloat16 for more speed, never chosen by "auto".
     device (Optional[str]): None follows thinc's active ops; or a torch device string.
     max_batch_tokens (int): Padded tokens in one forward pass.
     backend (Backend): What runs the encoder: "torch"; "openvino" (an extra; scores on a CPU, does not train); or
