@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from ..errors import ZeroShotError, warn
 from .int8 import Calibration, nncf_version, quantise
 from .precision import Kernel, has_native_bfloat16
+from .quiet import quiet_loading
 
 CACHE_VARIABLE = "SPACY_ZEROSHOT_CACHE"
 # Part of the key of the cache: raise it when the conversion changes.
@@ -191,7 +192,7 @@ def _convert(ov: Any, module: nn.Module, examples: Sequence[Tuple[Tensor, ...]],
     from openvino.frontend import OpConversionFailure
 
     # weights made under inference_mode cannot be traced
-    with torch.inference_mode(False), torch.no_grad(), _no_warnings():
+    with torch.inference_mode(False), torch.no_grad(), _no_warnings(), quiet_loading():
         try:
             model = ov.convert_model(module, example_input=examples[0])
             wanted = module(*examples[1])

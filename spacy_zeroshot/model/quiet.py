@@ -5,8 +5,9 @@ import logging
 import threading
 from typing import Iterator
 
-# Reports on weights that are new, missing or left over: in transformers 4 "Some weights of ...", in 5 a table
-REPORTS = ("Some weights of", "LOAD REPORT")
+# Reports on weights that are new, missing or left over: in transformers 4 "Some weights of ...", in 5 a table; and on
+# the loss of a headless encoder, which OpenVINO's look at every attribute brings up
+REPORTS = ("Some weights of", "LOAD REPORT", "`loss_type=")
 LOGGERS = ("transformers.modeling_utils", "transformers.utils.loading_report")
 
 
