@@ -6,12 +6,13 @@ from typing import Dict, List, Sequence, Tuple
 from ..errors import ZeroShotError
 from .clock import spread
 from .results import Speed
-from .speed import BATCH_SIZES, BUNDLED, LONG, PAIR
+from .speed import BATCH_SIZES, BUNDLED, INT8, LONG, PAIR
 from .subjects import pipeline_name
 
 LINES = {
     BUNDLED: "bundled model",
     f"{BUNDLED}, openvino": "bundled model, OpenVINO",
+    INT8: "bundled model, OpenVINO in int8",
     PAIR: "pair checkpoint, float32",
     f"{PAIR}, openvino": "pair checkpoint, float32, OpenVINO",
     **{
