@@ -35,7 +35,7 @@ def test_a_components_own_error_is_kept(tmp_path):
     nlp.add_pipe(COMPONENT, config={"labels": ["a", "b"]})
     nlp.to_disk(tmp_path)
     config = (tmp_path / "config.cfg").read_text(encoding="utf8")
-    (tmp_path / "config.cfg").write_text(config.replace('about {}.', 'about.'), encoding="utf8")
+    (tmp_path / "config.cfg").write_text(config.replace("about {}.", "about."), encoding="utf8")
     with pytest.raises(ZeroShotError) as caught:
         load_pipeline(str(tmp_path), "tune")
     assert caught.value.code == "Z004"
