@@ -80,6 +80,19 @@ def _no_averages(config: Dict[str, Any]) -> None:
     config["training"]["optimizer"]["use_averages"] = False
 
 
+def _weak_anchor(config: Dict[str, Any]) -> None:
+    _lesson(config)["anchor"] = 3.0
+
+
+def _fast(config: Dict[str, Any]) -> None:
+    config["training"]["optimizer"]["learn_rate"]["initial_rate"] = 3e-4
+
+
+def _not_balanced(config: Dict[str, Any]) -> None:
+    for entry in _sets(config):
+        entry.pop("limit", None)
+
+
 def _entailment_shared(config: Dict[str, Any]) -> None:
     _lesson(config)["new_head"] = {"layout": "shared_premise"}
     _lesson(config)["anchor"] = 0.0
@@ -105,6 +118,9 @@ VARIANTS: Dict[str, Callable[[Dict[str, Any]], None]] = {
     "no listwise loss": _not_listwise,
     "layer decay 0.8": _layer_decay,
     "no averaging of weights": _no_averages,
+    "anchor 3 instead of 10": _weak_anchor,
+    "learning rate 3e-4": _fast,
+    "all rows of every set": _not_balanced,
 }
 
 
