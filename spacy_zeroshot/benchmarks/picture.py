@@ -37,10 +37,14 @@ def draw_costs(speeds: Sequence[Speed], path: Path) -> None:
     speeds (Sequence[Speed]): The speeds; those on short texts are left out.
     path (Path): The file; its ending says which kind: .svg, .png, .pdf.
     """
+    from matplotlib import colormaps
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7.5, 5.0), layout="constrained")
+    figure = Figure(figsize=(10.0, 5.0), layout="constrained")
     axes = figure.subplots()
+    # there are more lines than colours in matplotlib's own cycle
+    colours = [colormaps["tab20"](i) for i in (*range(0, 20, 2), *range(1, 20, 2))]
+    axes.set_prop_cycle(color=colours)
     counts = sorted({speed.labels for speed in speeds})
     for name, points in _lines(speeds).items():
         labels, values = zip(*((n, spread(seconds)) for n, seconds in points))
@@ -57,7 +61,7 @@ def draw_costs(speeds: Sequence[Speed], path: Path) -> None:
     axes.set_ylabel("milliseconds for a text (median, least to most)")
     axes.set_title(f"Texts of {LONG} wordpieces")
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small")
+    figure.legend(loc="outside right upper", fontsize="small")
     figure.savefig(path)
 
 
