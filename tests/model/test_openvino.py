@@ -10,6 +10,7 @@ from importlib.util import find_spec
 import pytest
 import spacy
 import torch
+import transformers
 
 from spacy_zeroshot.errors import ZeroShotError, ZeroShotWarning
 
@@ -90,8 +91,17 @@ def integers(cache, known):
     ]
 
 
+# Before transformers 5, DeBERTa computes its relative positions in a branch of the graph, which NNCF does not find.
+REFUSED = () if int(transformers.__version__.split(".")[0]) >= 5 else ("deberta-v2",)
+
+
+def mean_difference(first, second):
+    differences = [abs(one[label] - other[label]) for one, other in zip(first, second) for label in one]
+    return sum(differences) / len(differences)
+
+
 @needs_nncf
-@pytest.mark.parametrize("family", [family for family in FAMILIES if family != "deberta-v2"])
+@pytest.mark.parametrize("family", [family for family in FAMILIES if family not in REFUSED])
 def test_int8_stays_near(make_checkpoint, cache, family, capfd):
     folder = make_checkpoint(family)
     exact = cats(make(folder, "torch"))
@@ -99,17 +109,17 @@ def test_int8_stays_near(make_checkpoint, cache, family, capfd):
     capfd.readouterr()
     rounded = cats(make(folder, precision="int8"))
     assert "%" not in "".join(capfd.readouterr())
-    # random weights are more sensitive to rounding than trained ones
-    assert 0 < difference(rounded, exact) < 0.2
+    # random weights are more sensitive to rounding than trained ones: single scores of a few draws move by .2
+    assert 0 < mean_difference(rounded, exact) < 0.08
     (found,) = integers(cache, known)
     assert found >= 8
 
 
 @needs_nncf
+@pytest.mark.skipif(not REFUSED, reason="NNCF takes every family of this version of transformers")
 def test_z035_for_a_model_that_nncf_cannot_take(make_checkpoint, cache):
-    # its relative positions are computed in a branch of the graph
     with pytest.raises(ZeroShotError, match=r"Z035.*in 8 bits"):
-        cats(make(make_checkpoint("deberta-v2"), precision="int8"))
+        cats(make(make_checkpoint(REFUSED[0]), precision="int8"))
 
 
 @needs_nncf
