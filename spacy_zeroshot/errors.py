@@ -47,8 +47,8 @@ MESSAGES: Dict[str, str] = {
     "Z028": "the tokenizer of {name!r} is not a fast one, which windows need. Convert it with "
     "transformers' AutoTokenizer.from_pretrained(..., use_fast=True).save_pretrained().",
     "Z029": "the head of {name!r} has {count} classes. An NLI head has one, two or three.",
-    "Z030": "the layout {layout!r} of {name!r} is not known, or its encoder ({model_type}) cannot take it. "
-    "Update spacy-zeroshot, or take another checkpoint.",
+    "Z030": "the layout {layout!r} of {name!r} cannot be run: {reason}. Update spacy-zeroshot, or take another "
+    "checkpoint.",
     "Z031": "the folder {folder!r} this pipeline was loaded from is gone, and its model was not used before. "
     "Keep the folder, or score one text before it goes.",
     "Z032": "precision = {precision!r} is not available on {device}. Set precision = 'auto' or 'float32'.",

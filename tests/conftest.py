@@ -19,7 +19,7 @@ from .tiny import CLASSES, write_checkpoint
 settings.register_profile("steady", deadline=None)
 settings.load_profile("steady")
 
-SHARED_PREMISE: Dict[str, Any] = {"layout": "shared_premise", "similarity": [8.0, -2.0]}
+SHARED_PREMISE: Dict[str, Any] = {"layout": "shared_premise", "similarity": [8.0, -2.0], "decoupled_layers": 1}
 
 
 @pytest.fixture(scope="session")

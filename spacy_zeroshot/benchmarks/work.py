@@ -22,7 +22,8 @@ class Product(NamedTuple):
 def useful_operations(pipe: Any, texts: Sequence[str], labels: Sequence[str]) -> float:
     """Floating-point operations of an encoder's layers on real tokens, without padding or tokens that are masked.
 
-    Embeddings, the pooler, the head, and the hypotheses' own embeddings, which are cached, are not counted.
+    Embeddings, the pooler and the head are not counted, nor is what is computed once for all texts: the hypotheses' own
+    embeddings, and the layers in which they are read without a text.
 
     pipe (ZeroShotTextCategorizer): The component.
     texts (Sequence[str]): The texts, none longer than a window.
@@ -33,17 +34,18 @@ def useful_operations(pipe: Any, texts: Sequence[str], labels: Sequence[str]) ->
     config = runtime.checkpoint.config
     frame = runtime.tokens.frame
     sizes = [len(piece.ids) for piece in runtime.tokens.split(list(pipe.wording(labels).hypotheses))]
-    shared = hasattr(runtime.layout, "similarity")
+    decoupled = getattr(runtime.layout, "decoupled_layers", None)
+    layers = config.num_hidden_layers
     edges = len(frame.prefix) + len(frame.middle)
     total = 0.0
     for piece in runtime.tokens.split(list(texts)):
         text = len(piece.ids) + edges
         hypotheses = [size + len(frame.suffix) for size in sizes]
-        if shared:
-            parts = [(text, text), *((size, text + size) for size in hypotheses)]
+        if decoupled is None:
+            total += layers * sum(_layer_operations(config, text + size, text + size) for size in hypotheses)
         else:
-            parts = [(text + size, text + size) for size in hypotheses]
-        total += sum(_layer_operations(config, *part) for part in parts) * config.num_hidden_layers
+            total += layers * _layer_operations(config, text, text)
+            total += (layers - decoupled) * sum(_layer_operations(config, size, text + size) for size in hypotheses)
     return total
 
 

@@ -93,8 +93,8 @@ class SentenceEncoder:
         return F.normalize(self._flat(rows) if self.is_flat else self._padded(rows), dim=-1)
 
     def _flat(self, rows: Sequence[Ints1d]) -> Tensor:
-        flat = lay_flat(rows, [0] * len(rows), self.device)
-        states = encode_texts(self.module, flat, keep=False)
+        flat = lay_flat(rows, self.device)
+        states = encode_texts(self.module, flat)
         if self.pooling.mode == "cls":
             return states.last[flat.where.view(flat.mask.shape)[:, 0]].float()
         return segment_mean(states.last, flat.owner, len(rows))

@@ -154,9 +154,22 @@ def _make_layout(checkpoint: Checkpoint, module: Any, tokens: Tokens, head: Head
     length = max_positions(module, checkpoint.tokenizer)
     if layout == "pair":
         return PairLayout(module, tokens, length, min(multiple, 8))
-    if layout != SHARED_PREMISE or checkpoint.config.model_type not in SUPPORTED:
-        raise ZeroShotError("Z030", "NLIClassifier", layout=layout, name=name, model_type=checkpoint.config.model_type)
-    return SharedPremiseLayout(module, tokens, length, declared.get("similarity"), head.entailment)
+    decoupled = declared.get("decoupled_layers", 0)
+    reason = _why_not(checkpoint.config, layout, decoupled)
+    if reason is not None:
+        raise ZeroShotError("Z030", "NLIClassifier", layout=layout, name=name, reason=reason)
+    return SharedPremiseLayout(module, tokens, length, declared.get("similarity"), head.entailment, decoupled)
+
+
+def _why_not(config: Any, layout: Any, decoupled: Any) -> Optional[str]:
+    """Why a declared layout cannot be run. RETURNS (Optional[str]): None if it can."""
+    if layout != SHARED_PREMISE:
+        return "it is not known"
+    if config.model_type not in SUPPORTED:
+        return f"an encoder of the type {config.model_type} cannot take it"
+    if decoupled not in range(config.num_hidden_layers):
+        return f"decoupled_layers = {decoupled!r} is not a number from 0 to {config.num_hidden_layers - 1}"
+    return None
 
 
 def _multiple(dtype: torch.dtype, kernel: Optional["Kernel"]) -> int:

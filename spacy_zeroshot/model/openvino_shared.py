@@ -1,7 +1,7 @@
 """The shared-premise layout, with the encoder run by OpenVINO: one model for texts, one for hypotheses."""
 
 from functools import cache
-from typing import Any, List, Tuple
+from typing import List, Tuple
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from .int8 import Arrays, Calibration, calibration_passes
 from .openvino import Converted
 from .precision import Kernel
 from .shared_layout import SharedPremiseLayout
-from .shared_premise import Rows, TextStates, encode_hypotheses, encode_texts, lay_flat
+from .shared_premise import Rows, TextStates, begin_hypotheses, encode_hypotheses, encode_texts, lay_flat
 
 CPU = torch.device("cpu")
 
@@ -26,16 +26,16 @@ class OpenVINOSharedLayout(SharedPremiseLayout):
     """
 
     def __init__(self, shared: SharedPremiseLayout, identity: str, kernel: Kernel, name: str):
-        super().__init__(shared.module, shared.tokens, shared.max_length, entailment=shared.entailment)
+        super().__init__(
+            shared.module, shared.tokens, shared.max_length, None, shared.entailment, shared.decoupled_layers
+        )
         self.similarity = shared.similarity
-        examples = [_example(shared.encoder, *sizes) for sizes in ((2, 3, 5), (3, 2, 8))]
+        examples = [_example(shared, *sizes) for sizes in ((2, 3, 5), (3, 2, 8))]
         texts = [_text_inputs(states.rows) for states, *_ in examples]
         hypotheses = [_hypothesis_inputs(*example) for example in examples]
         for_texts, for_hypotheses = _calibrations(shared) if kernel == "int8" else (None, None)
-        self._texts = Converted(TextEncoder(shared.encoder), texts, identity, kernel, name, for_texts)
-        self._hypotheses = Converted(
-            HypothesisEncoder(shared.encoder), hypotheses, identity, kernel, name, for_hypotheses
-        )
+        self._texts = Converted(TextEncoder(shared), texts, identity, kernel, name, for_texts)
+        self._hypotheses = Converted(HypothesisEncoder(shared), hypotheses, identity, kernel, name, for_hypotheses)
         self.eval()
 
     def encode_texts(self, rows: Rows) -> TextStates:
@@ -45,9 +45,9 @@ class OpenVINOSharedLayout(SharedPremiseLayout):
         return TextStates(torch.from_numpy(last), rows, list(zip(tensors[::2], tensors[1::2])))
 
     def encode_hypotheses(
-        self, texts: TextStates, rows: Rows, text_of_row: Tensor, hypothesis_of_token: Tensor
+        self, texts: TextStates, rows: Rows, states: Tensor, text_of_row: Tensor, hypothesis_of_token: Tensor
     ) -> Tensor:
-        inputs = _hypothesis_inputs(texts, rows, text_of_row, hypothesis_of_token)
+        inputs = _hypothesis_inputs(texts, rows, states, text_of_row, hypothesis_of_token)
         return torch.from_numpy(self._hypotheses(*(tensor.numpy() for tensor in inputs))[0])
 
 
@@ -58,7 +58,9 @@ class Recorder(SharedPremiseLayout):
     """
 
     def __init__(self, shared: SharedPremiseLayout):
-        super().__init__(shared.module, shared.tokens, shared.max_length, entailment=shared.entailment)
+        super().__init__(
+            shared.module, shared.tokens, shared.max_length, None, shared.entailment, shared.decoupled_layers
+        )
         self.texts: List[Arrays] = []
         self.hypotheses: List[Arrays] = []
 
@@ -67,38 +69,39 @@ class Recorder(SharedPremiseLayout):
         return super().encode_texts(rows)
 
     def encode_hypotheses(
-        self, texts: TextStates, rows: Rows, text_of_row: Tensor, hypothesis_of_token: Tensor
+        self, texts: TextStates, rows: Rows, states: Tensor, text_of_row: Tensor, hypothesis_of_token: Tensor
     ) -> Tensor:
-        inputs = _hypothesis_inputs(texts, rows, text_of_row, hypothesis_of_token)
+        inputs = _hypothesis_inputs(texts, rows, states, text_of_row, hypothesis_of_token)
         self.hypotheses.append(tuple(tensor.numpy() for tensor in inputs))
-        return super().encode_hypotheses(texts, rows, text_of_row, hypothesis_of_token)
+        return super().encode_hypotheses(texts, rows, states, text_of_row, hypothesis_of_token)
 
 
 class TextEncoder(nn.Module):
     """encode_texts over tensors by position: last states, then keys and values layer by layer.
 
-    encoder (PreTrainedModel): The encoder.
+    shared (SharedPremiseLayout): The layout as torch runs it.
     """
 
-    def __init__(self, encoder: Any):
+    def __init__(self, shared: SharedPremiseLayout):
         super().__init__()
-        self.encoder = encoder
+        self.encoder = shared.encoder
+        self.keep_from = shared.decoupled_layers
 
     def forward(self, ids: Tensor, positions: Tensor, where: Tensor, back: Tensor, mask: Tensor) -> Tuple[Tensor, ...]:
         # the owner of a token is read after the encoder only
-        states = encode_texts(self.encoder, Rows(ids, positions, where, back, mask, owner=ids))
+        states = encode_texts(self.encoder, Rows(ids, positions, where, back, mask, owner=ids), self.keep_from)
         return (states.last, *(tensor for pair in states.keys_values for tensor in pair))
 
 
 class HypothesisEncoder(nn.Module):
     """encode_hypotheses over tensors by position.
 
-    encoder (PreTrainedModel): The encoder.
+    shared (SharedPremiseLayout): The layout as torch runs it.
     """
 
-    def __init__(self, encoder: Any):
+    def __init__(self, shared: SharedPremiseLayout):
         super().__init__()
-        self.encoder = encoder
+        self.encoder = shared.encoder
 
     def forward(
         self,
@@ -106,11 +109,10 @@ class HypothesisEncoder(nn.Module):
         text_mask: Tensor,
         text_of_row: Tensor,
         hypothesis_of_token: Tensor,
-        ids: Tensor,
-        positions: Tensor,
         where: Tensor,
         back: Tensor,
         mask: Tensor,
+        states: Tensor,
         *keys_values: Tensor,
     ) -> Tensor:
         unread = text_where
@@ -120,8 +122,8 @@ class HypothesisEncoder(nn.Module):
             Rows(unread, unread, text_where, unread, text_mask, unread),
             list(zip(keys_values[::2], keys_values[1::2])),
         )
-        rows = Rows(ids, positions, where, back, mask, owner=ids)
-        return encode_hypotheses(self.encoder, texts, rows, text_of_row, hypothesis_of_token)
+        rows = Rows(unread, unread, where, back, mask, unread)
+        return encode_hypotheses(self.encoder, texts, rows, states, text_of_row, hypothesis_of_token)
 
 
 def _calibrations(shared: SharedPremiseLayout) -> Tuple[Calibration, Calibration]:
@@ -144,29 +146,34 @@ def _text_inputs(rows: Rows) -> Tuple[Tensor, ...]:
 
 
 def _hypothesis_inputs(
-    texts: TextStates, rows: Rows, text_of_row: Tensor, hypothesis_of_token: Tensor
+    texts: TextStates, rows: Rows, states: Tensor, text_of_row: Tensor, hypothesis_of_token: Tensor
 ) -> Tuple[Tensor, ...]:
     return (
         texts.rows.where,
         texts.rows.mask,
         text_of_row,
         hypothesis_of_token,
-        *_text_inputs(rows),
+        rows.where,
+        rows.back,
+        rows.mask,
+        states,
         *(tensor for pair in texts.keys_values for tensor in pair),
     )
 
 
-def _example(encoder: Any, n_texts: int, n_hypotheses: int, length: int) -> Tuple[TextStates, Rows, Tensor, Tensor]:
+def _example(
+    shared: SharedPremiseLayout, n_texts: int, n_hypotheses: int, length: int
+) -> Tuple[TextStates, Rows, Tensor, Tensor, Tensor]:
     """Made-up texts with made-up hypotheses: no two texts and no two rows of one length, and some filling."""
     texts = [np.arange(10, 10 + length + i) for i in range(n_texts)]
     pieces = [np.arange(20 + i, 22 + 2 * i) for i in range(n_texts * n_hypotheses)]
-    steps = [np.arange(length, length + len(piece)) for piece in pieces]
     cut = [slice(i, i + n_hypotheses) for i in range(0, len(pieces), n_hypotheses)]
-    positions: Any = [np.concatenate(steps[part]) for part in cut]
-    rows = lay_flat([np.concatenate(pieces[part]) for part in cut], positions, CPU)
+    rows = lay_flat([np.concatenate(pieces[part]) for part in cut], CPU)
     owner = np.full(len(rows.ids), len(pieces))
     sizes = [len(piece) for piece in pieces]
     owner[: sum(sizes)] = np.repeat(np.arange(len(pieces)), sizes)
     with torch.inference_mode(False), torch.no_grad():
-        states = encode_texts(encoder, lay_flat(texts, [0] * n_texts, CPU))
-    return states, rows, torch.arange(n_texts), torch.from_numpy(owner)
+        states = encode_texts(shared.encoder, lay_flat(texts, CPU), shared.decoupled_layers)
+        # any states of the right shape do
+        begun = begin_hypotheses(shared.encoder, rows, 0)
+    return states, rows, begun, torch.arange(n_texts), torch.from_numpy(owner)

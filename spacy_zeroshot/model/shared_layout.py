@@ -5,6 +5,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tu
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from thinc.types import Ints1d
 from torch import Tensor, nn
 
@@ -12,6 +13,7 @@ from .layouts import Item, Pass, sorted_slices
 from .shared_premise import (
     Rows,
     TextStates,
+    begin_hypotheses,
     classify,
     encode_hypotheses,
     encode_texts,
@@ -34,19 +36,19 @@ EVENNESS = 0.7
 # it would cost as much as the rest of an update.
 HELD_SHARE = 0.25
 HELD_HYPOTHESES = 32
+# Hypotheses whose states are remembered: some 10 kilobytes each
+KNOWN_STATES = 4_000
 
 
 class HypothesisRow(NamedTuple):
     """Hypotheses that lie in one row, each followed by the suffix.
 
     ids (Ints1d): Shape (tokens,): token ids.
-    steps (Ints1d): Shape (tokens,): each token's place in its hypothesis; positions restart for each.
     owner (Ints1d): Shape (tokens,): each token's hypothesis, counted in the row.
     pieces (Tuple[Pieces, ...]): The hypotheses.
     """
 
     ids: Ints1d
-    steps: Ints1d
     owner: Ints1d
     pieces: Tuple[Pieces, ...]
 
@@ -74,6 +76,7 @@ class SharedPremiseLayout(nn.Module):
         its scale and offset in the margin of entailment; and, third, a scale that all classes get alike, which leaves
         the margin as it is but counts where labels compete. 0 if missing.
     entailment (int): The head's class that means entailment.
+    decoupled_layers (int): In how many lower layers a hypothesis is read on its own, without the text.
     """
 
     # As large passes as a CPU runs at full speed, with few labels and with many
@@ -86,16 +89,19 @@ class SharedPremiseLayout(nn.Module):
         max_length: int,
         similarity: Optional[Sequence[float]] = None,
         entailment: int = 1,
+        decoupled_layers: int = 0,
     ):
         super().__init__()
         self.module = module
         self.tokens = tokens
         self.max_length = max_length
         self.entailment = entailment
+        self.decoupled_layers = decoupled_layers
         self.similarity = None if similarity is None else nn.Parameter(torch.tensor([*similarity, 0.0][:3]).float())
         self.anchor: Optional[Anchor] = None
         self.learn_similarity = True
         self._vectors = VectorCache()
+        self._states = VectorCache(KNOWN_STATES)
 
     @property
     def encoder(self) -> Any:
@@ -124,10 +130,10 @@ class SharedPremiseLayout(nn.Module):
     def forward(self, batch: SharedBatch) -> Tensor:
         frame = self.tokens.frame
         rows = [np.concatenate([frame.prefix, text, frame.middle]) for text in batch.texts]
-        texts = self.encode_texts(self._flat(rows, [0] * len(rows)))
+        texts = self.encode_texts(lay_flat(rows, self.device))
+        known = self._hypothesis_states([row for _, row in batch.rows])
         # The text's keys and values serve as many passes over hypotheses as the budget asks for.
-        lengths = [len(row) for row in rows]
-        logits = torch.cat([self._entailment(texts, lengths, part) for part in _chunks(batch)])
+        logits = torch.cat([self._entailment(texts, known, part) for part in _chunks(batch)])
         if self.similarity is None:
             return logits
         cosines = self._cosines(texts, batch.rows).unsqueeze(-1)
@@ -136,35 +142,55 @@ class SharedPremiseLayout(nn.Module):
 
     def encode_texts(self, rows: Rows) -> TextStates:
         """As shared_premise.encode_texts, with the layout's encoder."""
-        return encode_texts(self.encoder, rows)
+        return encode_texts(self.encoder, rows, self.decoupled_layers)
 
     def encode_hypotheses(
-        self, texts: TextStates, rows: Rows, text_of_row: Tensor, hypothesis_of_token: Tensor
+        self, texts: TextStates, rows: Rows, states: Tensor, text_of_row: Tensor, hypothesis_of_token: Tensor
     ) -> Tensor:
         """As shared_premise.encode_hypotheses, with the layout's encoder."""
-        return encode_hypotheses(self.encoder, texts, rows, text_of_row, hypothesis_of_token)
+        return encode_hypotheses(self.encoder, texts, rows, states, text_of_row, hypothesis_of_token)
 
     def forget(self) -> None:
-        """Drop the cached embeddings of hypotheses: the weights have changed."""
+        """Drop what is cached of hypotheses: the weights have changed."""
         self._vectors.forget()
+        self._states.forget()
 
     def _entailment(
-        self, texts: TextStates, lengths: Sequence[int], rows: Sequence[Tuple[int, HypothesisRow]]
+        self, texts: TextStates, known: Dict[int, Tensor], numbered: Sequence[Tuple[int, HypothesisRow]]
     ) -> Tensor:
         """The head's logits on every hypothesis. RETURNS (Tensor): Shape (hypotheses, classes), float32."""
-        positions = [lengths[text] + row.steps for text, row in rows]
-        flat = self._flat([row.ids for _, row in rows], positions)
-        counts = [len(row.pieces) for _, row in rows]
+        rows = lay_flat([row.ids for _, row in numbered], self.device)
+        states = torch.cat([known[id(row)] for _, row in numbered])
+        filling = len(rows.ids) - len(states)
+        states = F.pad(states, (0, 0, 0, filling))
+        counts = [len(row.pieces) for _, row in numbered]
         total = sum(counts)
         first = np.cumsum([0, *counts[:-1]])
-        owner = np.concatenate([start + row.owner for start, (_, row) in zip(first, rows)])
+        owner = np.concatenate([start + row.owner for start, (_, row) in zip(first, numbered)])
         # filling belongs to no hypothesis; and the head, too, reads few sizes only
         size = filled_size(total)
-        owner = np.pad(owner, (0, len(flat.ids) - len(owner)), constant_values=size)
-        hypothesis_of_token = torch.from_numpy(owner).to(self.device)
-        text_of_row = torch.tensor([text for text, _ in rows], device=self.device)
-        states = self.encode_hypotheses(texts, flat, text_of_row, hypothesis_of_token)
+        hypothesis_of_token = torch.from_numpy(np.pad(owner, (0, filling), constant_values=size)).to(self.device)
+        text_of_row = torch.tensor([text for text, _ in numbered], device=self.device)
+        states = self.encode_hypotheses(texts, rows, states, text_of_row, hypothesis_of_token)
         return classify(self.module, segment_mean(states, hypothesis_of_token, size))[:total].float()
+
+    def _hypothesis_states(self, rows: Sequence[HypothesisRow]) -> Dict[int, Tensor]:
+        """States of hypotheses after the lower layers, remembered between passes unless in training.
+
+        rows (Sequence[HypothesisRow]): The rows.
+        RETURNS (Dict[int, Tensor]): By the row's id, shape (tokens, width).
+        """
+        distinct = {id(row): row for row in rows}
+        pieces = [piece for row in distinct.values() for piece in row.pieces]
+        cache = VectorCache() if self.training else self._states
+        found = iter(cache.of(pieces, self._begin))
+        return {key: torch.cat([next(found) for _ in row.pieces]) for key, row in distinct.items()}
+
+    def _begin(self, pieces: Sequence[Pieces]) -> List[Tensor]:
+        rows = [with_suffix(piece, self.tokens.frame.suffix) for piece in pieces]
+        states = begin_hypotheses(self.encoder, lay_flat(rows, self.device), self.decoupled_layers)
+        lengths = [len(row) for row in rows]
+        return list(states[: sum(lengths)].split(lengths))
 
     def _cosines(self, texts: TextStates, rows: Sequence[Tuple[int, HypothesisRow]]) -> Tensor:
         """Cosine of each hypothesis and its text. RETURNS (Tensor): Shape (hypotheses,)."""
@@ -210,10 +236,7 @@ class SharedPremiseLayout(nn.Module):
     def _embedded(self, pieces: Sequence[Pieces]) -> TextStates:
         frame = self.tokens.frame
         rows = [np.concatenate([frame.prefix, piece.ids, frame.middle]) for piece in pieces]
-        return encode_texts(self.encoder, self._flat(rows, [0] * len(rows)))
-
-    def _flat(self, rows: Sequence[np.ndarray], starts: Sequence[Any]) -> Rows:
-        return lay_flat(rows, starts, self.device)
+        return encode_texts(self.encoder, lay_flat(rows, self.device))
 
 
 class Anchor:
@@ -270,11 +293,15 @@ def cut_rows(pieces: Sequence[Pieces], suffix: Sequence[int]) -> List[Hypothesis
     return [_lay_row(row, suffix) for row in rows]
 
 
+def with_suffix(piece: Pieces, suffix: Sequence[int]) -> Ints1d:
+    """A hypothesis as it is read. RETURNS (Ints1d): Shape (tokens,): its token ids and the suffix."""
+    return np.concatenate([piece.ids, suffix]).astype("int64")
+
+
 def _lay_row(pieces: Sequence[Pieces], suffix: Sequence[int]) -> HypothesisRow:
-    ids = [np.concatenate([piece.ids, suffix]).astype("int64") for piece in pieces]
-    lengths = [len(part) for part in ids]
-    steps = np.concatenate([np.arange(length) for length in lengths])
-    return HypothesisRow(np.concatenate(ids), steps, np.repeat(np.arange(len(ids)), lengths), tuple(pieces))
+    ids = [with_suffix(piece, suffix) for piece in pieces]
+    owner = np.repeat(np.arange(len(ids)), [len(part) for part in ids])
+    return HypothesisRow(np.concatenate(ids), owner, tuple(pieces))
 
 
 def _chunks(batch: SharedBatch) -> Iterator[List[Tuple[int, HypothesisRow]]]:

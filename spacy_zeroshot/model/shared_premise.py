@@ -1,16 +1,16 @@
 """The shared-premise layout: a text is encoded once and serves all hypotheses.
 
-Text tokens see only the text. Each hypothesis sees the text and itself, in every layer, with positions that go on
-where the text ends. So a hypothesis' score cannot depend on the others, and a label costs only its own words.
-Splitting the attention of a cross-encoder like this goes back to DeFormer (Cao et al., 2020), PreTTR (MacAvaney et
-al., 2020) and MICE; a model must be trained with it.
+Text tokens see only the text. A hypothesis is read on its own in the lower layers, so that these are computed once
+for all texts; in the upper layers it sees the text and itself. So its score cannot depend on the other hypotheses,
+and a label costs only its own words, in the upper layers. Splitting a cross-encoder like this goes back to DeFormer
+(Cao et al., 2020), PreTTR (MacAvaney et al., 2020) and MICE; a model must be trained with it.
 
 The functions below run the layers of a BERT-like encoder on two streams: texts, whose keys and values are kept, and
 rows of hypotheses that read them. Tokens lie flat, one after another, wherever they do not look at each other:
 nothing is spent on padding but in attention itself.
 """
 
-from typing import Any, List, NamedTuple, Sequence, Tuple
+from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -50,7 +50,7 @@ class TextStates(NamedTuple):
 
     last (Tensor): Shape (tokens, width): the last layer's states, flat.
     rows (Rows): Where they lie.
-    keys_values (KeyValues): Per layer, keys and values of shape (tokens, width), flat.
+    keys_values (KeyValues): Of each layer that hypotheses read, keys and values of shape (tokens, width), flat.
     """
 
     last: Tensor
@@ -62,12 +62,10 @@ class TextStates(NamedTuple):
         return F.normalize(segment_mean(self.last, self.rows.owner, self.rows.mask.shape[0]), dim=-1)
 
 
-def lay_flat(rows: Sequence[np.ndarray], starts: Sequence[int], device: torch.device) -> Rows:
+def lay_flat(rows: Sequence[np.ndarray], device: torch.device) -> Rows:
     """Lay rows of token ids flat, filled up to one of few sizes: see `filled_size`.
 
     rows (Sequence[np.ndarray]): Token ids of each row.
-    starts (Sequence[np.ndarray]): Position of each row's first token; or, for rows of several pieces, the
-        positions of all its tokens.
     device (torch.device): Where to put them.
     RETURNS (Rows): The rows.
     """
@@ -79,9 +77,7 @@ def lay_flat(rows: Sequence[np.ndarray], starts: Sequence[int], device: torch.de
     owner = np.full(filled, len(rows), dtype="int64")
     where = np.zeros(mask.size, dtype="int64")
     ids[:total] = np.concatenate(rows)
-    positions[:total] = np.concatenate(
-        [start if isinstance(start, np.ndarray) else np.arange(start, start + n) for start, n in zip(starts, lengths)]
-    )
+    positions[:total] = np.broadcast_to(np.arange(longest), mask.shape)[mask]
     back[:total] = np.flatnonzero(mask)
     where[back[:total]] = np.arange(total)
     owner[:total] = np.repeat(np.arange(len(rows)), lengths)
@@ -102,40 +98,53 @@ def filled_size(total: int) -> int:
     return -(-total // step) * step
 
 
-def encode_texts(encoder: Any, rows: Rows, keep: bool = True) -> TextStates:
+def encode_texts(encoder: Any, rows: Rows, keep_from: Optional[int] = None) -> TextStates:
     """Encode texts on their own.
 
     encoder (PreTrainedModel): A BERT-like encoder with absolute positions.
     rows (Rows): [CLS] text [SEP] for each text.
-    keep (bool): Keep every layer's keys and values, for hypotheses to read.
+    keep_from (Optional[int]): Keep the keys and values of this layer and those above it, for hypotheses to read.
+        None keeps none.
     RETURNS (TextStates): Their states.
     """
     states = embed(encoder, rows, 0)
     bias = bias_of(rows.mask[:, None, None, :], states)
     keys_values: KeyValues = []
-    for layer in encoder.encoder.layer:
-        query, key, value = (part(states) for part in projections(layer))
-        if keep:
+    for number, layer in enumerate(encoder.encoder.layer):
+        states, key, value = read_itself(layer, states, rows, bias)
+        if keep_from is not None and number >= keep_from:
             keys_values.append((key, value))
-        query, key, value = (to_heads(layer, flat, rows.where, rows.mask.shape[0]) for flat in (query, key, value))
-        context = attend(query, key, value, bias)
-        states = feed_forward(layer, from_heads(context, rows), states)
     return TextStates(states, rows, keys_values)
 
 
-def encode_hypotheses(
-    encoder: Any, texts: TextStates, rows: Rows, text_of_row: Tensor, hypothesis_of_token: Tensor
-) -> Tensor:
-    """Encode rows of hypotheses that read a text each.
+def begin_hypotheses(encoder: Any, rows: Rows, n_layers: int) -> Tensor:
+    """Run the lower layers on hypotheses, which read themselves only.
 
     encoder (PreTrainedModel): The encoder of the texts.
-    texts (TextStates): The texts.
+    rows (Rows): hypothesis [SEP] for each hypothesis.
+    n_layers (int): How many layers; 0 for embeddings only.
+    RETURNS (Tensor): Shape (tokens, width): the states, flat.
+    """
+    states = embed(encoder, rows, 1)
+    bias = bias_of(rows.mask[:, None, None, :], states)
+    for layer in encoder.encoder.layer[:n_layers]:
+        states, *_ = read_itself(layer, states, rows, bias)
+    return states
+
+
+def encode_hypotheses(
+    encoder: Any, texts: TextStates, rows: Rows, states: Tensor, text_of_row: Tensor, hypothesis_of_token: Tensor
+) -> Tensor:
+    """Run the upper layers on rows of hypotheses that read a text each.
+
+    encoder (PreTrainedModel): The encoder of the texts.
+    texts (TextStates): The texts, with the keys and values of these layers.
     rows (Rows): hypothesis [SEP] hypothesis [SEP] ... for each row.
+    states (Tensor): Shape (tokens, width): what begin_hypotheses gives for them, flat.
     text_of_row (Tensor): Shape (rows,): the text that each row reads.
     hypothesis_of_token (Tensor): Shape (tokens,): the number of the hypothesis that each flat token belongs to.
     RETURNS (Tensor): Shape (tokens, width): the last layer's states, flat.
     """
-    states = embed(encoder, rows, 1)
     n_rows, longest = rows.mask.shape
     n_text_tokens, text_longest = texts.last.shape[0], texts.rows.mask.shape[1]
     own = torch.where(rows.mask.flatten(), gather(hypothesis_of_token, rows.where), -1).view(n_rows, longest)
@@ -145,7 +154,8 @@ def encode_hypotheses(
     # A row's keys: those of its text, then its own, out of both laid flat one after the other.
     text_where = texts.rows.where.view(-1, text_longest)[text_of_row]
     both = torch.cat([text_where, rows.where.view(n_rows, longest) + n_text_tokens], dim=1).flatten()
-    for layer, (text_key, text_value) in zip(encoder.encoder.layer, texts.keys_values):
+    upper = encoder.encoder.layer[-len(texts.keys_values) :]
+    for layer, (text_key, text_value) in zip(upper, texts.keys_values):
         query, key, value = (part(states) for part in projections(layer))
         context = attend(
             to_heads(layer, query, rows.where, n_rows),
@@ -155,6 +165,26 @@ def encode_hypotheses(
         )
         states = feed_forward(layer, from_heads(context, rows), states)
     return states
+
+
+def read_itself(layer: Any, states: Tensor, rows: Rows, bias: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
+    """Run a layer on rows that see themselves only.
+
+    layer (nn.Module): A BERT layer.
+    states (Tensor): Shape (tokens, width), flat.
+    rows (Rows): Where they lie.
+    bias (Tensor): Shape (rows, 1, 1, longest): see `bias_of`.
+    RETURNS (Tuple[Tensor, Tensor, Tensor]): The next states, and the keys and values, all flat.
+    """
+    query, key, value = (part(states) for part in projections(layer))
+    n_rows = rows.mask.shape[0]
+    context = attend(
+        to_heads(layer, query, rows.where, n_rows),
+        to_heads(layer, key, rows.where, n_rows),
+        to_heads(layer, value, rows.where, n_rows),
+        bias,
+    )
+    return feed_forward(layer, from_heads(context, rows), states), key, value
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:

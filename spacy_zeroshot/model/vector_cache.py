@@ -1,6 +1,6 @@
 """What is computed from hypotheses alone, remembered while the weights stay: labels come back with every batch."""
 
-from typing import Callable, Dict, List, Sequence
+from typing import Callable, Dict, Iterable, List, Sequence
 
 from torch import Tensor
 
@@ -8,16 +8,20 @@ from .tokens import CACHE_SIZE, Pieces
 
 
 class VectorCache:
-    """Remembers one tensor for each hypothesis. Threads may share it."""
+    """Remembers one tensor for each hypothesis. Threads may share it.
 
-    def __init__(self) -> None:
+    size (int): How many. Beyond that everything is forgotten.
+    """
+
+    def __init__(self, size: int = CACHE_SIZE) -> None:
+        self._size = size
         self._known: Dict[bytes, Tensor] = {}
 
-    def of(self, pieces: Sequence[Pieces], compute: Callable[[Sequence[Pieces]], Tensor]) -> List[Tensor]:
+    def of(self, pieces: Sequence[Pieces], compute: Callable[[Sequence[Pieces]], Iterable[Tensor]]) -> List[Tensor]:
         """The tensors of hypotheses; those not known yet are computed together.
 
         pieces (Sequence[Pieces]): The hypotheses.
-        compute (Callable[[Sequence[Pieces]], Tensor]): Gives a tensor of shape (n, ...) for n hypotheses.
+        compute (Callable[[Sequence[Pieces]], Iterable[Tensor]]): Gives n tensors for n hypotheses, or their stack.
         RETURNS (List[Tensor]): One for each.
         """
         keys = [piece.ids.tobytes() for piece in pieces]
@@ -26,7 +30,7 @@ class VectorCache:
         if missing:
             known = {**known, **dict(zip(missing, compute(list(missing.values()))))}
             # replaced in one step, so that threads see either the old or the new
-            self._known = known if len(known) <= CACHE_SIZE else {}
+            self._known = known if len(known) <= self._size else {}
         return [known[key] for key in keys]
 
     def forget(self) -> None:

@@ -162,11 +162,18 @@ def test_slow_tokenizer_Z028(folder):
     assert error_of(folder).code == "Z028"
 
 
-@pytest.mark.parametrize("declared", [{"layout": "spiral"}, {"layout": "shared_premise"}])
-def test_layout_that_is_not_known_Z030(make_checkpoint, declared):
-    family = "bert" if declared["layout"] == "spiral" else "distilbert"
+@pytest.mark.parametrize(
+    ("family", "declared", "reason"),
+    [
+        ("bert", {"layout": "spiral"}, "it is not known"),
+        ("distilbert", {"layout": "shared_premise"}, "an encoder of the type distilbert cannot take it"),
+        ("bert", {"layout": "shared_premise", "decoupled_layers": 2}, "decoupled_layers = 2 is not a number from 0"),
+        ("bert", {"layout": "shared_premise", "decoupled_layers": "a"}, "decoupled_layers = 'a' is not a number"),
+    ],
+)
+def test_layout_that_cannot_be_run_Z030(make_checkpoint, family, declared, reason):
     error = error_of(make_checkpoint(family, zero_shot=declared))
-    assert error.code == "Z030" and repr(declared["layout"]) in str(error)
+    assert error.code == "Z030" and repr(declared["layout"]) in str(error) and reason in str(error)
 
 
 def test_float16_on_a_cpu_Z032(nli_folder):
