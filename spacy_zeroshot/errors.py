@@ -55,7 +55,7 @@ MESSAGES: Dict[str, str] = {
     "Z033": "device = {device!r} cannot be used: {reason}. Set device = null to follow thinc.",
     "Z034": "{setting} needs the package {package}. Install it with: pip install 'spacy-zeroshot[{extra}]', or set "
     "{instead}.",
-    "Z035": "backend = 'openvino' cannot take {name!r}: {reason}. Set backend = 'torch'.",
+    "Z035": "backend = 'openvino' cannot take {name!r}: {reason}. Set {instead}.",
     "Z036": "backend = 'openvino' {reason}. Set backend = 'torch'.",
     # Benchmark
     "Z037": "the scores of {first} and {second} differ by {difference:.2g}, more than {limit}, so their speeds cannot "

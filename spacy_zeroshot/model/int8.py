@@ -24,6 +24,8 @@ PASS_TOKENS = 256
 # A layer stays as it is where its largest input is so many times the root of their mean square
 UNEVEN = 45.0
 REPORTS = "openvino_telemetry"
+# What to set where it cannot be had
+INSTEAD = "precision = 'auto'"
 
 Arrays = Tuple[np.ndarray, ...]
 
@@ -102,7 +104,9 @@ def quantise(model: Any, inputs: Sequence[Arrays], name: str) -> Any:
             return run(model, data, model_type=nncf.ModelType.TRANSFORMER, subset_size=size, ignored_scope=exact)
         except (nncf.InternalError, nncf.UnsupportedModelError, nncf.ValidationError, RuntimeError) as reason:
             first = str(reason).strip().split("\n")[0].rstrip(".")
-            raise ZeroShotError("Z035", "NLIClassifier", name=name, reason=f"in 8 bits: {first}") from reason
+            raise ZeroShotError(
+                "Z035", "NLIClassifier", name=name, reason=f"in 8 bits: {first}", instead=INSTEAD
+            ) from reason
 
 
 def _uneven(model: Any, inputs: Sequence[Arrays]) -> List[str]:
@@ -192,7 +196,6 @@ def _hidden(bar: Callable[..., Any], *columns: Any, **options: Any) -> Any:
 
 
 def _no_nncf() -> ZeroShotError:
-    instead = "precision = 'auto'"
     return ZeroShotError(
-        "Z034", "NLIClassifier", setting="precision = 'int8'", package="nncf", extra="int8", instead=instead
+        "Z034", "NLIClassifier", setting="precision = 'int8'", package="nncf", extra="int8", instead=INSTEAD
     )

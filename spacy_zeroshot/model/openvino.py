@@ -198,7 +198,7 @@ def _convert(ov: Any, module: nn.Module, examples: Sequence[Tuple[Tensor, ...]],
             wanted = module(*examples[1])
         except (OpConversionFailure, RuntimeError, ValueError, TypeError, IndexError) as reason:
             first = (str(reason).strip().splitlines() or [type(reason).__name__])[0]
-            raise ZeroShotError("Z035", "NLIClassifier", name=name, reason=first.rstrip(".")) from reason
+            raise _not_taken(name, first.rstrip(".")) from reason
     wanted = wanted if isinstance(wanted, tuple) else (wanted,)
     compiled = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     results = compiled(dict(enumerate(tensor.numpy() for tensor in examples[1])))
@@ -206,10 +206,12 @@ def _convert(ov: Any, module: nn.Module, examples: Sequence[Tuple[Tensor, ...]],
         expected = tensor.detach().numpy()
         difference = float(np.abs(results[i] - expected).max() / max(1.0, np.abs(expected).max()))
         if not difference <= TOLERANCE:
-            raise ZeroShotError(
-                "Z035", "NLIClassifier", name=name, reason=f"its results differ from torch's by {difference:.1g}"
-            )
+            raise _not_taken(name, f"its results differ from torch's by {difference:.1g}")
     return model
+
+
+def _not_taken(name: str, reason: str) -> ZeroShotError:
+    return ZeroShotError("Z035", "NLIClassifier", name=name, reason=reason, instead="backend = 'torch'")
 
 
 def _publish(ov: Any, model: Any, path: Path) -> Path:
