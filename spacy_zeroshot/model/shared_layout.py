@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from thinc.types import Ints1d
 from torch import Tensor, nn
 
+from .anchor import Anchor
+from .hypothesis_rows import HypothesisRow, cut_rows, with_suffix, within_budget
 from .layouts import Item, Pass, sorted_slices
 from .shared_premise import (
     Rows,
@@ -27,9 +29,6 @@ from .vector_cache import VectorCache
 SHARED_PREMISE = "shared_premise"
 # Encoders with BERT's layers and absolute positions
 SUPPORTED = ("bert", "roberta", "xlm-roberta", "camembert")
-# Tokens of hypotheses in one row. A row's hypotheses are masked from each other, so a longer row wastes more of its
-# attention on masked places; a shorter one reads the text's keys more often.
-ROW_TOKENS = 64
 # Only attention is padded, so slices may be more uneven than a stock model's.
 EVENNESS = 0.7
 # Where the loss does not reach embeddings, an anchor holds this share of the passes, and so many of their hypotheses:
@@ -38,19 +37,6 @@ HELD_SHARE = 0.25
 HELD_HYPOTHESES = 32
 # Hypotheses whose states are remembered: some 10 kilobytes each
 KNOWN_STATES = 4_000
-
-
-class HypothesisRow(NamedTuple):
-    """Hypotheses that lie in one row, each followed by the suffix.
-
-    ids (Ints1d): Shape (tokens,): token ids.
-    owner (Ints1d): Shape (tokens,): each token's hypothesis, counted in the row.
-    pieces (Tuple[Pieces, ...]): The hypotheses.
-    """
-
-    ids: Ints1d
-    owner: Ints1d
-    pieces: Tuple[Pieces, ...]
 
 
 class SharedBatch(NamedTuple):
@@ -133,7 +119,7 @@ class SharedPremiseLayout(nn.Module):
         texts = self.encode_texts(lay_flat(rows, self.device))
         known = self._hypothesis_states([row for _, row in batch.rows])
         # The text's keys and values serve as many passes over hypotheses as the budget asks for.
-        logits = torch.cat([self._entailment(texts, known, part) for part in _chunks(batch)])
+        logits = torch.cat([self._entailment(texts, known, part) for part in within_budget(batch.rows, batch.budget)])
         if self.similarity is None:
             return logits
         cosines = self._cosines(texts, batch.rows).unsqueeze(-1)
@@ -237,81 +223,3 @@ class SharedPremiseLayout(nn.Module):
         frame = self.tokens.frame
         rows = [np.concatenate([frame.prefix, piece.ids, frame.middle]) for piece in pieces]
         return encode_texts(self.encoder, lay_flat(rows, self.device))
-
-
-class Anchor:
-    """Keeps the encoder's sentence embeddings near those it started with, as it learns entailment.
-
-    Fine-tuning on entailment alone makes an encoder forget topics. The loss is the mean cosine distance between
-    the embedding now and at the start, on the texts and hypotheses of each update.
-
-    encoder (PreTrainedModel): The encoder as it started; a copy of its own, never changed.
-    weight (float): Weight of the loss.
-    """
-
-    def __init__(self, encoder: Any, weight: float):
-        self.encoder = encoder.eval().requires_grad_(False)
-        self.weight = weight
-        self._distances: List[Tensor] = []
-
-    def hold(self, rows: Rows, vectors: Tensor, times: float = 1.0) -> None:
-        """Compare embeddings with those of the start.
-
-        rows (Rows): The tokens that were embedded.
-        vectors (Tensor): Shape (n, width): the embeddings now, of length one.
-        times (float): What their distances count, above 1 where only a sample is held.
-        """
-        with torch.no_grad():
-            start = encode_texts(self.encoder, rows).pooled()
-        self._distances.append(times * (1.0 - (start * vectors).sum(-1)))
-
-    def loss(self) -> Optional[Tensor]:
-        """The loss over all held since the last call. RETURNS (Optional[Tensor]): A scalar; None if nothing was."""
-        if not self._distances:
-            return None
-        loss = self.weight * torch.cat(self._distances).mean()
-        self._distances = []
-        return loss
-
-
-def cut_rows(pieces: Sequence[Pieces], suffix: Sequence[int]) -> List[HypothesisRow]:
-    """Lay hypotheses in rows of at most ROW_TOKENS tokens; a longer hypothesis has a row of its own.
-
-    pieces (Sequence[Pieces]): The hypotheses.
-    suffix (Sequence[int]): Token ids that follow each.
-    RETURNS (List[HypothesisRow]): The rows.
-    """
-    rows: List[List[Pieces]] = [[]]
-    size = 0
-    for piece in pieces:
-        length = len(piece.ids) + len(suffix)
-        if rows[-1] and size + length > ROW_TOKENS:
-            rows.append([])
-            size = 0
-        rows[-1].append(piece)
-        size += length
-    return [_lay_row(row, suffix) for row in rows]
-
-
-def with_suffix(piece: Pieces, suffix: Sequence[int]) -> Ints1d:
-    """A hypothesis as it is read. RETURNS (Ints1d): Shape (tokens,): its token ids and the suffix."""
-    return np.concatenate([piece.ids, suffix]).astype("int64")
-
-
-def _lay_row(pieces: Sequence[Pieces], suffix: Sequence[int]) -> HypothesisRow:
-    ids = [with_suffix(piece, suffix) for piece in pieces]
-    owner = np.repeat(np.arange(len(ids)), [len(part) for part in ids])
-    return HypothesisRow(np.concatenate(ids), owner, tuple(pieces))
-
-
-def _chunks(batch: SharedBatch) -> Iterator[List[Tuple[int, HypothesisRow]]]:
-    """Cut a pass's rows where their tokens would exceed the budget."""
-    chunk: List[Tuple[int, HypothesisRow]] = []
-    size = 0
-    for text, row in batch.rows:
-        if chunk and size + len(row.ids) > batch.budget:
-            yield chunk
-            chunk, size = [], 0
-        chunk.append((text, row))
-        size += len(row.ids)
-    yield chunk

@@ -89,7 +89,7 @@ class NLIShim(CheckpointShim):
             if hasattr(runtime.layout, "learn_similarity"):
                 runtime.layout.learn_similarity = lesson.learn_similarity
             if lesson.anchor and hasattr(runtime.layout, "anchor"):
-                from .shared_layout import Anchor
+                from .anchor import Anchor
 
                 encoder = self._anchor_encoder(lesson.anchor_to)
                 runtime.layout.anchor = Anchor(encoder.to(runtime.device), lesson.anchor)

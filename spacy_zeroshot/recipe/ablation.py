@@ -30,9 +30,16 @@ def _sets(config: Dict[str, Any]) -> List[Dict[str, Any]]:
     return config["corpora"]["train"]["sets"]
 
 
-def _learn_similarity(config: Dict[str, Any]) -> None:
-    _lesson(config)["learn_similarity"] = True
+def _hold_similarity(config: Dict[str, Any]) -> None:
+    _lesson(config)["learn_similarity"] = False
+
+
+def _learn_scales(config: Dict[str, Any]) -> None:
     _lesson(config)["freeze"] = ["bert.embeddings.word_embeddings"]
+
+
+def _all_layers(config: Dict[str, Any]) -> None:
+    _lesson(config)["new_head"]["decoupled_layers"] = 0
 
 
 def _no_anchor(config: Dict[str, Any]) -> None:
@@ -94,7 +101,7 @@ def _not_balanced(config: Dict[str, Any]) -> None:
 
 
 def _entailment_shared(config: Dict[str, Any]) -> None:
-    _lesson(config)["new_head"] = {"layout": "shared_premise"}
+    _lesson(config)["new_head"] = {"layout": "shared_premise", "decoupled_layers": 3}
     _lesson(config)["anchor"] = 0.0
 
 
@@ -105,7 +112,9 @@ def _entailment_pair(config: Dict[str, Any]) -> None:
 
 VARIANTS: Dict[str, Callable[[Dict[str, Any]], None]] = {
     "the recipe": lambda config: None,
-    "the cosine learns as well": _learn_similarity,
+    "hypotheses read the text in all layers": _all_layers,
+    "the cosine does not learn": _hold_similarity,
+    "the cosine's scales learn as well": _learn_scales,
     "entailment alone, shared premise": _entailment_shared,
     "entailment alone, pairs": _entailment_pair,
     "no anchor": _no_anchor,
