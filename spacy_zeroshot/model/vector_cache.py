@@ -6,7 +6,6 @@ from torch import Tensor
 
 from .tokens import CACHE_SIZE, Pieces
 
-
 # Hypotheses that are computed together
 AT_ONCE = 512
 
