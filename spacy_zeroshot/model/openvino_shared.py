@@ -45,9 +45,15 @@ class OpenVINOSharedLayout(SharedPremiseLayout):
         return TextStates(torch.from_numpy(last), rows, list(zip(tensors[::2], tensors[1::2])))
 
     def encode_hypotheses(
-        self, texts: TextStates, rows: Rows, states: Tensor, text_of_row: Tensor, hypothesis_of_token: Tensor
+        self,
+        texts: TextStates,
+        rows: Rows,
+        begun: Tensor,
+        begun_of_token: Tensor,
+        text_of_row: Tensor,
+        hypothesis_of_token: Tensor,
     ) -> Tensor:
-        inputs = _hypothesis_inputs(texts, rows, states, text_of_row, hypothesis_of_token)
+        inputs = _hypothesis_inputs(texts, rows, begun, begun_of_token, text_of_row, hypothesis_of_token)
         return torch.from_numpy(self._hypotheses(*(tensor.numpy() for tensor in inputs))[0])
 
 
@@ -69,11 +75,17 @@ class Recorder(SharedPremiseLayout):
         return super().encode_texts(rows)
 
     def encode_hypotheses(
-        self, texts: TextStates, rows: Rows, states: Tensor, text_of_row: Tensor, hypothesis_of_token: Tensor
+        self,
+        texts: TextStates,
+        rows: Rows,
+        begun: Tensor,
+        begun_of_token: Tensor,
+        text_of_row: Tensor,
+        hypothesis_of_token: Tensor,
     ) -> Tensor:
-        inputs = _hypothesis_inputs(texts, rows, states, text_of_row, hypothesis_of_token)
+        inputs = _hypothesis_inputs(texts, rows, begun, begun_of_token, text_of_row, hypothesis_of_token)
         self.hypotheses.append(tuple(tensor.numpy() for tensor in inputs))
-        return super().encode_hypotheses(texts, rows, states, text_of_row, hypothesis_of_token)
+        return super().encode_hypotheses(texts, rows, begun, begun_of_token, text_of_row, hypothesis_of_token)
 
 
 class TextEncoder(nn.Module):
@@ -112,7 +124,8 @@ class HypothesisEncoder(nn.Module):
         where: Tensor,
         back: Tensor,
         mask: Tensor,
-        states: Tensor,
+        begun: Tensor,
+        begun_of_token: Tensor,
         *keys_values: Tensor,
     ) -> Tensor:
         unread = text_where
@@ -123,7 +136,7 @@ class HypothesisEncoder(nn.Module):
             list(zip(keys_values[::2], keys_values[1::2])),
         )
         rows = Rows(unread, unread, where, back, mask, unread)
-        return encode_hypotheses(self.encoder, texts, rows, states, text_of_row, hypothesis_of_token)
+        return encode_hypotheses(self.encoder, texts, rows, begun, begun_of_token, text_of_row, hypothesis_of_token)
 
 
 def _calibrations(shared: SharedPremiseLayout) -> Tuple[Calibration, Calibration]:
@@ -146,7 +159,12 @@ def _text_inputs(rows: Rows) -> Tuple[Tensor, ...]:
 
 
 def _hypothesis_inputs(
-    texts: TextStates, rows: Rows, states: Tensor, text_of_row: Tensor, hypothesis_of_token: Tensor
+    texts: TextStates,
+    rows: Rows,
+    begun: Tensor,
+    begun_of_token: Tensor,
+    text_of_row: Tensor,
+    hypothesis_of_token: Tensor,
 ) -> Tuple[Tensor, ...]:
     return (
         texts.rows.where,
@@ -156,14 +174,15 @@ def _hypothesis_inputs(
         rows.where,
         rows.back,
         rows.mask,
-        states,
+        begun,
+        begun_of_token,
         *(tensor for pair in texts.keys_values for tensor in pair),
     )
 
 
 def _example(
     shared: SharedPremiseLayout, n_texts: int, n_hypotheses: int, length: int
-) -> Tuple[TextStates, Rows, Tensor, Tensor, Tensor]:
+) -> Tuple[TextStates, Rows, Tensor, Tensor, Tensor, Tensor]:
     """Made-up texts with made-up hypotheses: no two texts and no two rows of one length, and some filling."""
     texts = [np.arange(10, 10 + length + i) for i in range(n_texts)]
     pieces = [np.arange(20 + i, 22 + 2 * i) for i in range(n_texts * n_hypotheses)]
@@ -174,6 +193,7 @@ def _example(
     owner[: sum(sizes)] = np.repeat(np.arange(len(pieces)), sizes)
     with torch.inference_mode(False), torch.no_grad():
         states = encode_texts(shared.encoder, lay_flat(texts, CPU), shared.decoupled_layers)
-        # any states of the right shape do
-        begun = begin_hypotheses(shared.encoder, rows, 0)
-    return states, rows, begun, torch.arange(n_texts), torch.from_numpy(owner)
+        # as if all hypotheses of a row were one; any states of the right shape do
+        begun = begin_hypotheses(shared.encoder, rows, shared.decoupled_layers)
+    places = torch.arange(len(rows.ids)).flip(0)
+    return states, rows, begun, places, torch.arange(n_texts), torch.from_numpy(owner)

@@ -5,7 +5,6 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tu
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from thinc.types import Ints1d
 from torch import Tensor, nn
 
@@ -35,8 +34,8 @@ EVENNESS = 0.7
 # it would cost as much as the rest of an update.
 HELD_SHARE = 0.25
 HELD_HYPOTHESES = 32
-# Hypotheses whose states are remembered: some 10 kilobytes each
-KNOWN_STATES = 4_000
+# Hypotheses that are remembered after the lower layers: some 50 kilobytes each
+KNOWN = 1_000
 
 
 class SharedBatch(NamedTuple):
@@ -50,6 +49,17 @@ class SharedBatch(NamedTuple):
     texts: List[Ints1d]
     rows: List[Tuple[int, HypothesisRow]]
     budget: int
+
+
+class Begun(NamedTuple):
+    """Hypotheses after the lower layers: see `begin_hypotheses`.
+
+    tensor (Tensor): Shape (tokens, 4 * width), row after row.
+    first (Dict[int, int]): By a row's id, its first token.
+    """
+
+    tensor: Tensor
+    first: Dict[int, int]
 
 
 class SharedPremiseLayout(nn.Module):
@@ -87,7 +97,7 @@ class SharedPremiseLayout(nn.Module):
         self.anchor: Optional[Anchor] = None
         self.learn_similarity = True
         self._vectors = VectorCache()
-        self._states = VectorCache(KNOWN_STATES)
+        self._known = VectorCache(KNOWN)
 
     @property
     def encoder(self) -> Any:
@@ -117,9 +127,9 @@ class SharedPremiseLayout(nn.Module):
         frame = self.tokens.frame
         rows = [np.concatenate([frame.prefix, text, frame.middle]) for text in batch.texts]
         texts = self.encode_texts(lay_flat(rows, self.device))
-        known = self._hypothesis_states([row for _, row in batch.rows])
+        begun = self._begun([row for _, row in batch.rows])
         # The text's keys and values serve as many passes over hypotheses as the budget asks for.
-        logits = torch.cat([self._entailment(texts, known, part) for part in within_budget(batch.rows, batch.budget)])
+        logits = torch.cat([self._entailment(texts, begun, part) for part in within_budget(batch.rows, batch.budget)])
         if self.similarity is None:
             return logits
         cosines = self._cosines(texts, batch.rows).unsqueeze(-1)
@@ -131,52 +141,57 @@ class SharedPremiseLayout(nn.Module):
         return encode_texts(self.encoder, rows, self.decoupled_layers)
 
     def encode_hypotheses(
-        self, texts: TextStates, rows: Rows, states: Tensor, text_of_row: Tensor, hypothesis_of_token: Tensor
+        self,
+        texts: TextStates,
+        rows: Rows,
+        begun: Tensor,
+        begun_of_token: Tensor,
+        text_of_row: Tensor,
+        hypothesis_of_token: Tensor,
     ) -> Tensor:
         """As shared_premise.encode_hypotheses, with the layout's encoder."""
-        return encode_hypotheses(self.encoder, texts, rows, states, text_of_row, hypothesis_of_token)
+        return encode_hypotheses(self.encoder, texts, rows, begun, begun_of_token, text_of_row, hypothesis_of_token)
 
     def forget(self) -> None:
         """Drop what is cached of hypotheses: the weights have changed."""
         self._vectors.forget()
-        self._states.forget()
+        self._known.forget()
 
-    def _entailment(
-        self, texts: TextStates, known: Dict[int, Tensor], numbered: Sequence[Tuple[int, HypothesisRow]]
-    ) -> Tensor:
+    def _entailment(self, texts: TextStates, begun: Begun, numbered: Sequence[Tuple[int, HypothesisRow]]) -> Tensor:
         """The head's logits on every hypothesis. RETURNS (Tensor): Shape (hypotheses, classes), float32."""
         rows = lay_flat([row.ids for _, row in numbered], self.device)
-        states = torch.cat([known[id(row)] for _, row in numbered])
-        filling = len(rows.ids) - len(states)
-        states = F.pad(states, (0, 0, 0, filling))
         counts = [len(row.pieces) for _, row in numbered]
         total = sum(counts)
         first = np.cumsum([0, *counts[:-1]])
         owner = np.concatenate([start + row.owner for start, (_, row) in zip(first, numbered)])
+        places = np.concatenate([begun.first[id(row)] + np.arange(len(row.ids)) for _, row in numbered])
         # filling belongs to no hypothesis; and the head, too, reads few sizes only
         size = filled_size(total)
+        filling = len(rows.ids) - len(owner)
         hypothesis_of_token = torch.from_numpy(np.pad(owner, (0, filling), constant_values=size)).to(self.device)
+        begun_of_token = torch.from_numpy(np.pad(places, (0, filling))).to(self.device)
         text_of_row = torch.tensor([text for text, _ in numbered], device=self.device)
-        states = self.encode_hypotheses(texts, rows, states, text_of_row, hypothesis_of_token)
+        states = self.encode_hypotheses(texts, rows, begun.tensor, begun_of_token, text_of_row, hypothesis_of_token)
         return classify(self.module, segment_mean(states, hypothesis_of_token, size))[:total].float()
 
-    def _hypothesis_states(self, rows: Sequence[HypothesisRow]) -> Dict[int, Tensor]:
-        """States of hypotheses after the lower layers, remembered between passes unless in training.
+    def _begun(self, rows: Sequence[HypothesisRow]) -> Begun:
+        """Hypotheses after the lower layers, remembered between passes unless in training.
 
         rows (Sequence[HypothesisRow]): The rows.
-        RETURNS (Dict[int, Tensor]): By the row's id, shape (tokens, width).
+        RETURNS (Begun): Every row once.
         """
         distinct = {id(row): row for row in rows}
         pieces = [piece for row in distinct.values() for piece in row.pieces]
-        cache = VectorCache() if self.training else self._states
-        found = iter(cache.of(pieces, self._begin))
-        return {key: torch.cat([next(found) for _ in row.pieces]) for key, row in distinct.items()}
+        cache = VectorCache() if self.training else self._known
+        sizes = [len(row.ids) for row in distinct.values()]
+        first = dict(zip(distinct, np.cumsum([0, *sizes[:-1]])))
+        return Begun(torch.cat(cache.of(pieces, self._begin)), first)
 
     def _begin(self, pieces: Sequence[Pieces]) -> List[Tensor]:
         rows = [with_suffix(piece, self.tokens.frame.suffix) for piece in pieces]
-        states = begin_hypotheses(self.encoder, lay_flat(rows, self.device), self.decoupled_layers)
+        begun = begin_hypotheses(self.encoder, lay_flat(rows, self.device), self.decoupled_layers)
         lengths = [len(row) for row in rows]
-        return list(states[: sum(lengths)].split(lengths))
+        return list(begun[: sum(lengths)].split(lengths))
 
     def _cosines(self, texts: TextStates, rows: Sequence[Tuple[int, HypothesisRow]]) -> Tensor:
         """Cosine of each hypothesis and its text. RETURNS (Tensor): Shape (hypotheses,)."""

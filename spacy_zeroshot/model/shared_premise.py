@@ -118,29 +118,37 @@ def encode_texts(encoder: Any, rows: Rows, keep_from: Optional[int] = None) -> T
 
 
 def begin_hypotheses(encoder: Any, rows: Rows, n_layers: int) -> Tensor:
-    """Run the lower layers on hypotheses, which read themselves only.
+    """Run the lower layers on hypotheses, which read themselves only, and what the next layer does before they read.
 
     encoder (PreTrainedModel): The encoder of the texts.
     rows (Rows): hypothesis [SEP] for each hypothesis.
     n_layers (int): How many layers; 0 for embeddings only.
-    RETURNS (Tensor): Shape (tokens, width): the states, flat.
+    RETURNS (Tensor): Shape (tokens, 4 * width): the states, and the next layer's queries, keys and values, flat.
     """
     states = embed(encoder, rows, 1)
     bias = bias_of(rows.mask[:, None, None, :], states)
     for layer in encoder.encoder.layer[:n_layers]:
         states, *_ = read_itself(layer, states, rows, bias)
-    return states
+    projected = (part(states) for part in projections(encoder.encoder.layer[n_layers]))
+    return torch.cat([states, *projected], dim=-1)
 
 
 def encode_hypotheses(
-    encoder: Any, texts: TextStates, rows: Rows, states: Tensor, text_of_row: Tensor, hypothesis_of_token: Tensor
+    encoder: Any,
+    texts: TextStates,
+    rows: Rows,
+    begun: Tensor,
+    begun_of_token: Tensor,
+    text_of_row: Tensor,
+    hypothesis_of_token: Tensor,
 ) -> Tensor:
     """Run the upper layers on rows of hypotheses that read a text each.
 
     encoder (PreTrainedModel): The encoder of the texts.
     texts (TextStates): The texts, with the keys and values of these layers.
     rows (Rows): hypothesis [SEP] hypothesis [SEP] ... for each row.
-    states (Tensor): Shape (tokens, width): what begin_hypotheses gives for them, flat.
+    begun (Tensor): Shape (distinct tokens, 4 * width): what begin_hypotheses gives for hypotheses, each once.
+    begun_of_token (Tensor): Shape (tokens,): where in `begun` each flat token is found.
     text_of_row (Tensor): Shape (rows,): the text that each row reads.
     hypothesis_of_token (Tensor): Shape (tokens,): the number of the hypothesis that each flat token belongs to.
     RETURNS (Tensor): Shape (tokens, width): the last layer's states, flat.
@@ -150,15 +158,21 @@ def encode_hypotheses(
     own = torch.where(rows.mask.flatten(), gather(hypothesis_of_token, rows.where), -1).view(n_rows, longest)
     sees_own = own[:, :, None] == own[:, None, :]
     sees_text = texts.rows.mask[text_of_row][:, None, :].expand(-1, longest, -1)
-    bias = bias_of(torch.cat([sees_text, sees_own], dim=-1)[:, None], states)
-    # A row's keys: those of its text, then its own, out of both laid flat one after the other.
+    bias = bias_of(torch.cat([sees_text, sees_own], dim=-1)[:, None], texts.last)
     text_where = texts.rows.where.view(-1, text_longest)[text_of_row]
-    both = torch.cat([text_where, rows.where.view(n_rows, longest) + n_text_tokens], dim=1).flatten()
+    states, *projected = (part.contiguous() for part in begun.chunk(4, dim=-1))
+    states = gather(states, begun_of_token)
+    where = gather(begun_of_token, rows.where)
     upper = encoder.encoder.layer[-len(texts.keys_values) :]
-    for layer, (text_key, text_value) in zip(upper, texts.keys_values):
-        query, key, value = (part(states) for part in projections(layer))
+    for number, (layer, (text_key, text_value)) in enumerate(zip(upper, texts.keys_values)):
+        if number:
+            projected = [part(states) for part in projections(layer)]
+            where = rows.where
+        query, key, value = projected
+        # A row's keys: those of its text, then its own, out of both laid flat one after the other.
+        both = torch.cat([text_where, where.view(n_rows, longest) + n_text_tokens], dim=1).flatten()
         context = attend(
-            to_heads(layer, query, rows.where, n_rows),
+            to_heads(layer, query, where, n_rows),
             to_heads(layer, torch.cat([text_key, key]), both, n_rows),
             to_heads(layer, torch.cat([text_value, value]), both, n_rows),
             bias,

@@ -61,8 +61,8 @@ def test_both_shared_premise_encoders(shared_folder, cache):
     texts = [*TEXTS, " ".join(TEXTS[:3])]
     exact, rounded = (cats(make(shared_folder, *kind), texts) for kind in (("torch",), ("openvino", "int8")))
     assert 0 < mean_difference(rounded, exact) < 0.08
-    # six linear layers in the one layer that hypotheses read texts in
-    assert min(integers(cache, known)) == 6
+    # linear layers that are left of the one in which hypotheses read texts
+    assert min(integers(cache, known)) == 2
 
 
 def test_is_the_same_each_time(make_checkpoint, cache, tmp_path, monkeypatch):
