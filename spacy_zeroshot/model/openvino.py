@@ -23,7 +23,7 @@ from .quiet import quiet_loading
 
 CACHE_VARIABLE = "SPACY_ZEROSHOT_CACHE"
 # Part of the key of the cache: raise it when the conversion changes.
-FORMAT = 3
+FORMAT = 4
 FILE = "model.xml"
 # Largest difference of a logit or state, relative to the largest one, that a conversion to float32 may show
 TOLERANCE = 1e-4
