@@ -11,7 +11,15 @@ from .int8 import Arrays, Calibration, calibration_passes
 from .openvino import Converted
 from .precision import Kernel
 from .shared_layout import SharedPremiseLayout
-from .shared_premise import Rows, TextStates, begin_hypotheses, encode_hypotheses, encode_texts, lay_flat
+from .shared_premise import (
+    HypothesisTokens,
+    Rows,
+    TextStates,
+    begin_hypotheses,
+    encode_hypotheses,
+    encode_texts,
+    lay_flat,
+)
 
 CPU = torch.device("cpu")
 
@@ -31,7 +39,7 @@ class OpenVINOSharedLayout(SharedPremiseLayout):
         )
         self.similarity = shared.similarity
         examples = [_example(shared, *sizes) for sizes in ((2, 3, 5), (3, 2, 8))]
-        texts = [_text_inputs(states.rows) for states, *_ in examples]
+        texts = [_text_inputs(states.rows) for states, _ in examples]
         hypotheses = [_hypothesis_inputs(*example) for example in examples]
         for_texts, for_hypotheses = _calibrations(shared) if kernel == "int8" else (None, None)
         self._texts = Converted(TextEncoder(shared), texts, identity, kernel, name, for_texts)
@@ -44,16 +52,8 @@ class OpenVINOSharedLayout(SharedPremiseLayout):
         tensors = [torch.from_numpy(array) for array in rest]
         return TextStates(torch.from_numpy(last), rows, list(zip(tensors[::2], tensors[1::2])))
 
-    def encode_hypotheses(
-        self,
-        texts: TextStates,
-        rows: Rows,
-        begun: Tensor,
-        begun_of_token: Tensor,
-        text_of_row: Tensor,
-        hypothesis_of_token: Tensor,
-    ) -> Tensor:
-        inputs = _hypothesis_inputs(texts, rows, begun, begun_of_token, text_of_row, hypothesis_of_token)
+    def encode_hypotheses(self, texts: TextStates, hypotheses: HypothesisTokens) -> Tensor:
+        inputs = _hypothesis_inputs(texts, hypotheses)
         return torch.from_numpy(self._hypotheses(*(tensor.numpy() for tensor in inputs))[0])
 
 
@@ -74,18 +74,10 @@ class Recorder(SharedPremiseLayout):
         self.texts.append(tuple(tensor.numpy() for tensor in _text_inputs(rows)))
         return super().encode_texts(rows)
 
-    def encode_hypotheses(
-        self,
-        texts: TextStates,
-        rows: Rows,
-        begun: Tensor,
-        begun_of_token: Tensor,
-        text_of_row: Tensor,
-        hypothesis_of_token: Tensor,
-    ) -> Tensor:
-        inputs = _hypothesis_inputs(texts, rows, begun, begun_of_token, text_of_row, hypothesis_of_token)
+    def encode_hypotheses(self, texts: TextStates, hypotheses: HypothesisTokens) -> Tensor:
+        inputs = _hypothesis_inputs(texts, hypotheses)
         self.hypotheses.append(tuple(tensor.numpy() for tensor in inputs))
-        return super().encode_hypotheses(texts, rows, begun, begun_of_token, text_of_row, hypothesis_of_token)
+        return super().encode_hypotheses(texts, hypotheses)
 
 
 class TextEncoder(nn.Module):
@@ -136,7 +128,8 @@ class HypothesisEncoder(nn.Module):
             list(zip(keys_values[::2], keys_values[1::2])),
         )
         rows = Rows(unread, unread, where, back, mask, unread)
-        return encode_hypotheses(self.encoder, texts, rows, begun, begun_of_token, text_of_row, hypothesis_of_token)
+        hypotheses = HypothesisTokens(rows, begun, begun_of_token, text_of_row, hypothesis_of_token)
+        return encode_hypotheses(self.encoder, texts, hypotheses)
 
 
 def _calibrations(shared: SharedPremiseLayout) -> Tuple[Calibration, Calibration]:
@@ -158,14 +151,8 @@ def _text_inputs(rows: Rows) -> Tuple[Tensor, ...]:
     return rows.ids, rows.positions, rows.where, rows.back, rows.mask
 
 
-def _hypothesis_inputs(
-    texts: TextStates,
-    rows: Rows,
-    begun: Tensor,
-    begun_of_token: Tensor,
-    text_of_row: Tensor,
-    hypothesis_of_token: Tensor,
-) -> Tuple[Tensor, ...]:
+def _hypothesis_inputs(texts: TextStates, hypotheses: HypothesisTokens) -> Tuple[Tensor, ...]:
+    rows, begun, begun_of_token, text_of_row, hypothesis_of_token = hypotheses
     return (
         texts.rows.where,
         texts.rows.mask,
@@ -182,7 +169,7 @@ def _hypothesis_inputs(
 
 def _example(
     shared: SharedPremiseLayout, n_texts: int, n_hypotheses: int, length: int
-) -> Tuple[TextStates, Rows, Tensor, Tensor, Tensor, Tensor]:
+) -> Tuple[TextStates, HypothesisTokens]:
     """Made-up texts with made-up hypotheses: no two texts and no two rows of one length, and some filling."""
     texts = [np.arange(10, 10 + length + i) for i in range(n_texts)]
     pieces = [np.arange(20 + i, 22 + 2 * i) for i in range(n_texts * n_hypotheses)]
@@ -196,4 +183,4 @@ def _example(
         # as if all hypotheses of a row were one; any states of the right shape do
         begun = begin_hypotheses(shared.encoder, rows, shared.decoupled_layers)
     places = torch.arange(len(rows.ids)).flip(0)
-    return states, rows, begun, places, torch.arange(n_texts), torch.from_numpy(owner)
+    return states, HypothesisTokens(rows, begun, places, torch.arange(n_texts), torch.from_numpy(owner))

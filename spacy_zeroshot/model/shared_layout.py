@@ -12,6 +12,7 @@ from .anchor import Anchor
 from .hypothesis_rows import HypothesisRow, cut_rows, with_suffix, within_budget
 from .layouts import Item, Pass, sorted_slices
 from .shared_premise import (
+    HypothesisTokens,
     Rows,
     TextStates,
     begin_hypotheses,
@@ -140,17 +141,9 @@ class SharedPremiseLayout(nn.Module):
         """As shared_premise.encode_texts, with the layout's encoder."""
         return encode_texts(self.encoder, rows, self.decoupled_layers)
 
-    def encode_hypotheses(
-        self,
-        texts: TextStates,
-        rows: Rows,
-        begun: Tensor,
-        begun_of_token: Tensor,
-        text_of_row: Tensor,
-        hypothesis_of_token: Tensor,
-    ) -> Tensor:
+    def encode_hypotheses(self, texts: TextStates, hypotheses: HypothesisTokens) -> Tensor:
         """As shared_premise.encode_hypotheses, with the layout's encoder."""
-        return encode_hypotheses(self.encoder, texts, rows, begun, begun_of_token, text_of_row, hypothesis_of_token)
+        return encode_hypotheses(self.encoder, texts, hypotheses)
 
     def forget(self) -> None:
         """Drop what is cached of hypotheses: the weights have changed."""
@@ -171,7 +164,8 @@ class SharedPremiseLayout(nn.Module):
         hypothesis_of_token = torch.from_numpy(np.pad(owner, (0, filling), constant_values=size)).to(self.device)
         begun_of_token = torch.from_numpy(np.pad(places, (0, filling))).to(self.device)
         text_of_row = torch.tensor([text for text, _ in numbered], device=self.device)
-        states = self.encode_hypotheses(texts, rows, begun.tensor, begun_of_token, text_of_row, hypothesis_of_token)
+        tokens = HypothesisTokens(rows, begun.tensor, begun_of_token, text_of_row, hypothesis_of_token)
+        states = self.encode_hypotheses(texts, tokens)
         return classify(self.module, segment_mean(states, hypothesis_of_token, size))[:total].float()
 
     def _begun(self, rows: Sequence[HypothesisRow]) -> Begun:

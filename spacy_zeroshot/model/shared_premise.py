@@ -45,6 +45,23 @@ class Rows(NamedTuple):
     owner: Tensor
 
 
+class HypothesisTokens(NamedTuple):
+    """Rows of hypotheses on their way through the upper layers.
+
+    rows (Rows): hypothesis [SEP] hypothesis [SEP] ... for each row.
+    begun (Tensor): Shape (distinct tokens, 4 * width): what begin_hypotheses gives for hypotheses, each once.
+    begun_of_token (Tensor): Shape (tokens,): where in `begun` each flat token is found.
+    text_of_row (Tensor): Shape (rows,): the text that each row reads.
+    hypothesis_of_token (Tensor): Shape (tokens,): the number of the hypothesis that each flat token belongs to.
+    """
+
+    rows: Rows
+    begun: Tensor
+    begun_of_token: Tensor
+    text_of_row: Tensor
+    hypothesis_of_token: Tensor
+
+
 class TextStates(NamedTuple):
     """Encoded texts.
 
@@ -133,26 +150,15 @@ def begin_hypotheses(encoder: Any, rows: Rows, n_layers: int) -> Tensor:
     return torch.cat([states, *projected], dim=-1)
 
 
-def encode_hypotheses(
-    encoder: Any,
-    texts: TextStates,
-    rows: Rows,
-    begun: Tensor,
-    begun_of_token: Tensor,
-    text_of_row: Tensor,
-    hypothesis_of_token: Tensor,
-) -> Tensor:
+def encode_hypotheses(encoder: Any, texts: TextStates, hypotheses: HypothesisTokens) -> Tensor:
     """Run the upper layers on rows of hypotheses that read a text each.
 
     encoder (PreTrainedModel): The encoder of the texts.
     texts (TextStates): The texts, with the keys and values of these layers.
-    rows (Rows): hypothesis [SEP] hypothesis [SEP] ... for each row.
-    begun (Tensor): Shape (distinct tokens, 4 * width): what begin_hypotheses gives for hypotheses, each once.
-    begun_of_token (Tensor): Shape (tokens,): where in `begun` each flat token is found.
-    text_of_row (Tensor): Shape (rows,): the text that each row reads.
-    hypothesis_of_token (Tensor): Shape (tokens,): the number of the hypothesis that each flat token belongs to.
+    hypotheses (HypothesisTokens): The hypotheses.
     RETURNS (Tensor): Shape (tokens, width): the last layer's states, flat.
     """
+    rows, begun, begun_of_token, text_of_row, hypothesis_of_token = hypotheses
     n_rows, longest = rows.mask.shape
     n_text_tokens, text_longest = texts.last.shape[0], texts.rows.mask.shape[1]
     own = torch.where(rows.mask.flatten(), gather(hypothesis_of_token, rows.where), -1).view(n_rows, longest)
