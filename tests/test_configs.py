@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Callable, Dict
 
 import pytest
 import spacy
@@ -93,12 +93,14 @@ def test_fine_tune(tmp_path: Path, data: Path, nli_folder: Path):
     assert (tmp_path / "out" / "model-best" / "zero_shot_textcat" / "model" / "model.safetensors").exists()
 
 
-def test_bundled(tmp_path: Path, data: Path, nli_folder: Path):
-    overrides: Dict[str, Any] = {"paths.data": str(data), "paths.base": str(nli_folder)}
+def test_bundled(tmp_path: Path, data: Path, make_checkpoint: Callable[..., Path]):
+    # one layer more than those in which hypotheses are read on their own
+    encoder = make_checkpoint(num_hidden_layers=4)
+    overrides: Dict[str, Any] = {"paths.data": str(data), "paths.base": str(encoder)}
     run_training("bundled", tmp_path / "out", **overrides)
     checkpoint = tmp_path / "out" / "model-last" / "zero_shot_textcat" / "model"
     declared = json.loads((checkpoint / "config.json").read_text(encoding="utf8"))["zero_shot"]
-    assert declared["layout"] == "shared_premise"
+    assert declared["layout"] == "shared_premise" and declared["decoupled_layers"] == 3
     # resumed as its comment says: the head is not made anew
     overrides.update({"paths.base": str(checkpoint), "training.seed": 2})
     nlp = run_training("bundled", tmp_path / "more", **overrides)
