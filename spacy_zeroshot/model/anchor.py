@@ -5,7 +5,8 @@ from typing import Any, List, Optional
 import torch
 from torch import Tensor
 
-from .shared_premise import Rows, encode_texts
+from .flat_rows import Rows
+from .shared_premise import encode_texts
 
 
 class Anchor:

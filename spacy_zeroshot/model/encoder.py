@@ -10,12 +10,13 @@ from torch import Tensor
 
 from ..errors import ZeroShotError
 from .checkpoint import Checkpoint
+from .flat_rows import lay_flat, segment_mean
 from .layouts import sorted_slices
 from .pair_layout import EVENNESS as PADDED_EVENNESS
 from .pair_layout import max_positions
 from .pooling import Pooling
 from .shared_layout import EVENNESS, SUPPORTED
-from .shared_premise import encode_texts, lay_flat, segment_mean
+from .shared_premise import encode_texts
 from .tokens import Tokens
 
 

@@ -7,19 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .flat_rows import Rows, lay_flat
 from .int8 import Arrays, Calibration, calibration_passes
 from .openvino import Converted
 from .precision import Kernel
 from .shared_layout import SharedPremiseLayout
-from .shared_premise import (
-    HypothesisTokens,
-    Rows,
-    TextStates,
-    begin_hypotheses,
-    encode_hypotheses,
-    encode_texts,
-    lay_flat,
-)
+from .shared_premise import HypothesisTokens, TextStates, begin_hypotheses, encode_hypotheses, encode_texts
 
 CPU = torch.device("cpu")
 

@@ -9,20 +9,10 @@ from thinc.types import Ints1d
 from torch import Tensor, nn
 
 from .anchor import Anchor
+from .flat_rows import Rows, filled_size, lay_flat, segment_mean
 from .hypothesis_rows import HypothesisRow, cut_rows, with_suffix, within_budget
 from .layouts import Item, Pass, sorted_slices
-from .shared_premise import (
-    HypothesisTokens,
-    Rows,
-    TextStates,
-    begin_hypotheses,
-    classify,
-    encode_hypotheses,
-    encode_texts,
-    filled_size,
-    lay_flat,
-    segment_mean,
-)
+from .shared_premise import HypothesisTokens, TextStates, begin_hypotheses, classify, encode_hypotheses, encode_texts
 from .tokens import Pieces, Tokens
 from .vector_cache import VectorCache
 

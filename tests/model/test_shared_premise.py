@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from spacy_zeroshot.evidence import Question, Request
 from spacy_zeroshot.model.architecture import NLIClassifier
-from spacy_zeroshot.model.shared_premise import filled_size
+from spacy_zeroshot.model.flat_rows import filled_size
 
 from ..tiny import words
 from .scoring import TEXTS, ask
