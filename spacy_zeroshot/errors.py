@@ -1,9 +1,12 @@
-"""Every message a user can see: a code, what is wrong with which value, and the way out."""
+"""Every message a user can see: a code, what is wrong with which value, and the remedy."""
 
 import warnings
-from typing import Any, Dict, Tuple
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
 
-MESSAGES: Dict[str, str] = {
+MESSAGES: dict[str, str] = {
     # Labels, templates and settings
     "Z001": "there are no labels. Set labels = [...] in the config, call set_labels([...]), or give the text its "
     "own with doc._.zero_shot_labels.",
@@ -178,24 +181,24 @@ MESSAGES: Dict[str, str] = {
 SHOWN_CHARACTERS = 200
 SHOWN_ENTRIES = 12
 
-COMPONENT = "zero_shot_textcat"
+# The component or command on whose behalf code runs: see `named`
+_speaker: ContextVar[str | None] = ContextVar("speaker", default=None)
 
 
 class ZeroShotError(ValueError):
     """An error with a code of MESSAGES.
 
     code (str): The code, e.g. "Z001".
-    component (str): The name of the component in the pipeline.
-    values: What the message names.
+    values (Any): What the message names.
     """
 
-    def __init__(self, code: str, component: str = COMPONENT, **values: Any):
+    def __init__(self, code: str, **values: Any):
         self.code = code
-        self.component = component
         self.values = values
-        super().__init__(_format(code, component, values))
+        self.component = _speaker.get()
+        super().__init__(_format(code, self.component, values))
 
-    def __reduce__(self) -> Tuple[Any, ...]:
+    def __reduce__(self) -> tuple[Any, ...]:
         # n_process sends errors between processes, and pickle cannot pass keywords by itself.
         return _rebuild, (self.code, self.component, self.values)
 
@@ -204,20 +207,42 @@ class ZeroShotWarning(UserWarning):
     """A warning with a code of MESSAGES."""
 
 
-def warn(code: str, component: str = COMPONENT, stacklevel: int = 2, **values: Any) -> None:
+@contextmanager
+def named(name: str) -> Iterator[None]:
+    """Put a name before the messages of all errors and warnings raised inside: the component's, or the command's.
+
+    Set once, at the boundary, so that nothing inside has to carry the name along. The innermost name counts.
+
+    name (str): The name of a component in its pipeline, or of a command.
+    """
+    token = _speaker.set(name)
+    try:
+        yield
+    finally:
+        _speaker.reset(token)
+
+
+def warn(code: str, stacklevel: int = 2, **values: Any) -> None:
     """Warn with a code of MESSAGES.
 
     code (str): The code, e.g. "Z101".
-    component (str): The name of the component in the pipeline.
     stacklevel (int): As in warnings.warn, from the caller's view.
-    values: What the message names.
+    values (Any): What the message names.
     """
-    warnings.warn(_format(code, component, values), ZeroShotWarning, stacklevel=stacklevel + 1)
+    warnings.warn(_format(code, _speaker.get(), values), ZeroShotWarning, stacklevel=stacklevel + 1)
 
 
-def _format(code: str, component: str, values: Dict[str, Any]) -> str:
-    shown = {name: _shorten(value) for name, value in values.items()}
-    return f"[{code}] {component}: {MESSAGES[code].format(**shown)}"
+def _format(code: str, name: str | None, values: dict[str, Any]) -> str:
+    shown = {key: _shorten(value) for key, value in values.items()}
+    return f"[{code}] {name + ': ' if name else ''}{MESSAGES[code].format(**shown)}"
+
+
+def _rebuild(code: str, name: str | None, values: dict[str, Any]) -> ZeroShotError:
+    token = _speaker.set(name)
+    try:
+        return ZeroShotError(code, **values)
+    finally:
+        _speaker.reset(token)
 
 
 def _shorten(value: Any) -> Any:
@@ -227,7 +252,3 @@ def _shorten(value: Any) -> Any:
     if isinstance(value, (list, tuple)) and len(value) > SHOWN_ENTRIES:
         return [*value[:SHOWN_ENTRIES], f"and {len(value) - SHOWN_ENTRIES} more"]
     return value
-
-
-def _rebuild(code: str, component: str, values: Dict[str, Any]) -> ZeroShotError:
-    return ZeroShotError(code, component, **values)

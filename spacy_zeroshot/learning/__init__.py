@@ -1,1 +1,0 @@
-"""Learning from labelled texts and NLI pairs."""

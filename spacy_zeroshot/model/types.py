@@ -1,0 +1,50 @@
+"""What a model reads and what it answers: the contract between the component and every architecture."""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from thinc.types import Floats2d, Ints1d, Ints2d
+
+# Columns of NLIOutput.logits. A third column (neutral) is there for the loss alone.
+ENTAILMENT, CONTRADICTION = 0, 1
+
+
+class WindowConfig(NamedTuple):
+    """How a model reads a premise that is longer than it takes.
+
+    long_text (str): "windows" scores overlapping windows of wordpieces, "truncate" the beginning.
+    overlap (int): Wordpieces that neighbouring windows share.
+    """
+
+    long_text: Literal["windows", "truncate"] = "windows"
+    overlap: int = 64
+
+
+class NLIInput(NamedTuple):
+    """A batch of premises, each with the hypotheses to score it on.
+
+    premises (Sequence[str]): Texts of any length, none of them blank.
+    hypotheses (Sequence[tuple[str, ...]]): One tuple for each premise, none empty. Premises with the same hypotheses
+        should share one tuple object: what is computed for it is computed once.
+    windows (WindowConfig): How to read long premises.
+    """
+
+    premises: Sequence[str]
+    hypotheses: Sequence[tuple[str, ...]]
+    windows: WindowConfig = WindowConfig()
+
+
+class NLIOutput(NamedTuple):
+    """The logits of every window and hypothesis, as flat arrays in the order of the premises.
+
+    logits (Floats2d): Shape (pairs, classes), float32: premise by premise, window by window, hypothesis by hypothesis.
+        Column ENTAILMENT speaks for the hypothesis, CONTRADICTION against it (not-entailment in a two-class head).
+    windows (Ints2d): Shape (windows, 2): first and past-the-last character of each window in its premise.
+    n_windows (Ints1d): Shape (premises,): windows of each premise, at least one.
+    n_hypotheses (Ints1d): Shape (premises,): hypotheses of each premise.
+    """
+
+    logits: Floats2d
+    windows: Ints2d
+    n_windows: Ints1d
+    n_hypotheses: Ints1d

@@ -1,0 +1,68 @@
+"""Small helpers without a better place: folders written whole, optional packages, progress."""
+
+import importlib
+import shutil
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from .errors import ZeroShotError
+
+T = TypeVar("T")
+# track(items, total, description): passes items on and shows how far they are
+Track = Callable[[Iterable[T], int | None, str], Iterable[T]]
+
+
+def no_progress(items: Iterable[T], total: int | None = None, description: str = "") -> Iterable[T]:
+    """A Track that shows nothing: what the functions of the library use unless the command line hands them a bar."""
+    return items
+
+
+def first_line(error: BaseException) -> str:
+    """RETURNS (str): The first line of an exception's message without its full stop, or the name of its class."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+def require(module: str, extra: str, what: str) -> Any:
+    """Import a package that is only installed with an extra.
+
+    module (str): What to import, e.g. "pyarrow.parquet".
+    extra (str): The extra of spacy-zeroshot that brings it.
+    what (str): What needs it, for the error.
+    RETURNS (Any): The module.
+    RAISES (ZeroShotError): Z085 if it is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ZeroShotError("Z085", what=what, package=module.split(".")[0], extra=extra) from error
+
+
+@contextmanager
+def replace_folder(folder: Path) -> Iterator[Path]:
+    """An empty folder beside another one, whose place it takes when all is written.
+
+    If writing fails, what was there before stays as it was. A model may so be saved into the very folder that its
+    weights are mapped from, and no file of an older save is left beside the new ones.
+
+    folder (Path): The folder to write; need not be there.
+    YIELDS (Path): Where to write.
+    """
+    mark = f".{folder.name}-{uuid.uuid4().hex[:8]}"
+    fresh, old = folder.with_name(f"{mark}-new"), folder.with_name(f"{mark}-old")
+    fresh.mkdir(parents=True)
+    try:
+        yield fresh
+        if folder.exists():
+            folder.rename(old)
+        try:
+            fresh.rename(folder)
+        except OSError:
+            if old.exists():
+                old.rename(folder)
+            raise
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
