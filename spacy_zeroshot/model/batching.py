@@ -1,0 +1,136 @@
+"""How pairs of premise and hypothesis become batches: the protocol of every scorer, and cutting by a token budget."""
+
+from collections.abc import Hashable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+from thinc.types import Ints1d, Ints2d
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# Below this many padded tokens a batch costs its calls rather than its arithmetic.
+SMALL_BATCH = 512
+
+
+class Window(NamedTuple):
+    """One window of a premise.
+
+    ids (Ints1d): Its wordpieces, without special tokens.
+    set (int): Which of the hypothesis sets it is scored on.
+    first (int): Number of its first pair; its pairs are numbered hypothesis by hypothesis.
+    """
+
+    ids: Ints1d
+    set: int
+    first: int
+
+
+class HypothesisSet(NamedTuple):
+    """The hypotheses of a premise, tokenised once and remembered by the tokenizer.
+
+    texts (tuple[str, ...]): The hypotheses.
+    pieces (tuple[Ints1d, ...]): Their wordpieces, without special tokens.
+    key (Hashable): Short name of the set for what is computed from it alone: equal keys mean equal hypotheses.
+    """
+
+    texts: tuple[str, ...]
+    pieces: tuple[Ints1d, ...]
+    key: Hashable
+
+
+class Batch(NamedTuple):
+    """Some pairs that go through the model together.
+
+    pairs (Ints1d): Shape (n,): the numbers of the pairs, in the order of the logits.
+    inputs (Any): What the scorer's `forward` takes.
+    n_tokens (int): Tokens that go through the model, without padding.
+    """
+
+    pairs: Ints1d
+    inputs: Any
+    n_tokens: int
+
+
+class TextEncoder(Protocol):
+    """What makes sentence embeddings of texts read on their own."""
+
+    max_tokens: int  # wordpieces of a text
+    evenness: float  # as in sorted_slices
+
+    def embed_batch(self, texts: Sequence[Ints1d]) -> "Tensor":
+        """Embed texts (wordpieces without special tokens). RETURNS (Tensor): Shape (texts, width), rows of length 1."""
+        ...
+
+
+class PairScorer(Protocol):
+    """A model that scores windows of premises on sets of hypotheses."""
+
+    classes: int  # columns of the logits: types.ENTAILMENT, types.CONTRADICTION, then the rest
+    cpu_tokens: int  # tokens of a batch that a CPU runs fastest with
+
+    @property
+    def encoder(self) -> TextEncoder:
+        """What embeds texts. RAISES (ZeroShotError): Z240 if the model has no such part."""
+        ...
+
+    def max_premise_tokens(self, longest_hypothesis: int) -> int:
+        """Wordpieces of a premise that fit beside a hypothesis; below 1 if the hypothesis itself does not fit."""
+        ...
+
+    def batches(self, windows: Sequence[Window], sets: Sequence[HypothesisSet], budget: int) -> Iterator[Batch]:
+        """Cut all pairs into batches of at most `budget` padded tokens; a single window may exceed it."""
+        ...
+
+    def forward(self, batch: Batch) -> "Tensor":
+        """Score a batch. RETURNS (Tensor): Shape (pairs, classes), on the model's device."""
+        ...
+
+    def forget(self) -> None:
+        """Drop what was remembered of hypotheses and texts: the weights have changed."""
+        ...
+
+
+def sorted_slices(lengths: Sequence[int] | Ints1d, budget: int, evenness: float = 0.0) -> Iterator[Ints1d]:
+    """Sort by length and cut where the padded size would exceed the budget, or where lengths grow too uneven.
+
+    lengths (Sequence[int] | Ints1d): Tokens of each thing to batch.
+    budget (int): Padded tokens in one slice; a single thing may exceed it.
+    evenness (float): Cut a slice of more than SMALL_BATCH tokens before a thing shorter than this share of its
+        longest: a few large batches waste padding, many small ones waste calls.
+    YIELDS (Ints1d): Positions in `lengths`, longest first.
+    """
+    values = np.asarray(lengths, dtype="int64")
+    order = np.argsort(-values, kind="stable")
+    falling = -values[order]
+    start = 0
+    while start < len(order):
+        longest = max(int(-falling[start]), 1)
+        end = start + max(1, budget // longest)
+        if evenness:
+            # the first that is shorter than the share; but a slice goes on until it is no longer small
+            uneven = int(np.searchsorted(falling, -evenness * longest, side="right"))
+            end = min(end, max(uneven, start + SMALL_BATCH // longest + 1))
+        yield order[start:end]
+        start = end
+
+
+def pad(rows: Sequence[Ints1d], pad_id: int, multiple: int, longest: int) -> tuple[Ints2d, Ints2d]:
+    """Lay rows of token ids into a rectangle.
+
+    rows (Sequence[Ints1d]): Token ids of each, with special tokens.
+    pad_id (int): What rows are filled with.
+    multiple (int): The length is rounded up to a multiple of this: in bfloat16 every new shape costs a kernel.
+    longest (int): But not above this.
+    RETURNS (tuple[Ints2d, Ints2d]): The ids and the attention mask, each of shape (rows, length).
+    """
+    lengths = np.fromiter(map(len, rows), "int64", len(rows))
+    mask = np.arange(round_up(int(lengths.max()), multiple, longest)) < lengths[:, None]
+    ids = np.full(mask.shape, pad_id, dtype="int64")
+    ids[mask] = np.concatenate(rows)
+    return ids, mask.astype("int64")
+
+
+def round_up(length: int, multiple: int, longest: int) -> int:
+    """RETURNS (int): The length rounded up to a multiple, but not above the longest."""
+    return min(-(-length // multiple) * multiple, longest)
