@@ -17,7 +17,7 @@ LAYERS = [
     {"errors"},
     {"util"},
     {"readers"},
-    {"model", "neighbors", "training", "scorer", "scores", "decisions", "labels", "premises"},
+    {"model", "settings", "neighbors", "training", "scorer", "scores", "decisions", "labels", "premises"},
     {"component"},
     {"loading", "display"},
     {"tuning", "annotation", "corpus", "distillation", "evaluation", "checks"},
