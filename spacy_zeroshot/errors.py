@@ -77,9 +77,9 @@ MESSAGES: dict[str, str] = {
     "Z051": "{path} is not a saved component: {reason}. Save the pipeline again.",
     # Command line
     "Z060": "{what} {value!r} cannot be used: {reason}.",
-    "Z061": "the pipeline {name!r} cannot be loaded: {reason}. Mend that, or give a folder written by nlp.to_disk or "
-    "an installed package.",
-    "Z062": "{name!r} has no zero_shot_textcat component; it has {pipes}. Give a pipeline with one.",
+    "Z061": "the pipeline {name!r} cannot be loaded: {reason}. Correct that, or give a folder written by nlp.to_disk "
+    "or an installed package.",
+    "Z062": "{name!r} has no {wanted} component; it has {pipes}. Give a pipeline with one.",
     "Z063": "GPU {gpu_id} cannot be used: {reason}. Leave out --gpu-id to run on the CPU.",
     "Z064": "no row of {path} has a label that could be scored. Give each row its labels, and a --none-label that is "
     "not the only one.",
@@ -116,7 +116,7 @@ MESSAGES: dict[str, str] = {
     "over.",
     "Z087": "a worker process ended early, perhaps for lack of memory. What is finished is kept: run the same "
     "command again, with a smaller --n-process.",
-    "Z088": "{path} has no field {field!r}: its fields are {fields}. Name the one with the text: --text-field.",
+    "Z088": "{path} has no field {field!r}: its fields are {fields}. Name the right one with {option}.",
     "Z089": "another run is writing {output}. Wait for it, or name another file.",
     "Z090": "Ray could not finish: {reason}. What is finished is kept: run the same command again.",
     "Z091": "{kept} of {count} texts were labelled with a confidence of {threshold}: {reason}. Set a lower "
@@ -134,6 +134,10 @@ MESSAGES: dict[str, str] = {
     "overflows; try precision = 'float32'.",
     "Z204": "--none-label {label!r} is one of the pipeline's labels. Remove it there: it is what is left when no label "
     "fits.",
+    "Z207": "{path} has the labels {labels}, which the pipeline does not have; it has {known}. Correct the file, score "
+    "it with its own labels (--labels-from-data), or give --none-label for one that means 'no label fits'.",
+    "Z208": "the labels {labels} are not labels of the pipeline, which has {known}. Correct them, or calibrate a "
+    "checkpoint with labels of your own.",
     "Z205": "document {number} has no scores to show: its doc.cats is empty. Run the pipeline on it first.",
     "Z206": "document {number} has no {spans_key!r} in doc.spans with scores of {label!r}; it has {known}. Set "
     "spans_key = {spans_key!r} in the component's config.",
@@ -157,6 +161,8 @@ MESSAGES: dict[str, str] = {
     "Z220": "no row of {path} has both a text and a label, so there is no example. Check the file, or set examples = "
     "[].",
     # Warnings
+    "Z123": "{count} rows of {path} have several right labels, and one is chosen for each, because the labels compete. "
+    "Give --multi-label to score each label on its own.",
     "Z122": "the examples have the labels {labels}, which are none of the component's {known}: they do not vote. Add "
     "the labels, or correct the examples.",
     "Z120": "{count} of {total} texts are blank; they are left out, as they score the same whatever is set.",

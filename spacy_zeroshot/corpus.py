@@ -1,0 +1,378 @@
+"""Files of rows in every format, read in order and in bounded memory, with one bad row never losing another.
+
+Rows stay raw until `parse_row`: raw rows are cheap to skip, to fingerprint and to send to another process. Whoever
+parses them says what becomes of a bad one: readers.py names it in an error, the command annotate puts it aside.
+"""
+
+import codecs
+import csv
+import gzip
+import io
+import itertools
+import json
+import shutil
+import tempfile
+import zlib
+from collections import deque
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+from spacy.tokens import Doc, DocBin
+from spacy.vocab import Vocab
+
+from .errors import ZeroShotError
+from .util import require
+
+FORMATS = ("txt", "jsonl", "csv", "tsv", "parquet", "spacy")
+# What reading a damaged file raises: the operating system, gzip, zlib, a decoder
+UNREADABLE = (OSError, EOFError, zlib.error, UnicodeError)
+# UTF-32's mark begins with that of UTF-16, so it is looked for first
+MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+# A longer field is taken for a quote that was never closed. The csv module's own default is 131,072 characters.
+LONGEST_FIELD = 1 << 27
+# Rows of a Parquet file that are held at a time
+TABLE_ROWS = 1000
+
+
+class RawRow(NamedTuple):
+    """A row before it is parsed.
+
+    number (int): Its line (text formats) or its place, from 1.
+    content (str | dict[str, Any] | bytes): A line, a table's row by column, or a serialised Doc.
+    key (bytes): What it is fingerprinted by; equal in every run.
+    problem (str | None): Why it cannot be parsed, if that is known by now.
+    offset (int): Where it begins in the uncompressed file, in bytes; -1 where that is not known.
+    """
+
+    number: int
+    content: str | dict[str, Any] | bytes
+    key: bytes
+    problem: str | None = None
+    offset: int = -1
+
+
+class BadRow(Exception):
+    """Says why a row cannot be used. Caught wherever rows are parsed."""
+
+
+class DataFile:
+    """An open file, of the format that its name says.
+
+    path (Path): A .txt, .jsonl, .csv, .tsv, .parquet or .spacy file, plain or with .gz.
+    RAISES (ZeroShotError): Z043 for an empty file, Z080 if it cannot be read, Z084 for an unknown format, Z085 without
+        pyarrow.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.form, gzipped = split_name(path, FORMATS)
+        self.unit = "row" if self.form in ("parquet", "spacy") else "line"
+        # the fields and the pyarrow schema, of a format that declares them
+        self.fields: list[str] | None = None
+        self.schema: Any = None
+        self._delimiter = "\t" if self.form == "tsv" else ","
+        self._done = self._total = 0
+        self._whole: Any = None
+        with _reading(path), ExitStack() as opened:
+            self._raw = opened.enter_context(path.open("rb"))
+            self._size = path.stat().st_size
+            self._stream: Any = gzip.GzipFile(fileobj=self._raw) if gzipped else self._raw
+            if not self._stream.peek(1):
+                raise ZeroShotError("Z043", path=str(path))
+            if self.form in ("csv", "tsv"):
+                self._read_header()
+            elif self.form == "parquet":
+                self._open_table(gzipped)
+            elif self.form == "spacy":
+                self._read_docbin()
+            opened.pop_all()
+
+    def rows(self, offset: int = 0, number: int = 1) -> Iterator[RawRow]:
+        """Read, once.
+
+        offset, number (int): Where to begin: those of a row that has an offset.
+        YIELDS (RawRow): The rows. One that cannot be read has a problem.
+        RAISES (ZeroShotError): Z043 if there are none, Z080 if the file is damaged.
+        """
+        row = None
+        with _reading(self.path), self._raw:
+            if offset:
+                self._stream.seek(offset)
+                self._csv_lines = self._lines()
+            for row in self._rows(number):
+                yield row
+        if row is None:
+            raise ZeroShotError("Z043", path=str(self.path))
+
+    def fraction(self) -> float:
+        """RETURNS (float): How much of the file has been read, between 0 and 1."""
+        if self._total:
+            return self._done / self._total
+        return 1.0 if self._raw.closed else min(self._raw.tell() / max(self._size, 1), 1.0)
+
+    def check_field(self, field: str, option: str, fields: Sequence[str] | None) -> None:
+        """Look for a field among those the file declares, or else among a row's. RAISES (ZeroShotError): Z088."""
+        known = fields if self.fields is None else self.fields
+        if known is not None and self.form not in ("txt", "spacy") and field not in known:
+            shown = ", ".join(map(str, known))
+            raise ZeroShotError("Z088", path=str(self.path), field=field, fields=shown, option=option)
+
+    def _rows(self, number: int) -> Iterator[RawRow]:
+        if self.form == "parquet":
+            return self._table_rows()
+        if self.form == "spacy":
+            return self._doc_rows()
+        return self._csv_rows(number) if self.form in ("csv", "tsv") else self._line_rows(number)
+
+    def _line_rows(self, number: int) -> Iterator[RawRow]:
+        for place, (offset, line) in enumerate(self._lines(), start=number):
+            content = line.rstrip("\r\n")
+            # a blank line of text is a blank text; one of JSON lines is nothing
+            if content.strip() or self.form == "txt":
+                yield RawRow(place, content, content.encode("utf8", "surrogatepass"), None, offset)
+
+    def _lines(self) -> Iterator[tuple[int, str]]:
+        """Decoded lines and their offsets. A byte that is no UTF-8 becomes a lone surrogate, which is told later."""
+        lines = decode_lines(self._stream, "surrogateescape")
+        by_bytes = encoding_of(self._stream) == "utf-8"
+        while True:
+            offset = self._stream.tell() if by_bytes else -1
+            line = next(lines, None)
+            if line is None:
+                return
+            yield offset, line
+
+    def _read_header(self) -> None:
+        csv.field_size_limit(LONGEST_FIELD)
+        # _csv_rows goes on with it: a decoder of UTF-16 reads ahead
+        self._csv_lines = self._lines()
+        try:
+            header = next(csv.reader((line for _, line in self._csv_lines), strict=True, delimiter=self._delimiter), [])
+        except csv.Error as error:
+            raise _unreadable(self.path, f"its header is no row of a CSV file: {error}") from error
+        self._header_lines = 1 + sum(cell.count("\n") for cell in header)
+        self.fields = [cell.strip() or f"column_{i}" for i, cell in enumerate(header, start=1)]
+        self._check_names("its header names a column twice")
+
+    def _csv_rows(self, number: int) -> Iterator[RawRow]:
+        number += self._header_lines if number == 1 else 0
+        header = self.fields or []
+        # lines of the present row; and those to parse again, after one whose quote is never closed
+        taken: list[tuple[int, str]] = []
+        again: deque[tuple[int, str]] = deque()
+
+        def feed() -> Iterator[str]:
+            while (entry := again.popleft() if again else next(self._csv_lines, None)) is not None:
+                taken.append(entry)
+                yield entry[1]
+
+        reader = csv.reader(feed(), strict=True, delimiter=self._delimiter)
+        while True:
+            taken.clear()
+            cells: list[str] | None = []
+            problem = None
+            try:
+                cells = next(reader, None)
+            except csv.Error as error:
+                # only the first line is bad; the reader is in the middle of a row, so a new one takes its place
+                problem = f"it is not a row of a CSV file: {error}"
+                again.extendleft(reversed(taken[1:]))
+                del taken[1:]
+                reader = csv.reader(feed(), strict=True, delimiter=self._delimiter)
+            if cells is None:
+                return
+            if cells and len(cells) != len(header):
+                problem = f"it has {len(cells)} columns, the header {len(header)}"
+            if cells or problem:
+                key = "".join(line for _, line in taken).rstrip("\r\n").encode("utf8", "surrogatepass")
+                yield RawRow(number, dict(zip(header, cells)), key, problem, taken[0][0])
+            number += len(taken)
+
+    def _open_table(self, gzipped: bool) -> None:
+        pa, pq = require("pyarrow", "parquet", "Parquet"), require("pyarrow.parquet", "parquet", "Parquet")
+        source: IO[bytes] = self._raw
+        if gzipped:
+            # Parquet is read from its end, so it must lie open on disk
+            source = tempfile.TemporaryFile()  # noqa: SIM115
+            shutil.copyfileobj(self._stream, source)
+        try:
+            self._whole = pq.ParquetFile(source)
+        except pa.ArrowException as error:
+            raise _unreadable(self.path, str(error)) from error
+        self._total = self._whole.metadata.num_rows
+        self.schema = pa.schema([_to_microseconds(pa, field) for field in self._whole.schema_arrow])
+        self.fields = list(self.schema.names)
+        self._check_names("it has two columns of one name")
+
+    def _table_rows(self) -> Iterator[RawRow]:
+        pa = require("pyarrow", "parquet", "Parquet")
+        try:
+            for batch in self._whole.iter_batches(batch_size=TABLE_ROWS):
+                for fields in pa.Table.from_batches([batch]).cast(self.schema, safe=False).to_pylist():
+                    self._done += 1
+                    yield RawRow(self._done, fields, json.dumps(plain(fields)).encode("ascii"))
+        except pa.ArrowException as error:
+            raise _unreadable(self.path, str(error)) from error
+
+    def _read_docbin(self) -> None:
+        try:
+            self._whole = DocBin().from_bytes(self._stream.read())
+        except (ValueError, KeyError, TypeError, AssertionError) as error:
+            raise _unreadable(self.path, "it is not a DocBin") from error
+        self._total = len(self._whole)
+
+    def _doc_rows(self) -> Iterator[RawRow]:
+        packed = self._whole
+        for i, doc in enumerate(packed.get_docs(Vocab())):
+            # the key is not doc.to_bytes(), whose strings come in any order
+            parts = [packed.tokens[i].tobytes(), packed.spaces[i].tobytes(), packed.span_groups[i]]
+            parts += [packed.user_data[i] or b"", json.dumps(packed.cats[i]).encode()]
+            self._done = i + 1
+            yield RawRow(i + 1, doc.to_bytes(), b"\0".join(parts))
+
+    def _check_names(self, reason: str) -> None:
+        if len(set(self.fields or ())) < len(self.fields or ()):
+            raise _unreadable(self.path, reason)
+
+
+def parse_row(row: RawRow, form: str) -> dict[str, Any]:
+    """Make fields of a row of a format. RETURNS (dict[str, Any]): Its fields. RAISES (BadRow): If it has none."""
+    if row.problem is not None:
+        raise BadRow(row.problem)
+    if isinstance(row.content, bytes):
+        return doc_fields(Doc(Vocab()).from_bytes(row.content))
+    if isinstance(row.content, dict):
+        if form != "parquet":
+            _check_unicode("".join(row.content.values()))
+        return row.content
+    _check_unicode(row.content)
+    if form == "txt":
+        return {"text": row.content}
+    try:
+        fields = json.loads(row.content)
+    except (ValueError, RecursionError) as error:
+        raise BadRow(f"it is not JSON: {error}") from None
+    if not isinstance(fields, dict):
+        raise BadRow("it is not a JSON object")
+    if "\\u" in row.content:
+        # JSON can smuggle in halves of surrogate pairs, which no output can hold
+        _check_unicode(json.dumps(fields, ensure_ascii=False))
+    return fields
+
+
+def doc_fields(doc: Doc) -> dict[str, Any]:
+    """RETURNS (dict[str, Any]): "text", "cats", what user_data["meta"] holds, other user data; none covers another."""
+    own = {key: value for key, value in doc.user_data.items() if isinstance(key, str)}
+    meta = own.pop("meta", {})
+    fields: dict[str, Any] = {"text": doc.text, **({"cats": dict(doc.cats)} if doc.cats else {})}
+    pairs = [*(meta.items() if isinstance(meta, dict) else [("meta", meta)]), *own.items()]
+    names = [name for name, _ in pairs]
+    for name, value in pairs:
+        fields[free_name(name, fields, names)] = value
+    return fields
+
+
+def free_name(name: str, taken: Collection[str], others: Collection[str] = ()) -> str:
+    """RETURNS (str): The name if it is not taken; else input_NAME, input_NAME_2, ..., the first nothing else has."""
+    if name not in taken:
+        return name
+    names = itertools.chain([f"input_{name}"], (f"input_{name}_{i}" for i in itertools.count(2)))
+    return next(fresh for fresh in names if fresh not in taken and fresh not in others)
+
+
+def text_of(fields: dict[str, Any], text_field: str, form: str) -> str:
+    """RETURNS (str): A row's text. RAISES (BadRow): If it has none."""
+    name = "text" if form in ("txt", "spacy") else text_field
+    text = fields.get(name)
+    if not isinstance(text, str):
+        raise BadRow(f"its field {name!r} is {'missing' if name not in fields else 'not a string'}")
+    return text
+
+
+def plain(value: Any) -> Any:
+    """A value that JSON and msgpack can hold: dates become ISO strings, bytes base64, huge integers strings."""
+    if value is None or isinstance(value, (bool, float, str)):
+        return value
+    if isinstance(value, int):
+        return value if -(2**63) <= value < 2**63 else str(value)
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, bytes):
+        return codecs.encode(value, "base64").decode("ascii").replace("\n", "")
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+def decode_lines(stream: Any, errors: str = "replace") -> Iterator[str]:
+    """Decode a buffered stream of bytes line by line, in the encoding its byte order mark says, or UTF-8.
+
+    stream (io.BufferedReader): E.g. sys.stdin.buffer.
+    errors (str): What to do with bytes that are not UTF-8, as bytes.decode knows it.
+    YIELDS (str): The lines with their ends. A line ends at a line feed only.
+    """
+    encoding = encoding_of(stream)
+    if encoding != "utf-8":
+        yield from io.TextIOWrapper(stream, encoding, newline="\n")
+        return
+    if stream.peek(3).startswith(codecs.BOM_UTF8):
+        stream.read(3)
+    for line in stream:
+        yield line.decode("utf-8", errors)
+
+
+def encoding_of(stream: Any) -> str:
+    """RETURNS (str): What the first bytes of a buffered stream say of its encoding, without taking them."""
+    head = stream.peek(4)[:4]
+    return next((encoding for mark, encoding in MARKS if head.startswith(mark)), "utf-8")
+
+
+def split_name(path: Path, known: Sequence[str]) -> tuple[str, bool]:
+    """RETURNS (tuple[str, bool]): The format a name says, and whether it is gzipped. RAISES (ZeroShotError): Z084."""
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    gzipped = suffixes[-1:] == [".gz"]
+    form = "".join(suffixes[-2:-1] if gzipped else suffixes[-1:]).lstrip(".")
+    if form not in known:
+        names = ", ".join(f".{name}" for name in known)
+        raise ZeroShotError("Z084", path=str(path), known=f"{names}, plain or with .gz")
+    return form, gzipped
+
+
+def _check_unicode(text: str) -> None:
+    try:
+        text.encode("utf8")
+    except UnicodeEncodeError as error:
+        # bytes that are no UTF-8 have been decoded to these surrogates
+        is_byte = 0xDC80 <= ord(text[error.start]) <= 0xDCFF
+        raise BadRow(f"it is not {'UTF-8' if is_byte else 'valid Unicode'}") from None
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except UNREADABLE as error:
+        raise _unreadable(path, getattr(error, "strerror", None) or str(error) or type(error).__name__) from error
+
+
+def _unreadable(path: Path, reason: str) -> ZeroShotError:
+    return ZeroShotError("Z080", path=str(path), reason=reason.rstrip("."))
+
+
+def _to_microseconds(pa: Any, field: Any) -> Any:
+    """Python's times end at the microsecond."""
+    if pa.types.is_timestamp(field.type) and field.type.unit == "ns":
+        return field.with_type(pa.timestamp("us", tz=field.type.tz))
+    if pa.types.is_time64(field.type) and field.type.unit == "ns":
+        return field.with_type(pa.time64("us"))
+    if pa.types.is_duration(field.type) and field.type.unit == "ns":
+        return field.with_type(pa.duration("us"))
+    return field

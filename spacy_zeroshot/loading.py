@@ -1,0 +1,223 @@
+"""From a name to a pipeline and the zero-shot component in it: the one way for every command."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import spacy
+from spacy.language import Language
+from spacy.util import import_file, is_package
+
+from .component import ZeroShotTextCategorizer
+from .corpus import FORMATS, decode_lines
+from .errors import ZeroShotError
+from .readers import read_rows
+from .util import first_line
+
+FACTORY = "zero_shot_textcat"
+BUNDLED = "bundled"
+# spaCy's limit protects parsers and NER, and a pipeline of one component has none.
+NO_LIMIT = 1_000_000_000
+# What spaCy and confection raise for a pipeline that cannot be built
+NO_PIPELINE = (OSError, ValueError, ImportError, KeyError, TypeError)
+# What a user's own Python file can raise
+NO_CODE = (
+    *NO_PIPELINE,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    NameError,
+    RuntimeError,
+    SyntaxError,
+)
+LABEL_FILES = (*FORMATS, "json")
+
+
+def open_pipeline(
+    pipeline: Language | str | Path | None = None,
+    *,
+    model: str | None = None,
+    labels: Sequence[str] | None = None,
+    templates: Sequence[str] = (),
+    hypotheses: Sequence[Mapping[str, str]] = (),
+    multi_label: bool | None = None,
+    component: str | None = None,
+) -> tuple[Language, ZeroShotTextCategorizer]:
+    """Open a pipeline and set what is given. Weights are loaded at first use.
+
+    pipeline (Language | str | Path | None): A pipeline, its folder or package; or what names a checkpoint: "bundled",
+        a folder written by save_pretrained, or a Hub name.
+    model (str | None): A checkpoint, in place of a pipeline. If neither is given, the bundled one.
+    labels (Sequence[str] | None): Labels in place of the pipeline's own.
+    templates (Sequence[str]): Hypothesis templates in place of the pipeline's own.
+    hypotheses (Sequence[Mapping[str, str]]): Own wordings, [{"label": ..., "text": ...}].
+    multi_label (bool | None): Whether each label stands on its own; None leaves it to the pipeline.
+    component (str | None): The name of the zero-shot component; None for the first.
+    RETURNS (tuple[Language, ZeroShotTextCategorizer]): The pipeline and its component.
+    RAISES (ZeroShotError): Z061 if it cannot be loaded, Z062 if it has no such component, Z068 if both a pipeline and
+        a model are given, or what a setting is wrong with.
+    """
+    if pipeline is not None and model is not None:
+        reason = "a saved pipeline has its model. Leave one out"
+        raise ZeroShotError("Z068", first="--pipeline", second="--model", reason=reason)
+    if isinstance(pipeline, Language):
+        nlp = pipeline
+    else:
+        nlp = load_pipeline(str(pipeline or model or BUNDLED)) if model is None else build_pipeline(model)
+    pipe = find_component(nlp, component)
+    if labels:
+        pipe.set_labels(list(labels), list(hypotheses) or None)
+    elif hypotheses:
+        pipe.hypotheses = [dict(entry) for entry in hypotheses]
+    if templates:
+        pipe.hypothesis_template = templates[0] if len(templates) == 1 else list(templates)
+    if multi_label is not None:
+        pipe.multi_label = multi_label
+    return nlp, pipe
+
+
+def load_pipeline(name: str, config: dict[str, Any] | None = None) -> Language:
+    """Load a pipeline, or build one around a checkpoint.
+
+    name (str): A pipeline's folder or package, "bundled", a checkpoint's folder, or a Hub name with a slash.
+    config (dict[str, Any] | None): Settings in place of saved ones, as spacy.load takes them.
+    RETURNS (Language): The pipeline.
+    RAISES (ZeroShotError): Z061 if it cannot be loaded, or what a component of ours says.
+    """
+    if names_checkpoint(name):
+        return build_pipeline(name)
+    try:
+        return spacy.load(name, config=config or {})
+    except NO_PIPELINE as error:
+        raise pipeline_error(error, name) from error
+
+
+def build_pipeline(model: str = BUNDLED) -> Language:
+    """Build a pipeline of one zero-shot component without labels.
+
+    model (str): "bundled", a checkpoint's folder, or a Hub name.
+    RETURNS (Language): The pipeline.
+    """
+    nlp = spacy.blank("en")
+    nlp.add_pipe(FACTORY, config={"model": {"name": model}})
+    nlp.max_length = NO_LIMIT
+    return nlp
+
+
+def find_component(nlp: Language, name: str | None = None) -> ZeroShotTextCategorizer:
+    """Find the zero-shot component of a pipeline.
+
+    nlp (Language): The pipeline.
+    name (str | None): The component's name; None for the first zero-shot component.
+    RETURNS (ZeroShotTextCategorizer): The component.
+    RAISES (ZeroShotError): Z062 if there is none.
+    """
+    for found, pipe in nlp.pipeline:
+        if isinstance(pipe, ZeroShotTextCategorizer) and name in (None, found):
+            return pipe
+    shown = str(nlp.path) if nlp.path else f"{nlp.lang}_{nlp.meta['name']}"
+    raise ZeroShotError("Z062", name=shown, wanted=name or FACTORY, pipes=nlp.pipe_names)
+
+
+def unneeded_pipes(nlp: Language, pipe: ZeroShotTextCategorizer) -> list[str]:
+    """RETURNS (list[str]): What a pipeline can do without if one component's scores are all that is wanted: those
+    after it, and other zero-shot components. For nlp.select_pipes(disable=...)."""
+    later = nlp.pipe_names[nlp.pipe_names.index(pipe.name) + 1 :]
+    others = [name for name, other in nlp.pipeline if isinstance(other, ZeroShotTextCategorizer) and other is not pipe]
+    return list(dict.fromkeys([*later, *others]))
+
+
+def names_checkpoint(name: str) -> bool:
+    """RETURNS (bool): Whether a name is that of a checkpoint, and not of a pipeline."""
+    folder = Path(name)
+    is_folder = (folder / "config.json").exists() and not (folder / "config.cfg").exists()
+    return name == BUNDLED or is_folder or ("/" in name and not folder.exists() and not is_package(name))
+
+
+def pipeline_error(error: BaseException, name: str) -> ZeroShotError:
+    """Say in one line why a pipeline could not be built.
+
+    error (BaseException): What spaCy or confection raised.
+    name (str): The pipeline.
+    RETURNS (ZeroShotError): The component's own error if that is the cause, else Z061.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ZeroShotError):
+            return cause
+        cause = cause.__cause__
+    problems: Iterable[Mapping[str, Any]] = getattr(error, "errors", None) or ()
+    reason = "; ".join(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in problems)
+    return ZeroShotError("Z061", name=name, reason=(reason or first_line(error)).rstrip("."))
+
+
+def import_code(path: Path | str | None) -> None:
+    """Run a user's Python file, which registers functions that a pipeline needs: the option --code.
+
+    path (Path | str | None): The file; None does nothing.
+    RAISES (ZeroShotError): Z060 if it cannot be run.
+    """
+    if path is None:
+        return
+    try:
+        import_file("python_code", path)
+    except NO_CODE as error:
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        raise ZeroShotError("Z060", what="--code", value=str(path), reason=reason) from error
+
+
+def use_gpu(gpu_id: int) -> None:
+    """Do spaCy's own work on a GPU. Call before a pipeline is loaded.
+
+    gpu_id (int): The GPU's number; -1 for the CPU.
+    RAISES (ZeroShotError): Z063 if it cannot be used.
+    """
+    if gpu_id >= 0:
+        try:
+            spacy.require_gpu(gpu_id)
+        except ValueError as error:
+            raise ZeroShotError("Z063", gpu_id=gpu_id, reason=first_line(error)) from error
+
+
+def read_label_list(value: str) -> list[str]:
+    """Read labels as the option --labels takes them.
+
+    value (str): "a,b,c"; a JSON list, for labels with commas; or a file: .txt with one label a line, .json with a
+        list, or a table with a field "label".
+    RETURNS (list[str]): The labels, without blanks around them.
+    RAISES (ZeroShotError): Z060 for a list that is none or a file that is not there, and what reading it raises.
+    """
+    path = Path(value)
+    ends_as_file = any(suffix.lstrip(".").lower() in LABEL_FILES for suffix in path.suffixes[-2:])
+    if not value.lstrip().startswith("[") and (path.is_file() or (ends_as_file and "," not in value)):
+        return _read_label_file(path)
+    if not value.lstrip().startswith("["):
+        return [label.strip() for label in value.split(",") if label.strip()]
+    return _parse_labels(value, value)
+
+
+def _read_label_file(path: Path) -> list[str]:
+    if not path.is_file():
+        raise ZeroShotError("Z060", what="--labels", value=str(path), reason="there is no such file")
+    suffix = path.suffix.lower()
+    if suffix in (".json", ".txt") or suffix.lstrip(".") not in (*FORMATS, "gz"):
+        with path.open("rb") as stream:
+            text = "".join(decode_lines(stream))
+        if text.lstrip().startswith("["):
+            return _parse_labels(text, str(path))
+        return [line.strip() for line in text.splitlines() if line.strip()]
+    rows = read_rows(path, "label", None)
+    return list(dict.fromkeys(row.text.strip() for row in rows if row.text.strip()))
+
+
+def _parse_labels(text: str, shown: str) -> list[str]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, list) or not all(isinstance(label, str) for label in found):
+        reason = 'it is no JSON list of strings. Write "a,b,c", or \'["a, b", "c"]\''
+        raise ZeroShotError("Z060", what="--labels", value=shown, reason=reason)
+    return found

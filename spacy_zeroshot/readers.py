@@ -1,0 +1,293 @@
+"""The one reader of texts, labelled texts and NLI pairs, from files of every format; and the registered readers."""
+
+import itertools
+import json
+import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from spacy.language import Language
+from spacy.tokens import Doc
+from spacy.training import Example
+
+from .corpus import BadRow, DataFile, RawRow, parse_row, text_of
+from .errors import ZeroShotError
+
+TEXT_FIELD, LABEL_FIELD = "text", "labels"
+TEXT_FORM = '{"text": "...", "labels": ["..."]}'
+NLI_FORM = '{"premise": "...", "hypothesis": "...", "label": "entailment"}'
+ENTAILMENT = "entailment"
+NLI_LABELS = (ENTAILMENT, "neutral", "contradiction", "not_entailment")
+# Prodigy's answers
+ACCEPT, REJECT, IGNORE = "accept", "reject", "ignore"
+
+Reader = Callable[[Language], Iterable[Example]]
+
+
+class Row(NamedTuple):
+    """A row of text.
+
+    number (int): Its line (text formats) or its place, from 1.
+    text (str): The text.
+    fields (dict[str, Any]): All fields of the row by name, the text among them.
+    labels (tuple[str, ...] | None): Its labels; None if the row has no field for them.
+    answer (str): An annotator's, in a row that Prodigy wrote: "accept", "reject" or "ignore".
+    """
+
+    number: int
+    text: str
+    fields: dict[str, Any]
+    labels: tuple[str, ...] | None = None
+    answer: str = ACCEPT
+
+
+class LabelledText(NamedTuple):
+    """A text and what is known of its labels.
+
+    text (str): The text.
+    labels (tuple[str, ...]): Its right labels; empty if none fits.
+    rejected (tuple[str, ...]): Labels that an annotator rejected. With these alone nothing is known of other labels.
+    """
+
+    text: str
+    labels: tuple[str, ...]
+    rejected: tuple[str, ...] = ()
+
+
+class NLIPair(NamedTuple):
+    """A pair of natural language inference: what is known, what may follow, and whether it follows."""
+
+    premise: str
+    hypothesis: str
+    entailed: bool
+
+
+def read_rows(path: Path | str, text_field: str = TEXT_FIELD, label_field: str | None = LABEL_FIELD) -> Iterator[Row]:
+    """Read texts row by row.
+
+    path (Path | str): A .txt, .jsonl, .csv, .tsv, .parquet or .spacy file, plain or with .gz; in UTF-8, or in UTF-16
+        with a byte order mark.
+    text_field (str): The field with the text. A .txt or .spacy file needs none.
+    label_field (str | None): The field with the labels: a list, one label, or scores by label, of which those above
+        0.5 count. If it is "labels", a field "label", Prodigy's "accept" and the cats of a .spacy file will do, too.
+        None does not look for labels.
+    YIELDS (Row): The rows, blank texts included.
+    RAISES (ZeroShotError): Z042 for a row that cannot be used, Z043 for a file without rows, Z080 for one that cannot
+        be read, Z084 for an unknown format, Z085 without pyarrow, Z088 if the file has no such text_field.
+    """
+    file = DataFile(Path(path))
+    first = True
+    for raw in file.rows():
+        fields = _parse(raw, file, TEXT_FORM)
+        if first:
+            file.check_field(text_field, "--text-field", list(fields))
+            first = False
+        try:
+            text = text_of(fields, text_field, file.form)
+            labels = None if label_field is None else _labels_of(fields, label_field, file.form)
+        except BadRow as reason:
+            raise bad_row(path, raw.number, str(reason), TEXT_FORM) from reason
+        answer = fields.get("answer")
+        yield Row(raw.number, text, fields, labels, answer if answer in (REJECT, IGNORE) else ACCEPT)
+
+
+def read_texts(path: Path | str, text_field: str = TEXT_FIELD) -> list[str]:
+    """Read texts and nothing else.
+
+    path, text_field: As read_rows has them.
+    RETURNS (list[str]): The texts, blank ones included.
+    RAISES (ZeroShotError): As read_rows; Z200 if all are blank.
+    """
+    texts = [row.text for row in read_rows(path, text_field, None)]
+    _check_some_text(path, texts)
+    return texts
+
+
+def read_labelled(path: Path | str, text_field: str = TEXT_FIELD, label_field: str = LABEL_FIELD) -> list[LabelledText]:
+    """Read labelled texts. Of what Prodigy wrote, ignored tasks are left out, and all answers on a text are one row.
+
+    path, text_field, label_field: As read_rows has them.
+    RETURNS (list[LabelledText]): The texts, blank ones included.
+    RAISES (ZeroShotError): As read_rows; Z042 for a row without labels, Z088 if the first has no label_field, Z200 if
+        all texts are blank.
+    """
+    found: list[LabelledText] = []
+    places: dict[str, int] = {}
+    first = True
+    for row in read_rows(path, text_field, label_field):
+        if row.labels is None:
+            if first:
+                fields = ", ".join(map(str, row.fields))
+                raise ZeroShotError("Z088", path=str(path), field=label_field, fields=fields, option="--label-field")
+            raise bad_row(path, row.number, f"it has no {label_field!r}. Write [] where no label fits", TEXT_FORM)
+        first = False
+        if row.answer == IGNORE:
+            continue
+        labels, rejected = ((), row.labels) if row.answer == REJECT else (row.labels, ())
+        if "answer" in row.fields and row.text in places:
+            before = found[places[row.text]]
+            labels, rejected = before.labels + labels, before.rejected + rejected
+            found[places[row.text]] = LabelledText(row.text, tuple(dict.fromkeys(labels)), rejected)
+            continue
+        places[row.text] = len(found)
+        found.append(LabelledText(row.text, labels, rejected))
+    _check_some_text(path, [row.text for row in found])
+    return found
+
+
+def read_nli(path: Path | str) -> Iterator[NLIPair]:
+    """Read {"premise", "hypothesis", "label"} rows.
+
+    path (Path | str): A .jsonl, .csv, .tsv or .parquet file, plain or with .gz.
+    YIELDS (NLIPair): The pairs.
+    RAISES (ZeroShotError): Z042 for another row, and as read_rows for the file.
+    """
+    file = DataFile(Path(path))
+    for raw in file.rows():
+        fields = _parse(raw, file, NLI_FORM)
+        premise, hypothesis, label = (fields.get(key) for key in ("premise", "hypothesis", "label"))
+        if not (isinstance(premise, str) and isinstance(hypothesis, str) and isinstance(label, str)):
+            raise bad_row(path, raw.number, 'it needs "premise", "hypothesis" and "label", strings', NLI_FORM)
+        if label not in NLI_LABELS:
+            raise bad_row(path, raw.number, f"its label {label!r} is none of {', '.join(NLI_LABELS)}", NLI_FORM)
+        yield NLIPair(premise, hypothesis, label == ENTAILMENT)
+
+
+def is_nli(path: Path | str) -> bool:
+    """Whether a file holds NLI pairs, by its first row.
+
+    path (Path | str): A file that read_rows or read_nli reads.
+    RETURNS (bool): True for {"premise", "hypothesis", ...} rows.
+    RAISES (ZeroShotError): As read_rows.
+    """
+    file = DataFile(Path(path))
+    return {"premise", "hypothesis"} <= set(_parse(next(file.rows()), file, f"{TEXT_FORM} or {NLI_FORM}"))
+
+
+def JsonlTextcat(
+    path: Path | str,
+    limit: int = 0,
+    per_label: int = 0,
+    seed: int = 0,
+    text_field: str = TEXT_FIELD,
+    label_field: str = LABEL_FIELD,
+) -> Reader:
+    """Read labelled texts for training. Every label of the file becomes a key of each gold doc.cats; a text of which
+    only rejected labels are known has those alone.
+
+    path (Path | str): A file that read_rows reads, of any of its formats.
+    limit (int): Read at most this many rows; 0 for all.
+    per_label (int): Draw this many rows of each label, to learn from few examples; 0 for all.
+    seed (int): Of the drawing. The same seed draws the same rows in every epoch.
+    text_field, label_field (str): As read_rows has them.
+    RETURNS (Reader): Takes nlp, yields Example.
+    """
+
+    def read(nlp: Language) -> Iterator[Example]:
+        rows = read_labelled(path, text_field, label_field)
+        names = label_names(rows)
+        if per_label:
+            rows = draw_per_label(rows, per_label, seed)
+        for row in rows[: limit or None]:
+            keys = row.rejected if row.rejected and not row.labels else names
+            yield _example(nlp, row.text, {key: float(key in row.labels) for key in keys})
+
+    return read
+
+
+def JsonlNLI(path: Path | str, limit: int = 0, max_hypotheses: int = 4) -> Reader:
+    """Read NLI pairs for training. Hypotheses on one premise come together, as keys of doc.cats.
+
+    path (Path | str): A file that read_nli reads.
+    limit (int): Read at most this many rows; 0 for all.
+    max_hypotheses (int): Hypotheses in one example.
+    RETURNS (Reader): Takes nlp, yields Example, for a component with hypothesis_template = "{}".
+    """
+
+    def read(nlp: Language) -> Iterator[Example]:
+        groups: dict[str, list[dict[str, float]]] = {}
+        for pair in itertools.islice(read_nli(path), limit or None):
+            parts = groups.setdefault(pair.premise, [{}])
+            if len(parts[-1]) >= max_hypotheses:
+                parts.append({})
+            parts[-1][pair.hypothesis] = float(pair.entailed)
+        for premise, parts in groups.items():
+            for cats in parts:
+                example = _example(nlp, premise, cats)
+                # the hypotheses are also what the text is to be scored with
+                example.predicted._.zero_shot_labels = list(cats)
+                yield example
+
+    return read
+
+
+def label_names(rows: Iterable[LabelledText]) -> list[str]:
+    """RETURNS (list[str]): The labels of a set, right and rejected ones, in the order they appear."""
+    return list(dict.fromkeys(label for row in rows for label in row.labels + row.rejected))
+
+
+def draw_per_label(rows: Sequence[LabelledText], per_label: int, seed: int) -> list[LabelledText]:
+    """Draw rows until every label has per_label of them, or all there are. A row of several labels counts for each."""
+    counts: dict[str, int] = {}
+    drawn = []
+    for row in random.Random(seed).sample(list(rows), len(rows)):
+        if any(counts.get(label, 0) < per_label for label in row.labels):
+            drawn.append(row)
+            for label in row.labels:
+                counts[label] = counts.get(label, 0) + 1
+    return drawn
+
+
+def bad_row(path: Path | str, number: int, reason: str, form: str) -> ZeroShotError:
+    """RETURNS (ZeroShotError): Z042, to be raised: what is wrong in which line, and the right form."""
+    return ZeroShotError("Z042", line=number, path=str(path), reason=reason, form=form)
+
+
+def _parse(raw: RawRow, file: DataFile, form: str) -> dict[str, Any]:
+    try:
+        return parse_row(raw, file.form)
+    except BadRow as reason:
+        raise bad_row(file.path, raw.number, str(reason), form) from reason
+
+
+def _labels_of(fields: dict[str, Any], label_field: str, form: str) -> tuple[str, ...] | None:
+    """RETURNS (tuple[str, ...] | None): A row's labels, in whatever form they are written. RAISES (BadRow)."""
+    names = [label_field]
+    if label_field == LABEL_FIELD:
+        names = ["cats"] if form == "spacy" else [LABEL_FIELD, "label", "accept"]
+    name = next((name for name in names if name in fields), None)
+    if name is None:
+        return None
+    value = fields[name]
+    if form in ("csv", "tsv"):
+        value = _cell_labels(value.strip())
+    if isinstance(value, dict):
+        value = [label for label, score in value.items() if isinstance(score, (int, float)) and score > 0.5]
+    labels = [value] if isinstance(value, str) else value
+    if not isinstance(labels, (list, tuple)) or not all(isinstance(one, str) and one.strip() for one in labels):
+        raise BadRow(f"its {name} {value!r} are not all strings that can be seen. Write [] where no label fits")
+    return tuple(dict.fromkeys(labels))
+
+
+def _cell_labels(cell: str) -> Any:
+    """A table's cell holds one label, a JSON list of several, or nothing."""
+    if not cell.startswith("["):
+        return [cell] if cell else []
+    try:
+        return json.loads(cell)
+    except ValueError:
+        raise BadRow(f'its labels {cell} are no JSON list, such as ["a", "b"]') from None
+
+
+def _example(nlp: Language, text: str, cats: dict[str, float]) -> Example:
+    predicted = nlp.make_doc(text)
+    words, spaces = [token.text for token in predicted], [bool(token.whitespace_) for token in predicted]
+    reference = Doc(nlp.vocab, words=words, spaces=spaces)
+    reference.cats = cats
+    return Example(predicted, reference)
+
+
+def _check_some_text(path: Path | str, texts: Iterable[str]) -> None:
+    if not any(text.strip() for text in texts):
+        raise ZeroShotError("Z200", reason=f"{path} has none")
