@@ -1,0 +1,255 @@
+"""Evaluation on files of labelled texts and of NLI pairs. The one place where decisions become F1."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from spacy.language import Language
+from spacy.util import minibatch
+from thinc.types import Floats1d
+
+from .component import ZeroShotTextCategorizer
+from .decisions import DEFAULT_THRESHOLD, Rule, decide_rows, default_rule
+from .errors import ZeroShotError, warn
+from .labels import LabelSet
+from .loading import find_component, open_pipeline
+from .model.types import ENTAILMENT, NLIInput, WindowConfig
+from .readers import LabelledText, NLIPair, is_nli, read_nli
+from .scores import pool_windows
+from .tuning.score import BATCH, docs_before, gold_array, label_names, read_gold
+from .util import Track, no_progress
+
+SINGLE, MULTI, NLI = "single-label", "multi-label", "nli"
+
+
+class Figures(NamedTuple):
+    """How well decisions meet gold labels, as scikit-learn defines the figures.
+
+    macro_f1 (float): Mean of the F1 of the labels that are right for a row or chosen for one.
+    micro_f1 (float): F1 of all decisions taken together; equals accuracy where every row has one label and gets one.
+    accuracy (float): Share of rows whose chosen labels are exactly the right ones.
+    f1 (Floats1d): Shape (labels,): F1 of each label; 0.0 for one that never occurs.
+    """
+
+    macro_f1: float
+    micro_f1: float
+    accuracy: float
+    f1: Floats1d
+
+
+class Outcome(NamedTuple):
+    """The figures of one file, or of one group of labels in it.
+
+    data (str): The file's name without its endings; with groups also the group's.
+    mode (str): "single-label", "multi-label" or "nli" (two classes: entailment and the rest).
+    rows, labels (int): How many.
+    macro_f1, micro_f1, accuracy (float): See Figures.
+    f1 (dict[str, float]): F1 by label.
+    """
+
+    data: str
+    mode: str
+    rows: int
+    labels: int
+    macro_f1: float
+    micro_f1: float
+    accuracy: float
+    f1: dict[str, float]
+
+
+def evaluate(
+    pipeline: Language | str | Path,
+    paths: Sequence[Path | str],
+    *,
+    component: str | None = None,
+    labels_from_data: bool = False,
+    templates: Sequence[str] = (),
+    multi_label: bool | None = None,
+    threshold: float | None = None,
+    none_label: str | None = None,
+    limit: int | None = None,
+    text_field: str = "text",
+    label_field: str = "labels",
+    batch_size: int = BATCH,
+    track: Track = no_progress,
+) -> list[Outcome]:
+    """Evaluate a zero-shot component on files of labelled texts or NLI pairs.
+
+    A pipeline with labels is scored with these, in its own mode and by its own settings; one without takes the labels
+    of each file, in multi-label mode if some row has other than one label. The pipeline is not changed.
+
+    pipeline (Language | str | Path): The pipeline, or what loading.open_pipeline takes.
+    paths (Sequence[Path | str]): The files.
+    component (str | None): The component, None for the first zero-shot one.
+    labels_from_data (bool): Score each file with its own labels, whatever the pipeline's are.
+    templates (Sequence[str]): Templates in place of the component's.
+    multi_label (bool | None): Whether labels are independent, in place of what is said above.
+    threshold (float | None): A threshold for all labels in place of the component's own.
+    none_label (str | None): A gold label that means "no label fits"; None for the component's. It is no hypothesis: it
+        counts as chosen where no label is. Where a file's own labels compete and no threshold is set, 0.5 counts.
+    limit (int | None): Evaluate this many rows of each file, spread evenly over it.
+    text_field, label_field (str): The fields with the text and its labels.
+    batch_size (int): Texts that are scored together.
+    track (Track): Shows progress.
+    RETURNS (list[Outcome]): One for each file; with label_groups one for each group.
+    RAISES (ZeroShotError): Z207 for labels that the pipeline does not have, Z064 for a file without labels, Z062, and
+        what reading and scoring raise.
+    """
+    nlp = pipeline if isinstance(pipeline, Language) else open_pipeline(str(pipeline))[0]
+    pipe = find_component(nlp, component)
+    none_label = none_label or pipe.none_label
+    outcomes = []
+    for path in map(Path, paths):
+        if is_nli(path):
+            pairs = spread(list(read_nli(path)), limit)
+            decided = track(entailed(pipe, pairs, batch_size), len(pairs), name_of(path))
+            found = np.zeros(len(pairs), dtype=bool)
+            for number, decision in decided:
+                found[number] = decision
+            gold = np.array([pair.entailed for pair in pairs])
+            two = with_none(gold[:, None]), with_none(found[:, None])
+            outcomes.append(_outcome(name_of(path), NLI, *two, ["entailment", "the rest"]))
+            continue
+        rows = read_gold(path, text_field, label_field)
+        own = bool(pipe.labels) and not labels_from_data
+        label_set = _label_set(pipe, path, rows, own, templates, multi_label, none_label)
+        rows = spread(rows, limit)
+        gold = _gold(rows, nlp, pipe, label_set, path, own, none_label)
+        texts = track(decisions_from(nlp, pipe, rows, label_set, batch_size), len(rows), name_of(path))
+        scores = np.array([scores for scores in texts]).reshape(gold.shape)
+        rules = pipe.rules(label_set)
+        for group, rule in zip(label_set.groups, rules):
+            columns = slice(group.start, group.stop)
+            right, labels = gold[:, columns], list(label_set.labels[columns])
+            has_none = none_label is not None and not right.any(axis=1).all()
+            if threshold is not None:
+                rule = default_rule(group.exclusive, threshold, {}, pipe.top_k)
+            elif has_none and not own and group.exclusive and not rule.threshold:
+                rule = Rule(DEFAULT_THRESHOLD, rule.label_thresholds, rule.top_k)
+            # NaN, of a blank text, reaches no threshold
+            chosen = decide_rows(scores[:, columns], labels, rule)
+            if has_none:
+                right, chosen, labels = with_none(right), with_none(chosen), [*labels, str(none_label)]
+            several = int((right.sum(axis=1) > 1).sum())
+            if several and group.exclusive and multi_label is None:
+                warn("Z123", path=str(path), count=several)
+            name = f"{name_of(path)}: {group.name}" if group.name else name_of(path)
+            outcomes.append(_outcome(name, SINGLE if group.exclusive else MULTI, right, chosen, labels))
+    return outcomes
+
+
+def figures(gold: np.ndarray, chosen: np.ndarray) -> Figures:
+    """Compare decisions with gold labels.
+
+    gold (np.ndarray): Shape (rows, labels), boolean: the right labels.
+    chosen (np.ndarray): The same shape: the labels that were chosen.
+    RETURNS (Figures): The figures.
+    """
+    hits = (gold & chosen).sum(axis=0)
+    # 2 TP / (2 TP + FP + FN), the harmonic mean of precision and recall
+    sizes = gold.sum(axis=0) + chosen.sum(axis=0)
+    f1 = 2.0 * hits / np.maximum(sizes, 1)
+    occurring = f1[sizes > 0]
+    return Figures(
+        macro_f1=float(occurring.mean()) if len(occurring) else 0.0,
+        micro_f1=float(2.0 * hits.sum() / max(sizes.sum(), 1)),
+        accuracy=float((gold == chosen).all(axis=1).mean()) if len(gold) else 0.0,
+        f1=f1,
+    )
+
+
+def with_none(decisions: np.ndarray) -> np.ndarray:
+    """Add a column for "no label fits".
+
+    decisions (np.ndarray): Shape (rows, labels), boolean.
+    RETURNS (np.ndarray): Shape (rows, labels + 1): the last column is True where no other is.
+    """
+    return np.concatenate([decisions, ~decisions.any(axis=1, keepdims=True)], axis=1)
+
+
+def entailed(pipe: ZeroShotTextCategorizer, pairs: Sequence[NLIPair], batch_size: int) -> Iterator[tuple[int, bool]]:
+    """Decide whether premises entail hypotheses: whether entailment is the strongest class, neutral included.
+
+    YIELDS (tuple[int, bool]): A pair's number, and the decision.
+    """
+    groups: dict[str, list[int]] = {}
+    for number, pair in enumerate(pairs):
+        groups.setdefault(pair.premise, []).append(number)
+    windows = WindowConfig(pipe.long_text, pipe.window_overlap)
+    for batch in minibatch(groups.items(), batch_size):
+        # no template: a pair's hypothesis is a sentence already
+        asked = [tuple(dict.fromkeys(pairs[i].hypothesis for i in numbers)) for _, numbers in batch]
+        output = pipe.model.predict(NLIInput([premise for premise, _ in batch], asked, windows))
+        margins = output.logits[:, ENTAILMENT] - np.delete(output.logits, ENTAILMENT, axis=1).max(axis=1)
+        stops = np.cumsum(output.n_windows * output.n_hypotheses)
+        for (_, numbers), hypotheses, values in zip(batch, asked, np.split(margins, stops)):
+            pooled = pool_windows(values.reshape(-1, len(hypotheses)), np.array([0]), pipe.pooling)[0]
+            for i in numbers:
+                yield i, bool(pooled[hypotheses.index(pairs[i].hypothesis)] > 0)
+
+
+def spread(rows: Sequence[Any], limit: int | None) -> list[Any]:
+    """RETURNS (list[Any]): At most `limit` rows, evenly spread: files are often sorted by label."""
+    if limit is None or limit >= len(rows):
+        return list(rows)
+    return [rows[i * len(rows) // limit] for i in range(limit)]
+
+
+def name_of(path: Path) -> str:
+    """RETURNS (str): A file's name without its endings."""
+    return Path(path.name.removesuffix(".gz")).stem
+
+
+def decisions_from(
+    nlp: Language, pipe: ZeroShotTextCategorizer, rows: Sequence[LabelledText], label_set: LabelSet, batch_size: int
+) -> Iterator[Floats1d]:
+    """YIELDS (Floats1d): Shape (labels,): each text's scores as the component gives them; NaN for a blank one."""
+    docs = docs_before(nlp, pipe.name, [row.text for row in rows], batch_size)
+    for batch in minibatch(docs, batch_size):
+        for found in pipe.predict([doc for doc, _ in batch], label_set):
+            yield found.scores if len(found.windows) else np.full(len(label_set.labels), np.nan)
+
+
+def _label_set(
+    pipe: ZeroShotTextCategorizer,
+    path: Path,
+    rows: Sequence[LabelledText],
+    own: bool,
+    templates: Sequence[str],
+    multi_label: bool | None,
+    none_label: str | None,
+) -> LabelSet:
+    chosen = list(templates) or None
+    if own:
+        return pipe.label_set(templates=chosen, multi_label=multi_label)
+    labels = [label for label in label_names(rows) if label != none_label]
+    if not labels:
+        raise ZeroShotError("Z064", path=str(path))
+    several = any(len(row.labels) != 1 for row in rows)
+    return pipe.label_set(labels, chosen, several if multi_label is None else multi_label)
+
+
+def _gold(
+    rows: Sequence[LabelledText],
+    nlp: Language,
+    pipe: ZeroShotTextCategorizer,
+    label_set: LabelSet,
+    path: Path,
+    own: bool,
+    none_label: str | None,
+) -> np.ndarray:
+    if not own:
+        return np.array([[label in row.labels for label in label_set.labels] for row in rows], dtype=bool)
+    try:
+        return gold_array(rows, nlp, pipe, none_label)
+    except ZeroShotError as error:
+        if error.code != "Z201":
+            raise
+        raise ZeroShotError("Z207", path=str(path), **error.values) from error
+
+
+def _outcome(name: str, mode: str, gold: np.ndarray, chosen: np.ndarray, labels: Sequence[str]) -> Outcome:
+    found = figures(gold, chosen)
+    by_label = dict(zip(labels, found.f1.tolist()))
+    return Outcome(name, mode, len(gold), len(labels), *found[:3], by_label)

@@ -1,0 +1,317 @@
+"""Calibration: a bias per label without a single gold label, and a temperature from gold labels.
+
+A label can be strong for no reason of the text's: its wording is frequent, or fits everything. What a text without
+content scores shows it (Zhao et al., 2021, "Calibrate Before Use"), and so does a label's mean score over many texts
+(Liusie et al., 2023, "Mitigating Word Bias in Zero-shot Prompt-based Classifiers", arXiv 2309.04992). Biases are
+centred: they sum to zero over the labels of a group. Where labels compete that changes nothing; where each stands on
+its own it takes away what differs between labels and leaves alone how readily labels are given at all.
+
+The temperature is one number that makes scores as sure as they are right (Guo et al., 2017).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from spacy.language import Language
+
+from ..errors import ZeroShotError
+from ..labels import LabelSet
+from ..loading import find_component
+from ..readers import LabelledText
+from ..scores import calibrate as adjust
+from ..scores import sigmoid, softmax, to_scores
+from ..util import Track, no_progress
+from .score import check_finite, gold_array, score_texts
+from .settings import calibration_entries
+
+Method = Literal["marginals", "content-free", "none"]
+
+# Texts that say nothing, after Zhao et al. (2021). Blank ones are not scored, so punctuation stands for them.
+CONTENT_FREE = ("N/A", "[MASK]", ".", "...", "Text.", "Lorem ipsum")
+ROUNDS = 500
+TOLERANCE = 1e-6
+# Logits beyond this are certainty in float64
+REACH = 60.0
+# Bounds of 1 / temperature: beyond these scores are one-hot, or flat
+FLATTEST, SHARPEST = 1e-3, 1e3
+BINS = 15
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """What calibration found.
+
+    name (str): The component's name.
+    labels (tuple[str, ...]): Its labels.
+    biases (np.ndarray): Shape (labels,): in logits.
+    temperature (float): 1.0 without gold labels.
+    rates (tuple[np.ndarray, np.ndarray]): Shape (labels,) each: every label's mean score over the unlabelled texts,
+        without and with calibration.
+    reliability (tuple[Reliability, Reliability] | None): On the labelled texts, without and with calibration.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    biases: np.ndarray
+    temperature: float
+    rates: tuple[np.ndarray, np.ndarray]
+    reliability: "tuple[Reliability, Reliability] | None"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """RETURNS (dict[str, Any]): The component's settings, for apply_settings."""
+        return {"calibration": calibration_entries(self.labels, self.biases), "temperature": self.temperature}
+
+
+class Reliability(NamedTuple):
+    """Scores against how often they are right, in bins of equal width.
+
+    counts (np.ndarray): Shape (bins,): scores in each bin.
+    confidence (np.ndarray): Shape (bins,): their mean; 0.0 for an empty bin.
+    accuracy (np.ndarray): Shape (bins,): the share of them that are right; 0.0 for an empty bin.
+    ece (float): Expected calibration error: the mean distance of the two, weighted by counts (Guo et al., 2017).
+    """
+
+    counts: np.ndarray
+    confidence: np.ndarray
+    accuracy: np.ndarray
+    ece: float
+
+
+def calibrate(
+    nlp: Language,
+    texts: Sequence[str],
+    *,
+    component: str | None = None,
+    method: Method = "marginals",
+    prior: Mapping[str, float] | None = None,
+    labelled: Sequence[LabelledText] = (),
+    none_label: str | None = None,
+    track: Track = no_progress,
+) -> Calibrated:
+    """Find a bias for every label. A calibration that the pipeline has is found anew, not added to.
+
+    The pipeline is not changed; settings.apply_settings does that with what is found.
+
+    nlp (Language): The pipeline.
+    texts (Sequence[str]): Unlabelled texts like those it is meant for.
+    component (str | None): The component, None for the first zero-shot one.
+    method (str): "marginals" (match the labels' mean scores over the texts), "content-free" (the labels' prior on
+        texts without content) or "none".
+    prior (Mapping[str, float] | None): With "marginals": the labels' expected shares (where they compete) or rates,
+        for all labels; None for equal ones.
+    labelled (Sequence[LabelledText]): Texts with gold labels, to fit the temperature to and to measure on.
+    none_label (str | None): A gold label that means "no label fits", None for the component's.
+    track (Track): Shows progress.
+    RETURNS (Calibrated): What was found.
+    RAISES (ZeroShotError): Z200 without texts, Z201, Z203 or Z204, Z007 for a prior that is none; Z001, Z062.
+    """
+    pipe = find_component(nlp, component)
+    label_set = pipe.label_set()
+    shares = None if prior is None else check_prior(prior, label_set)
+    gold = gold_array(labelled, nlp, pipe, none_label or pipe.none_label)
+
+    def score(texts: Sequence[str], what: str, track: Track = no_progress) -> tuple[np.ndarray, np.ndarray]:
+        scored = score_texts(nlp, pipe, texts, [label_set], track=track, description=what)
+        if not len(scored.rows):
+            raise ZeroShotError("Z200", reason=f"the {what} are none, or blank")
+        check_finite(scored.logits[0], what)
+        return scored.logits[0], scored.rows
+
+    logits, _ = score(texts, "texts", track)
+    if method == "marginals":
+        biases = marginal_biases(logits, label_set, shares)
+    elif method == "content-free":
+        biases = prior_biases(score(CONTENT_FREE, "texts without content")[0], label_set)
+    else:
+        biases = np.zeros(len(label_set.labels))
+    # rounded as they will stand in the config
+    biases = np.round(biases, 4)
+    temperature, measured = 1.0, None
+    if len(labelled):
+        known, rows = score([row.text for row in labelled], "labelled texts", track)
+        temperature = max(round(fit_temperature(known - biases, gold[rows], label_set), 4), 1e-4)
+        measured = (
+            reliability(to_scores(known, label_set), gold[rows], label_set),
+            reliability(to_scores(adjust(known, biases, temperature), label_set), gold[rows], label_set),
+        )
+    before, after = to_scores(logits, label_set), to_scores(adjust(logits, biases, temperature), label_set)
+    rates = before.mean(axis=0), after.mean(axis=0)
+    return Calibrated(pipe.name, label_set.labels, biases, temperature, rates, measured)
+
+
+def check_prior(prior: Mapping[str, float], label_set: LabelSet) -> np.ndarray:
+    """Read the labels' expected shares (where they compete; brought to a sum of 1) or rates.
+
+    RETURNS (np.ndarray): Shape (labels,).
+    RAISES (ZeroShotError): Z007 if a label is missing or unknown, or a number is not possible.
+    """
+    labels, highest = label_set.labels, np.inf if label_set.exclusive else 1.0
+    reason = None
+    if set(prior) != set(labels):
+        reason = f"it must give a number for each of the labels {list(labels)}, and for no others"
+    elif not all(0.0 < value < highest for value in prior.values()):
+        reason = "every number must be above 0" + ("" if label_set.exclusive else " and below 1")
+    if reason is not None:
+        raise ZeroShotError("Z007", setting="prior", value=dict(prior), reason=reason)
+    shares = np.array([prior[label] for label in labels], dtype="float64")
+    for group in label_set.groups:
+        if group.exclusive:
+            shares[group.start : group.stop] /= shares[group.start : group.stop].sum()
+    return shares
+
+
+def prior_biases(logits: np.ndarray, label_set: LabelSet) -> np.ndarray:
+    """Biases from texts without content.
+
+    Where labels compete: the logarithm of the mean distribution over such texts, as in contextual calibration. Else
+    the mean margin of each label over such texts.
+
+    logits (np.ndarray): Shape (texts, labels): of texts without content.
+    label_set (LabelSet): The labels.
+    RETURNS (np.ndarray): Shape (labels,): the biases, centred.
+    """
+    biases = logits.mean(axis=0)
+    for group in label_set.groups:
+        columns = slice(group.start, group.stop)
+        if group.exclusive:
+            biases[columns] = np.log(np.maximum(softmax(logits[:, columns]).mean(axis=0), 1e-12))
+        biases[columns] -= biases[columns].mean()
+    return biases
+
+
+def marginal_biases(logits: np.ndarray, label_set: LabelSet, prior: np.ndarray | None = None) -> np.ndarray:
+    """Biases that match each label's mean score over unlabelled texts to a prior.
+
+    Where labels compete: the mean distribution becomes the prior (uniform if None). Else every label's mean score
+    becomes the same rate: the one that all labels have together without calibration, or the label's own of `prior`.
+
+    logits (np.ndarray): Shape (texts, labels): of unlabelled texts, all of them finite.
+    label_set (LabelSet): The labels.
+    prior (np.ndarray | None): Shape (labels,): expected shares of the labels or rates.
+    RETURNS (np.ndarray): Shape (labels,): the biases; centred unless rates were given.
+    """
+    biases = np.zeros(logits.shape[1])
+    for group in label_set.groups:
+        columns = slice(group.start, group.stop)
+        wanted = None if prior is None else prior[columns]
+        match = _match_shares if group.exclusive else _match_rates
+        biases[columns] = match(logits[:, columns], wanted)
+        if group.exclusive or prior is None:
+            biases[columns] -= biases[columns].mean()
+    return biases
+
+
+def fit_temperature(logits: np.ndarray, gold: np.ndarray, label_set: LabelSet) -> float:
+    """Find the temperature with the least negative log-likelihood of the gold labels.
+
+    The loss is convex in the sharpness (1 / temperature), so its slope has one zero; Newton steps find it, and
+    bisection where they would leave the bracket.
+
+    logits (np.ndarray): Shape (texts, labels), calibrated already if they are to be.
+    gold (np.ndarray): Shape (texts, labels), bool. Where labels compete, a text with several right labels counts as
+        evenly divided among them, and one without says nothing.
+    label_set (LabelSet): The labels.
+    RETURNS (float): The temperature; 1.0 if nothing can be learnt.
+    """
+    parts = []
+    for group in label_set.groups:
+        values, targets = logits[:, group.start : group.stop], gold[:, group.start : group.stop].astype("float64")
+        if group.exclusive:
+            known = targets.any(axis=1)
+            values, targets = values[known], targets[known] / targets[known].sum(axis=1, keepdims=True)
+            values = values - values.mean(axis=1, keepdims=True)
+        parts.append((values, targets, group.exclusive))
+    if not any(np.abs(values).max(initial=0.0) for values, _, _ in parts):
+        return 1.0
+    low, high, sharpness = FLATTEST, SHARPEST, 1.0
+    for _ in range(60):
+        slope, curvature = np.sum([_slope(*part, sharpness) for part in parts], axis=0)
+        low, high = (sharpness, high) if slope < 0 else (low, sharpness)
+        step = sharpness - slope / curvature if curvature > 0 else -1.0
+        moved = step if low < step < high else float(np.sqrt(low * high))
+        if abs(moved - sharpness) <= 1e-7 * sharpness:
+            break
+        sharpness = moved
+    return float(1.0 / sharpness)
+
+
+def negative_log_likelihood(scores: np.ndarray, gold: np.ndarray, exclusive: bool) -> float:
+    """The mean loss of scores of shape (texts, labels), gold as in fit_temperature.
+
+    RETURNS (float): Per text where labels compete, else per text and label; in nats.
+    """
+    safe = np.clip(scores, 1e-12, 1.0 - 1e-12)
+    if not exclusive:
+        return float(-np.where(gold, np.log(safe), np.log1p(-safe)).mean())
+    known = gold.any(axis=1)
+    if not known.any():
+        return 0.0
+    shares = gold[known] / gold[known].sum(axis=1, keepdims=True)
+    return float(-(shares * np.log(safe[known])).sum(axis=1).mean())
+
+
+def reliability(scores: np.ndarray, gold: np.ndarray, label_set: LabelSet, bins: int = BINS) -> Reliability:
+    """Measure scores against gold labels.
+
+    Where labels compete, the score of each text's best label is measured, against whether that label is right; else
+    the score of every label, against whether it is right.
+
+    scores (np.ndarray): Shape (texts, labels): scores between 0 and 1.
+    gold (np.ndarray): Shape (texts, labels), bool.
+    label_set (LabelSet): The labels.
+    bins (int): How many bins.
+    RETURNS (Reliability): The bins.
+    """
+    sure, right = [], []
+    for group in label_set.groups:
+        values, targets = scores[:, group.start : group.stop], gold[:, group.start : group.stop]
+        if group.exclusive:
+            best = values.argmax(axis=1)[:, None]
+            values, targets = (np.take_along_axis(array, best, axis=1) for array in (values, targets))
+        sure.append(values.ravel())
+        right.append(targets.ravel())
+    claims, hits = np.concatenate(sure), np.concatenate(right)
+    place = np.minimum((claims * bins).astype(int), bins - 1)
+    counts = np.bincount(place, minlength=bins)
+    some = np.maximum(counts, 1)
+    confidence = np.bincount(place, weights=claims, minlength=bins) / some
+    accuracy = np.bincount(place, weights=hits, minlength=bins) / some
+    error = float((np.abs(confidence - accuracy) * counts).sum() / max(counts.sum(), 1))
+    return Reliability(counts, confidence, accuracy, error)
+
+
+def _match_shares(logits: np.ndarray, prior: np.ndarray | None) -> np.ndarray:
+    n_labels = logits.shape[1]
+    wanted = np.full(n_labels, 1.0 / n_labels) if prior is None else prior
+    biases = np.zeros(n_labels)
+    for _ in range(ROUNDS):
+        # One round of iterative scaling: a label with twice its share loses log 2.
+        step = np.log(np.maximum(softmax(logits - biases).mean(axis=0), 1e-300) / wanted)
+        biases += step
+        if np.abs(step).max() < TOLERANCE:
+            break
+    return biases
+
+
+def _match_rates(logits: np.ndarray, prior: np.ndarray | None) -> np.ndarray:
+    wanted = sigmoid(logits).mean() if prior is None else prior
+    low, high = logits.min(axis=0) - REACH, logits.max(axis=0) + REACH
+    for _ in range(100):
+        # A label's mean score falls as its bias rises, so bisection finds the one that gives the wanted rate.
+        middle = (low + high) / 2
+        too_many = sigmoid(logits - middle).mean(axis=0) > wanted
+        low, high = np.where(too_many, middle, low), np.where(too_many, high, middle)
+    return (low + high) / 2
+
+
+def _slope(logits: np.ndarray, targets: np.ndarray, exclusive: bool, sharpness: float) -> tuple[float, float]:
+    """First and second derivative of the loss by the sharpness."""
+    found = (softmax if exclusive else sigmoid)(sharpness * logits)
+    slope = ((found - targets) * logits).sum()
+    if exclusive:
+        mean = (found * logits).sum(axis=1, keepdims=True)
+        return float(slope), float((found * (logits - mean) ** 2).sum())
+    return float(slope), float((found * (1.0 - found) * logits**2).sum())

@@ -1,0 +1,75 @@
+"""Settings that were found: into a component, and with its pipeline onto the disk."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from spacy.language import Language
+
+from ..errors import ZeroShotError
+from ..loading import find_component
+from ..util import replace_folder
+
+TUNABLE = (
+    "multi_label",
+    "label_groups",
+    "hypothesis_template",
+    "threshold",
+    "label_thresholds",
+    "top_k",
+    "none_label",
+    "calibration",
+    "temperature",
+    "n_neighbors",
+    "examples_weight",
+)
+
+
+def apply_settings(nlp: Language, name: str, settings: Mapping[str, Any]) -> None:
+    """Give a component other settings: the same as to assign its attributes. nlp.to_disk saves them.
+
+    nlp (Language): The pipeline.
+    name (str): The component's name.
+    settings (Mapping[str, Any]): Values by the names of TUNABLE.
+    RAISES (ZeroShotError): What the component says of a value; ValueError for another setting.
+    """
+    pipe = find_component(nlp, name)
+    for setting, value in settings.items():
+        if setting not in TUNABLE:
+            raise ValueError(f"{setting} is none of the settings that tuning changes: {', '.join(TUNABLE)}")
+        setattr(pipe, setting, value)
+
+
+@contextmanager
+def pipeline_folder(nlp: Language, output: Path, overwrite: bool) -> Iterator[Path]:
+    """Write a pipeline, and what the caller adds to it, whole or not at all.
+
+    nlp (Language): The pipeline.
+    output (Path): The folder.
+    overwrite (bool): Whether to replace a folder that is there.
+    YIELDS (Path): The pipeline's folder, for more files. It becomes `output` when the block ends.
+    RAISES (ZeroShotError): Z092 if the folder is there and not to be replaced.
+    """
+    check_output(output, overwrite)
+    with replace_folder(output) as fresh:
+        nlp.to_disk(fresh)
+        yield fresh
+
+
+def check_output(output: Path, overwrite: bool) -> None:
+    """Check that a folder may be written. Call before the work, too.
+
+    output (Path): The folder.
+    overwrite (bool): Whether to replace a folder that is there.
+    RAISES (ZeroShotError): Z092 if it is there and not to be replaced, Z060 if it is a file.
+    """
+    if output.exists() and not output.is_dir():
+        raise ZeroShotError("Z060", what="--output", value=str(output), reason="it is a file, not a folder")
+    if output.is_dir() and any(output.iterdir()) and not overwrite:
+        raise ZeroShotError("Z092", output=str(output))
+
+
+def calibration_entries(labels: Sequence[str], biases: Sequence[float]) -> list[dict[str, Any]]:
+    """RETURNS (list[dict[str, Any]]): The setting `calibration`, without biases of zero."""
+    return [{"label": label, "bias": round(float(bias), 4)} for label, bias in zip(labels, biases) if bias]

@@ -1,0 +1,322 @@
+"""Tuning as a function: a development set in, the settings that serve it best out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from spacy.language import Language
+
+from ..component import ZeroShotTextCategorizer
+from ..decisions import Rule, decide_rows
+from ..errors import ZeroShotError, warn
+from ..evaluation import Figures, figures, with_none
+from ..labels import LabelSet, check_templates
+from ..loading import find_component
+from ..readers import LabelledText
+from ..util import Track, no_progress
+from .calibration import marginal_biases
+from .score import gold_array, part_of, score_texts, warn_of_blanks
+from .search import FOLDS, Candidate, Goal, Search, Votes, search
+from .settings import calibration_entries
+
+# Templates that differ in what they ask; the component's own go before them
+TEMPLATES = (
+    "This text is about {}.",
+    "The topic of this text is {}.",
+    "This example is {}.",
+    "This text expresses {}.",
+    "{}.",
+    "It is about {}.",
+    "The text is related to {}.",
+    "This is a text of the category {}.",
+)
+# What is tried of the examples: numbers of neighbours, and the share of their votes
+COUNTS = (1, 2, 4, 8, 16, 32)
+WEIGHTS = (0.25, 0.5, 0.75, 1.0)
+
+
+@dataclass(frozen=True)
+class TunedGroup:
+    """What tuning found for one group of labels.
+
+    label_set (LabelSet): The labels, with the component's own wording.
+    gold (np.ndarray): Shape (texts, labels), bool.
+    none (bool): Whether "no label fits" counts as a label.
+    templates (list[tuple[str, ...]]): Every candidate's templates.
+    candidates (list[Candidate]): What was tried, the component as it is first.
+    search (Search): What is best.
+    """
+
+    label_set: LabelSet
+    gold: np.ndarray
+    none: bool
+    templates: list[tuple[str, ...]]
+    candidates: list[Candidate]
+    search: Search
+
+    @property
+    def changed(self) -> bool:
+        """RETURNS (bool): Whether something was found that does better than the component as it is."""
+        return self.search.best.candidate > 0
+
+    @property
+    def chosen(self) -> Candidate:
+        """RETURNS (Candidate): The best candidate."""
+        return self.candidates[self.search.best.candidate]
+
+    @property
+    def rule(self) -> Rule:
+        """RETURNS (Rule): The tuned rule."""
+        return self.search.best.final.rule
+
+    @property
+    def before_rule(self) -> Rule:
+        """RETURNS (Rule): How the component chose labels before."""
+        return self.search.trials[0].final.rule
+
+    @cached_property
+    def scores(self) -> np.ndarray:
+        """RETURNS (np.ndarray): Shape (texts, labels): the tuned scores."""
+        return self.chosen.scores(self.search.best.temperature, self.label_set)
+
+    @cached_property
+    def before_scores(self) -> np.ndarray:
+        """RETURNS (np.ndarray): Shape (texts, labels): the scores before."""
+        return self.candidates[0].scores(self.search.trials[0].temperature, self.label_set)
+
+    @property
+    def chosen_labels(self) -> np.ndarray:
+        """RETURNS (np.ndarray): Shape (texts, labels), bool: the decisions of the tuned component."""
+        return decide_rows(self.scores, self.label_set.labels, self.rule)
+
+    @property
+    def before_labels(self) -> np.ndarray:
+        """RETURNS (np.ndarray): Shape (texts, labels), bool: the decisions before."""
+        return decide_rows(self.before_scores, self.label_set.labels, self.before_rule)
+
+    @property
+    def before(self) -> Figures:
+        """RETURNS (Figures): How well the component did before."""
+        return self._figures(self.before_labels)
+
+    @property
+    def after(self) -> Figures:
+        """RETURNS (Figures): How well the tuned one does on the texts it was fitted to."""
+        return self._figures(self.chosen_labels)
+
+    def _figures(self, chosen: np.ndarray) -> Figures:
+        return figures(with_none(self.gold), with_none(chosen)) if self.none else figures(self.gold, chosen)
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What tuning found.
+
+    name (str): The component's name.
+    texts (list[str]): The texts that were not blank.
+    groups (list[TunedGroup]): One for each group of labels; one for a component without groups.
+    settings (dict[str, Any]): The component's settings that change, for apply_settings.
+    """
+
+    name: str
+    texts: list[str]
+    groups: list[TunedGroup]
+    settings: dict[str, Any]
+
+
+def tune(
+    nlp: Language,
+    rows: Sequence[LabelledText],
+    *,
+    component: str | None = None,
+    templates: Sequence[str] = TEMPLATES,
+    goal: Goal = "macro_f1",
+    none_label: str | None = None,
+    folds: int = FOLDS,
+    seed: int = 0,
+    track: Track = no_progress,
+) -> Tuned:
+    """Score a development set once, with every template, and find the settings that serve it best.
+
+    Tried are templates, label-free biases (see calibration.py), a temperature, the votes of the component's examples,
+    and rules of the component's own mode: a threshold, and where labels are independent one for each label, or top-k.
+    Groups of labels (label_groups) are tuned one by one, at the temperature and with the votes they share. The
+    pipeline is not changed; settings.apply_settings does that with what is found.
+
+    nlp (Language): The pipeline.
+    rows (Sequence[LabelledText]): The development set. Labels with and without the component's key_prefix will do.
+    component (str | None): The component, None for the first zero-shot one.
+    templates (Sequence[str]): Candidates beside the component's own.
+    goal (str): "micro_f1", "macro_f1" or "accuracy".
+    none_label (str | None): A gold label that means "no label fits", None for the component's.
+    folds (int): Parts of the cross-validation.
+    seed (int): Of the split into folds.
+    track (Track): Shows progress.
+    RETURNS (Tuned): What was found. Settings stay as they are if nothing does better on the texts.
+    RAISES (ZeroShotError): Z200 to Z204 for a development set nothing can be learnt from; Z001, Z004, Z062; what the
+        model says of a text.
+    """
+    pipe = find_component(nlp, component)
+    none_label = none_label or pipe.none_label
+    gold = gold_array(rows, nlp, pipe, none_label)
+    wordings, label_sets = candidate_sets(pipe, templates)
+    if not any(row.text.strip() for row in rows):
+        raise ZeroShotError("Z200", reason="the development set has none")
+    # before the model runs: that may take long
+    check_variety(gold, label_sets[0].labels)
+    texts = [row.text for row in rows]
+    scored = score_texts(nlp, pipe, texts, label_sets, track=track, description=f"{len(texts):,} texts")
+    warn_of_blanks(scored, len(rows))
+    if not len(scored.rows):
+        raise ZeroShotError("Z200", reason="the development set has none")
+    gold = gold[scored.rows]
+    votes = count_votes(pipe, label_sets[0], scored.texts)
+    groups = []
+    for number, group in enumerate(label_sets[0].groups):
+        columns = slice(group.start, group.stop)
+        label_set, right = part_of(label_sets[0], group), gold[:, columns]
+        alone = len(label_sets[0].groups) == 1
+        own = _as_it_is(pipe, label_set, scored.logits[0][:, columns], votes, columns, number)
+        names, candidates = [wordings[0]], [own]
+        for wording, logits in zip(wordings, scored.logits):
+            for one in variants(" + ".join(wording), logits[:, columns], own.biases, label_set):
+                # of several groups, temperature and votes are common to all: they stay
+                found = with_votes([one], votes) if alone else [one._replace(votes=own.votes, temperature=own.temperature)]
+                candidates += found
+                names += [wording] * len(found)
+        none = none_label is not None and not right.any(axis=1).all()
+        found_best = search(candidates, right, label_set, goal, none, folds, seed, top_k=alone)
+        groups.append(TunedGroup(label_set, right, none, names, candidates, found_best))
+    shown = [texts[row] for row in scored.rows]
+    return Tuned(pipe.name, shown, groups, _settings(pipe, groups, none_label))
+
+
+def candidate_sets(
+    pipe: ZeroShotTextCategorizer, templates: Sequence[str] = TEMPLATES
+) -> tuple[list[tuple[str, ...]], list[LabelSet]]:
+    """RETURNS (tuple[list[tuple[str, ...]], list[LabelSet]]): Templates and what they word: the component's own, then
+    every candidate that words the labels otherwise. RAISES (ZeroShotError): Z004 for a bad template."""
+    wordings, label_sets = [pipe.templates], [pipe.label_set()]
+    worded = {label_sets[0].hypotheses}
+    for template in check_templates(tuple(templates)) if templates else ():
+        label_set = pipe.label_set(templates=template)
+        if label_set.hypotheses not in worded:
+            worded.add(label_set.hypotheses)
+            wordings.append((template,))
+            label_sets.append(label_set)
+    return wordings, label_sets
+
+
+def variants(name: str, logits: np.ndarray, biases: np.ndarray, label_set: LabelSet) -> list[Candidate]:
+    """The candidates that one template gives: with the component's own biases, and with label-free ones, which match
+    the labels' mean scores over the very texts and see no gold label."""
+    plain = Candidate(name, logits, biases)
+    if logits.shape[1] == 1 or not np.isfinite(logits).all():
+        return [plain]
+    return [plain, Candidate(f"{name} (calibrated)", logits, np.round(marginal_biases(logits, label_set), 4))]
+
+
+def count_votes(pipe: ZeroShotTextCategorizer, label_set: LabelSet, texts: Sequence[str]) -> list[Votes]:
+    """Let a component's examples vote on texts. A text that is an example itself is no neighbour of its own.
+
+    RETURNS (list[Votes]): One for every number of neighbours and weight, the component's own settings first; none if
+        it has no examples.
+    """
+    if not pipe.examples:
+        return []
+    most = len(pipe.examples.rows)
+    counts = list(dict.fromkeys([pipe.n_neighbors, *(count for count in COUNTS if count <= most)]))
+    weights = list(dict.fromkeys([pipe.examples_weight, *WEIGHTS]))
+    # embedded once, for all numbers of neighbours
+    shares, known = pipe.votes(texts, label_set, counts, leave_out=True)
+    return [Votes(found, known, count, weight) for count, found in zip(counts, shares) for weight in weights]
+
+
+def with_votes(candidates: Sequence[Candidate], votes: Sequence[Votes]) -> list[Candidate]:
+    """RETURNS (list[Candidate]): Every candidate alone, so that of equals these are chosen, and with all votes."""
+    some = [each for each in votes if each.weight]
+    mixed = [
+        one._replace(name=f"{one.name} + {each.n_neighbors} neighbour{'s' * (each.n_neighbors > 1)}, weight {each.weight:g}", votes=each)
+        for one in candidates
+        for each in some
+    ]
+    return [*candidates, *mixed]
+
+
+def check_variety(gold: np.ndarray, labels: Sequence[str]) -> None:
+    """Check that gold labels differ. Warns with Z121 of labels without a right text.
+
+    RAISES (ZeroShotError): Z202 if all texts have the same.
+    """
+    if (gold == gold[0]).all():
+        found = [label for label, right in zip(labels, gold[0]) if right]
+        raise ZeroShotError("Z202", count=len(gold), labels=found)
+    never = [label for i, label in enumerate(labels) if not gold[:, i].any()]
+    if never:
+        warn("Z121", labels=never)
+
+
+def _as_it_is(
+    pipe: ZeroShotTextCategorizer,
+    label_set: LabelSet,
+    logits: np.ndarray,
+    votes: Sequence[Votes],
+    columns: slice,
+    number: int,
+) -> Candidate:
+    """The component as it is, for one group of its labels."""
+    biases = np.array([pipe.calibration.get(label, 0.0) for label in label_set.labels])
+    own = None
+    if votes and votes[0].weight:
+        own = votes[0]._replace(shares=votes[0].shares[:, columns], known=votes[0].known[columns])
+    rule = pipe.rules(pipe.label_set())[number]
+    return Candidate("as it is", logits, biases, own, pipe.temperature, rule)
+
+
+def _settings(pipe: ZeroShotTextCategorizer, groups: Sequence[TunedGroup], none_label: str | None) -> dict[str, Any]:
+    """The settings that change."""
+    settings: dict[str, Any] = {} if none_label == pipe.none_label else {"none_label": none_label}
+    if not any(group.changed for group in groups):
+        return settings
+    changed = [group for group in groups if group.changed]
+    renewed = {label for group in changed for label in group.label_set.labels}
+    # labels of groups that stay keep what they have
+    thresholds = {label: value for label, value in pipe.label_thresholds.items() if label not in renewed}
+    biases = {label: value for label, value in pipe.calibration.items() if label not in renewed}
+    for group in changed:
+        thresholds.update(group.rule.label_thresholds)
+        biases.update(zip(group.label_set.labels, group.chosen.biases.tolist()))
+    common = {
+        "label_thresholds": [{"label": label, "threshold": value} for label, value in thresholds.items()],
+        "calibration": calibration_entries(list(biases), list(biases.values())),
+    }
+    if pipe.label_groups:
+        entries = [dict(entry) for entry in pipe.label_groups]
+        for entry, group in zip(entries, groups):
+            if group.changed:
+                # a threshold of null would be the component's
+                entry.update(threshold=group.rule.threshold, hypothesis_template=_template(group))
+        return {**settings, "label_groups": entries, **common}
+    (group,) = groups
+    votes = group.chosen.votes
+    if votes is not None:
+        settings.update(n_neighbors=votes.n_neighbors, examples_weight=votes.weight)
+    elif pipe.examples:
+        settings["examples_weight"] = 0.0
+    exclusive, rule = group.label_set.exclusive, group.rule
+    return {
+        **settings,
+        "hypothesis_template": _template(group),
+        # where labels compete, null is the same as 0.0 and 1
+        "threshold": None if exclusive and not rule.threshold else rule.threshold,
+        "top_k": None if exclusive else rule.top_k,
+        **common,
+        "temperature": group.search.best.temperature,
+    }
+
+
+def _template(group: TunedGroup) -> str | list[str]:
+    chosen = group.templates[group.search.best.candidate]
+    return chosen[0] if len(chosen) == 1 else list(chosen)
