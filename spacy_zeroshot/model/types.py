@@ -48,3 +48,16 @@ class NLIOutput(NamedTuple):
     windows: Ints2d
     n_windows: Ints1d
     n_hypotheses: Ints1d
+
+
+class InitConfig(NamedTuple):
+    """What `nlp.initialize` sets for training; none of it is saved.
+
+    freeze (tuple[str, ...]): Weights whose names start so stay as they are.
+    layer_decay (float): Factor on the learning rate for each layer below the top one.
+    head_rate (float): Factor on the learning rate of the head.
+    """
+
+    freeze: tuple[str, ...] = ()
+    layer_decay: float = 1.0
+    head_rate: float = 1.0

@@ -1,0 +1,1068 @@
+"""The pipeline component zero_shot_textcat: documents in, doc.cats out.
+
+The class is its own factory: its settings stand once, in the signature of `__init__`, where spaCy validates them. It
+knows a model only as thinc's Model[NLIInput, NLIOutput] (model/types.py). torch and transformers are not imported
+here, because every Language() imports this file.
+"""
+
+import weakref
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import srsly
+from spacy import util
+from spacy.language import Language
+from spacy.pipeline import TrainablePipe
+from spacy.tokens import Doc, SpanGroup
+from spacy.training import Example, validate_examples, validate_get_examples
+from thinc.api import Model, Optimizer, set_dropout_rate
+from thinc.types import Floats1d, Floats2d, Ints1d, Ints2d
+
+from .decisions import Decision, Rule, decide, default_rule
+from .errors import ZeroShotError, named, warn
+from .labels import (
+    DEFAULT_TEMPLATE,
+    SLOT,
+    LabelSet,
+    Question,
+    check_hypotheses,
+    check_labels,
+    check_templates,
+    make_label_set,
+    own_labels,
+    register_labels_extension,
+)
+from .model.architectures import check_model
+from .model.types import InitConfig, NLIInput, WindowConfig
+from .neighbors import ExampleStore, mix
+from .premises import Premise, SpanGetter, count_unread, is_blank, premises_of
+from .scores import DocScores, blank_scores, calibrate, label_logits, pool_windows, to_scores
+from .settings import (
+    DOLLARLESS,
+    Setting,
+    Settings,
+    as_json,
+    check_settings,
+    config_beside,
+    entries,
+    from_config,
+    reject_dollars,
+    restore_settings,
+    upgrade,
+    write_through,
+)
+from .training import draw_examples, loss_of
+from .util import replace_folder
+
+SETTINGS_FORMAT = 2
+# The architecture of the bundled model's default config, which names no checkpoint of the user's
+BUNDLED = "bundled"
+
+# Each component's pipeline, to know its present name and where its settings are configured. Not an attribute: it would
+# travel in pickles.
+_pipelines: "weakref.WeakKeyDictionary[ZeroShotTextCategorizer, weakref.ref[Language] | None]"
+_pipelines = weakref.WeakKeyDictionary()
+
+
+class WindowLogits(NamedTuple):
+    """Label logits of the documents that share one label set.
+
+    label_set (LabelSet): The labels.
+    docs (Ints1d): Shape (docs,): numbers of the documents that have a window, in order.
+    firsts (Ints1d): Shape (docs,): each one's first window.
+    values (Floats2d): Shape (windows, labels).
+    windows (Ints2d): Shape (windows, 2): first and past-the-last character in the document.
+    """
+
+    label_set: LabelSet
+    docs: Ints1d
+    firsts: Ints1d
+    values: Floats2d
+    windows: Ints2d
+
+
+@Language.factory(
+    "zero_shot_textcat",
+    assigns=["doc.cats"],
+    default_config={
+        "model": {"@architectures": "spacy_zeroshot.NLIClassifier.v1"},
+        "scorer": {"@scorers": "spacy_zeroshot.zero_shot_textcat_scorer.v1"},
+    },
+    default_score_weights={
+        "cats_score": 1.0,
+        "cats_score_desc": None,
+        "cats_micro_p": None,
+        "cats_micro_r": None,
+        "cats_micro_f": None,
+        "cats_macro_p": None,
+        "cats_macro_r": None,
+        "cats_macro_f": None,
+        "cats_macro_auc": None,
+        "cats_f_per_type": None,
+    },
+)
+class ZeroShotTextCategorizer(TrainablePipe):
+    """Scores labels that a model was never trained on, by natural language inference (Yin et al., 2019).
+
+    nlp (Language): The pipeline.
+    name (str): The component's name in it.
+    model (Model[NLIInput, NLIOutput]): Gives evidence for and against hypotheses on a text.
+    labels (list[str]): The keys of doc.cats, in order.
+    label_groups (list[dict]): Several questions in one pass, in place of labels: [{"name": ..., "labels": [...]}], each
+        as needed with "multi_label", "threshold", "hypothesis_template" and "key_prefix".
+    none_label (str | None): What a decision says where no label reaches its threshold.
+    hypothesis_template (str | list[str]): Words a label as a hypothesis; the logits of several are averaged.
+    hypotheses (list[dict]): Own wordings, [{"label": ..., "text": ...}], several per label allowed.
+    multi_label (bool): Each label on its own, else a softmax over the labels.
+    threshold (float | None): For decisions and the scorer; never removes a key from doc.cats. None: 0.5 label by
+        label, and the best label whatever its score where labels compete.
+    label_thresholds (list[dict]): Thresholds of single labels, [{"label": ..., "threshold": ...}].
+    top_k (int | None): For decisions: choose at most this many labels that reach their threshold. None is any number,
+        but just the best one where labels compete.
+    calibration (list[dict]): What is taken from single labels' logits before they become scores, [{"label": ...,
+        "bias": ...}], as the command `calibrate` finds it.
+    temperature (float): What label logits are then divided by.
+    examples (str | list[dict]): Labelled texts whose nearest neighbours vote beside the model, [{"label": ..., "text":
+        ...}] or the path of a labelled file. Without labels, the component takes theirs.
+    n_neighbors (int): How many examples vote on a text, the nearer the more.
+    examples_weight (float): Share of their votes in the scores: 0 for none, 1 for nothing but the votes.
+    key_prefix (str): Put before every key written to doc.cats.
+    long_text (str): "windows" scores all of a long text, "truncate" its beginning.
+    window_overlap (int): Wordpieces that neighbouring windows share.
+    pooling (str): How a text's windows are pooled: "max", "mean" or "first".
+    get_spans (SpanGetter | None): Gives the premises of a document in place of its whole text.
+    spans_key (str | None): Where in doc.spans every premise goes, with its scores in .attrs["cats"].
+    trainable (bool): Whether nlp.update fine-tunes the model.
+    train_encoder (bool): With the bundled layout: whether that reaches the encoder, too.
+    max_negatives (int): In training: how many wrong labels a text is contrasted with.
+    scorer (Callable | None): The scoring method.
+    RAISES (ZeroShotError): Z002 to Z009 for settings that are not possible, Z008 for text that would not come back
+        from a saved config as it was.
+
+    Settings are attributes: assigned ones are checked, saved by nlp.to_disk, and written to nlp.config.
+    """
+
+    label_groups = Setting()
+    none_label = Setting()
+    hypothesis_template = Setting()
+    hypotheses = Setting()
+    multi_label = Setting()
+    threshold = Setting()
+    top_k = Setting()
+    temperature = Setting()
+    n_neighbors = Setting()
+    examples_weight = Setting()
+    key_prefix = Setting()
+    long_text = Setting()
+    window_overlap = Setting()
+    pooling = Setting()
+    spans_key = Setting()
+    trainable = Setting()
+    train_encoder = Setting()
+    max_negatives = Setting()
+
+    def __init__(
+        self,
+        nlp: Language,
+        name: str = "zero_shot_textcat",
+        *,
+        model: Model,
+        # spaCy checks defaults by the same types as settings; nothing changes these lists
+        labels: list[str] = [],
+        label_groups: list[dict[str, Any]] = [],
+        none_label: str | None = None,
+        hypothesis_template: str | list[str] = DEFAULT_TEMPLATE,
+        hypotheses: list[dict[str, str]] = [],
+        multi_label: bool = False,
+        threshold: float | None = None,
+        label_thresholds: list[dict[str, str | float]] = [],
+        top_k: int | None = None,
+        calibration: list[dict[str, str | float]] = [],
+        temperature: float = 1.0,
+        examples: str | list[dict[str, str]] = [],
+        n_neighbors: int = 8,
+        examples_weight: float = 0.5,
+        key_prefix: str = "",
+        long_text: Literal["windows", "truncate"] = "windows",
+        window_overlap: int = 64,
+        pooling: Literal["max", "mean", "first"] = "max",
+        get_spans: SpanGetter | None = None,
+        spans_key: str | None = None,
+        trainable: bool = False,
+        train_encoder: bool = False,
+        max_negatives: int = 5,
+        scorer: Callable | None = None,
+    ):
+        given = {key: value for key, value in locals().items() if key in DEFAULTS}
+        self.vocab = nlp.vocab
+        self.name = name
+        self.model = model
+        # Only the user's own entries: declared settings in here would beat the overrides of spacy.load
+        self.cfg: dict[str, Any] = {}
+        self.scorer = scorer
+        self.get_spans = get_spans
+        self._listwise_weight = 0.0
+        self._warned_unread = False
+        with named(name):
+            check_model(model)
+            # what the config says, to tell overrides from what was saved
+            self._configured = as_json(given)
+            for key, sign in (("labels", "${"), ("examples", "${"), *((key, "$") for key in DOLLARLESS)):
+                reject_dollars(key, given[key], sign)
+            self._take({**self._configured, "labels": from_config(labels)})
+        self._loads_model = True
+        _pipelines[self] = weakref.ref(nlp)
+        _register_extensions()
+
+    # Name and settings
+
+    @property
+    def name(self) -> str:
+        """RETURNS (str): The component's present name in its pipeline."""
+        nlp = self._nlp
+        for name, component in nlp.components if nlp is not None else ():
+            if component is self:
+                return name
+        return self._name
+
+    @name.setter
+    def name(self, name: str) -> None:
+        # spaCy sets it when another pipeline takes the component over
+        self._name = name
+        _pipelines.pop(self, None)
+
+    def setting(self, name: str) -> Any:
+        """RETURNS (Any): A setting, as the config has it. name (str): Its name."""
+        return self._settings.values[name]
+
+    def change(self, name: str, value: Any) -> None:
+        """Change a setting, from the next document on; if it is not possible, the old one stays.
+
+        name (str): The setting.
+        value (Any): Its value, as a config has it.
+        RAISES (ZeroShotError): Z002 to Z009.
+        """
+        with named(self.name):
+            self._take({**self._settings.values, name: value})
+            self._write_config(name)
+
+    @property
+    def label_thresholds(self) -> dict[str, float]:
+        """RETURNS (dict[str, float]): Thresholds of single labels. Assign entries as in the config, or such a dict."""
+        return dict(self._settings.thresholds)
+
+    @label_thresholds.setter
+    def label_thresholds(self, value: Sequence[Mapping[str, Any]] | Mapping[str, float]) -> None:
+        self.change("label_thresholds", entries(value, "threshold"))
+
+    @property
+    def calibration(self) -> dict[str, float]:
+        """RETURNS (dict[str, float]): Biases of single labels. Assign entries as in the config, or such a dict."""
+        return dict(self._settings.biases)
+
+    @calibration.setter
+    def calibration(self, value: Sequence[Mapping[str, Any]] | Mapping[str, float]) -> None:
+        self.change("calibration", entries(value, "bias"))
+
+    @property
+    def examples(self) -> ExampleStore:
+        """RETURNS (ExampleStore): The labelled examples. Assign a list of entries, or the path of a file."""
+        return self._examples
+
+    @examples.setter
+    def examples(self, value: str | Sequence[Mapping[str, str]]) -> None:
+        self.change("examples", value if isinstance(value, str) else [dict(entry) for entry in value])
+
+    @property
+    def is_trainable(self) -> bool:
+        """RETURNS (bool): The setting `trainable`."""
+        return self.trainable
+
+    # Labels
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """RETURNS (tuple[str, ...]): The labels of all groups, without key_prefix."""
+        return self._settings.labels
+
+    @labels.setter
+    def labels(self, labels: Sequence[str]) -> None:
+        self.set_labels(labels)
+
+    @property
+    def label_data(self) -> list[str]:
+        """RETURNS (list[str]): What initialize(labels=...) takes."""
+        return list(self.labels)
+
+    @property
+    def templates(self) -> tuple[str, ...]:
+        """RETURNS (tuple[str, ...]): The hypothesis templates in use; just the slot for a model with a prompt."""
+        return (SLOT,) if self.has_own_prompt else check_templates(self.hypothesis_template)
+
+    @templates.setter
+    def templates(self, templates: str | Sequence[str]) -> None:
+        self.hypothesis_template = templates if isinstance(templates, str) else list(templates)
+
+    @property
+    def has_own_prompt(self) -> bool:
+        """RETURNS (bool): Whether the model reads labels as they are, in a prompt of its own."""
+        return bool(self.model.attrs.get("plain_labels"))
+
+    def set_labels(self, labels: Sequence[str], hypotheses: Sequence[Mapping[str, str]] | None = None) -> None:
+        """Replace the labels, from the next document on.
+
+        labels (Sequence[str]): The new labels.
+        hypotheses (Sequence[Mapping[str, str]] | None): Own wordings; None keeps those of labels that stay.
+            Thresholds and calibration of labels that go, go with them.
+        RAISES (ZeroShotError): Z002, Z003, Z005, Z006, Z007.
+        """
+        with named(self.name):
+            labels = check_labels(labels)
+            kept = {
+                key: [entry for entry in self._settings.values[key] if entry["label"] in labels]
+                for key in ("hypotheses", "label_thresholds", "calibration")
+            }
+            if hypotheses is not None:
+                kept["hypotheses"] = [dict(entry) for entry in hypotheses]
+            self._take({**self._settings.values, **kept, "labels": list(labels), "label_groups": []})
+            self._write_config("labels", "label_groups", *kept)
+
+    def add_label(self, label: str) -> int:
+        """Add a label.
+
+        label (str): The label.
+        RETURNS (int): 0 if it is already there, otherwise 1.
+        RAISES (ZeroShotError): Z003 for a blank one, Z007 where labels are given in groups.
+        """
+        if label in self.labels:
+            return 0
+        if self.label_groups:
+            with named(self.name):
+                raise ZeroShotError(
+                    "Z007", setting="labels", value=label, reason="the labels are in label_groups; set those"
+                )
+        self.set_labels((*self.labels, label))
+        return 1
+
+    def label_set(
+        self,
+        labels: Sequence[str] | None = None,
+        templates: str | Sequence[str] | None = None,
+        multi_label: bool | None = None,
+        hypotheses: Sequence[Mapping[str, str]] | None = None,
+    ) -> LabelSet:
+        """Word labels as hypotheses. Changes nothing: what is given here holds for this label set.
+
+        labels (Sequence[str] | None): Other labels; None for the component's.
+        templates (str | Sequence[str] | None): Other templates; None for the component's.
+        multi_label (bool | None): Whether each label is on its own; None for the component's setting.
+        hypotheses (Sequence[Mapping[str, str]] | None): Other own wordings; None for the component's.
+        RETURNS (LabelSet): Labels and hypotheses.
+        RAISES (ZeroShotError): Z001 if there are no labels, Z002 to Z007 for what cannot be used.
+        """
+        with named(self.name):
+            if labels is None and templates is None and multi_label is None and hypotheses is None:
+                return self._own_label_set()
+            chosen = self.templates if templates is None or self.has_own_prompt else check_templates(templates)
+            mode = self.multi_label if multi_label is None else multi_label
+            own = self._settings.own if hypotheses is None else check_hypotheses(hypotheses, None)
+            if labels is not None:
+                questions: Sequence[Question] = [Question("", check_labels(labels), chosen, mode)]
+            else:
+                questions = [
+                    replace(
+                        question,
+                        templates=question.templates if templates is None else chosen,
+                        multi_label=question.multi_label if multi_label is None else multi_label,
+                    )
+                    for question in self._settings.questions
+                ]
+            return make_label_set(questions, own)
+
+    # Decisions
+
+    @property
+    def rule(self) -> Rule:
+        """RETURNS (Rule): How the settings choose labels from complete scores, for a component without groups."""
+        exclusive = not self.multi_label and len(self.labels) > 1
+        return default_rule(exclusive, self.threshold, self._settings.thresholds, self.top_k, self.none_label)
+
+    def rules(self, label_set: LabelSet) -> list[Rule]:
+        """RETURNS (list[Rule]): The rule of each group. label_set (LabelSet): Labels in groups."""
+        thresholds = {question.name: question.threshold for question in self._settings.questions}
+        return [
+            default_rule(
+                group.exclusive,
+                thresholds[group.name] if thresholds.get(group.name) is not None else self.threshold,
+                self._settings.thresholds,
+                self.top_k,
+                self.none_label,
+            )
+            for group in label_set.groups
+        ]
+
+    def decide(self, doc: Doc) -> Decision:
+        """Choose labels for a document that was scored, by this component's settings and among its own labels.
+
+        doc (Doc): The document.
+        RETURNS (Decision): The labels, the best first; none for a blank text. With groups, group by group.
+        """
+        found = self.decide_groups(doc)
+        if len(found) == 1:
+            return next(iter(found.values()))
+        labels = [label for decision in found.values() for label in decision.labels]
+        return Decision(labels, min((one.none for one in found.values()), default=1.0), self.none_label)
+
+    def decide_groups(self, doc: Doc) -> dict[str, Decision]:
+        """Choose labels for each question of a document.
+
+        doc (Doc): The document.
+        RETURNS (dict[str, Decision]): Decisions by the group's name, "" for a component without groups.
+        """
+        own = own_labels(doc)
+        if own is None and not self.labels:
+            return {"": Decision([], 1.0, self.none_label)}
+        label_set = self.label_set(own)
+        cats = self.own_cats(doc.cats, label_set.labels)
+        decisions = {}
+        for group, rule in zip(label_set.groups, self.rules(label_set)):
+            scores = {label: cats[label] for label in label_set.labels[group.start : group.stop] if label in cats}
+            decision = decide(scores, rule)
+            decisions[group.name] = decision._replace(labels=[]) if is_blank(doc.text) else decision
+        return decisions
+
+    def own_cats(self, cats: Mapping[str, float], labels: Sequence[str] | None = None) -> dict[str, float]:
+        """This component's part of doc.cats.
+
+        cats (Mapping[str, float]): Scores of several components.
+        labels (Sequence[str] | None): The labels to look for; None for the component's.
+        RETURNS (dict[str, float]): Scores by label, without key_prefix, in the order of the labels.
+        """
+        wanted = self.labels if labels is None else labels
+        return {label: cats[self.key_prefix + label] for label in wanted if self.key_prefix + label in cats}
+
+    def gold_cats(self, cats: Mapping[str, float]) -> dict[str, float]:
+        """This component's part of gold doc.cats, which may be written with key_prefix or without.
+
+        cats (Mapping[str, float]): Gold cats, perhaps also of other components.
+        RETURNS (dict[str, float]): Values by label, without key_prefix. Labels of other components are left out, and
+            those this one does not have, if it has any of the others.
+        """
+        prefix = self.key_prefix
+        mine = {key.removeprefix(prefix): cats[key] for key in cats if prefix and key.startswith(prefix)}
+        if not mine:
+            foreign = self._foreign_keys() if cats.keys() - set(self.labels) else frozenset()
+            mine = {key: cats[key] for key in cats if key in self.labels or key not in foreign}
+        known = {label: value for label, value in mine.items() if label in self.labels}
+        return known or mine
+
+    # Scoring
+
+    def __call__(self, doc: Doc, **settings: Any) -> Doc:
+        """Score one document.
+
+        doc (Doc): The document, changed in place.
+        settings (Any): For this call only, as in `pipe`.
+        RETURNS (Doc): The same document.
+        """
+        return next(iter(self.pipe([doc], batch_size=1, **settings)), doc)
+
+    def pipe(
+        self,
+        stream: Iterable[Doc],
+        *,
+        batch_size: int = 128,
+        labels: Sequence[str] | None = None,
+        hypothesis_template: str | Sequence[str] | None = None,
+        multi_label: bool | None = None,
+    ) -> Iterator[Doc]:
+        """Score a stream of documents. One that fails goes to the error handler alone.
+
+        stream (Iterable[Doc]): The documents.
+        batch_size (int): How many to look ahead.
+        labels, hypothesis_template, multi_label: For this call only, as component_cfg of nlp hands them in.
+        YIELDS (Doc): The documents in order, without those that failed.
+        """
+        label_set = None
+        if labels is not None or hypothesis_template is not None or multi_label is not None:
+            label_set = self.label_set(labels, hypothesis_template, multi_label)
+        for docs in util.minibatch(stream, size=batch_size):
+            try:
+                self.set_annotations(docs, self.predict(docs, label_set))
+            except Exception:  # noqa: BLE001 - whatever it is, each document is tried alone and meets the error handler
+                scored = self._one_by_one(docs, label_set)
+            else:
+                scored = iter(docs)
+            yield from scored
+
+    def predict(self, docs: Iterable[Doc], label_set: LabelSet | None = None) -> list[DocScores]:
+        """Score documents without changing them.
+
+        docs (Iterable[Doc]): The documents.
+        label_set (LabelSet | None): What to score; None for each document's own labels, else the component's.
+        RETURNS (list[DocScores]): One per document.
+        RAISES (ZeroShotError): If a document cannot be scored.
+        """
+        docs = list(docs)
+        with named(self.name):
+            sets = self._label_sets(docs) if label_set is None else [label_set] * len(docs)
+            blank = np.zeros((0, 2), dtype="int64")
+            found = [DocScores(one, blank_scores(one), blank, np.zeros((0, len(one.labels)))) for one in sets]
+            for read in self._window_logits(docs, sets):
+                biases = self._bias_of(read.label_set)
+                values = calibrate(read.values, biases, self.temperature)
+                scores = to_scores(pool_windows(values, read.firsts, self.pooling), read.label_set)
+                window_scores = to_scores(values, read.label_set)
+                if self._examples and self.examples_weight:
+                    scores = self._mix_votes(scores, [docs[i] for i in read.docs], read.label_set)
+                ends = np.append(read.firsts[1:], len(values))
+                for row, (number, start, end) in enumerate(
+                    zip(read.docs.tolist(), read.firsts.tolist(), ends.tolist())
+                ):
+                    found[number] = DocScores(
+                        read.label_set, scores[row], read.windows[start:end], window_scores[start:end]
+                    )
+        return found
+
+    def label_logits(self, docs: Iterable[Doc], label_set: LabelSet | None = None) -> Floats2d:
+        """The label logits of documents, pooled over their windows, before calibration and temperature.
+
+        docs (Iterable[Doc]): The documents. Labels of their own (doc._.zero_shot_labels) are not looked at.
+        label_set (LabelSet | None): What to score; None for the component's labels.
+        RETURNS (Floats2d): Shape (docs, labels), float64; NaN for blank documents.
+        RAISES (ZeroShotError): If a document cannot be scored.
+        """
+        docs = list(docs)
+        with named(self.name):
+            label_set = self._own_label_set() if label_set is None else label_set
+            logits = np.full((len(docs), len(label_set.labels)), np.nan)
+            for read in self._window_logits(docs, [label_set] * len(docs)):
+                logits[read.docs] = pool_windows(read.values, read.firsts, self.pooling)
+        return logits
+
+    def scores_from(
+        self,
+        logits: Floats2d,
+        label_set: LabelSet | None = None,
+        biases: Mapping[str, float] | None = None,
+        temperature: float | None = None,
+    ) -> Floats2d:
+        """Turn label logits into scores, without the votes of examples.
+
+        logits (Floats2d): Shape (docs, labels): what label_logits gave.
+        label_set (LabelSet | None): The labels; None for the component's.
+        biases (Mapping[str, float] | None): By label; None for the setting `calibration`.
+        temperature (float | None): None for the setting.
+        RETURNS (Floats2d): Shape (docs, labels): scores between 0 and 1.
+        """
+        label_set = self.label_set() if label_set is None else label_set
+        values = calibrate(
+            logits, self._bias_of(label_set, biases), self.temperature if temperature is None else temperature
+        )
+        blank = np.isnan(values).all(axis=1)
+        scores = to_scores(np.where(blank[:, None], 0.0, values), label_set)
+        scores[blank] = blank_scores(label_set)
+        return scores
+
+    def set_annotations(self, docs: Iterable[Doc], scores: Sequence[DocScores]) -> None:
+        """Write scores to doc.cats and, with spans_key, to doc.spans.
+
+        docs (Iterable[Doc]): The documents.
+        scores (Sequence[DocScores]): What predict gave.
+        """
+        # a copy of a component meets its first document here
+        _pipelines.setdefault(self, None)
+        prefix, spans_key = self.key_prefix, self.spans_key
+        keys: dict[int, list[str]] = {}
+        for doc, found in zip(docs, scores):
+            names = keys.get(id(found.label_set))
+            if names is None:
+                names = keys[id(found.label_set)] = [prefix + label for label in found.label_set.labels]
+            doc.cats.update(zip(names, found.scores.tolist()))
+            if spans_key is not None:
+                doc.spans[spans_key] = _window_spans(doc, found, spans_key, names)
+
+    def embed(self, texts: Sequence[str]) -> Floats2d:
+        """Embed texts by the component's own encoder.
+
+        texts (Sequence[str]): The texts.
+        RETURNS (Floats2d): Shape (texts, width), float32, rows of length one.
+        RAISES (ZeroShotError): If the model cannot be loaded, or has no encoder.
+        """
+        with named(self.name):
+            return self._shim.embed(list(texts))
+
+    def votes(
+        self, texts: Sequence[str], label_set: LabelSet, counts: Sequence[int] | None = None, leave_out: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Let the examples vote on texts.
+
+        texts (Sequence[str]): The texts.
+        label_set (LabelSet): The labels.
+        counts (Sequence[int] | None): Numbers of neighbours; None for the setting n_neighbors.
+        leave_out (bool): Whether a text that is an example itself is no neighbour of its own.
+        RETURNS (tuple[np.ndarray, np.ndarray]): Shape (counts, texts, labels): shares between 0 and 1; and shape
+            (labels,), bool: the labels that have examples.
+        """
+        found, known = [], []
+        for group in label_set.groups:
+            labels = label_set.labels[group.start : group.stop]
+            asked = [self.n_neighbors] if counts is None else list(counts)
+            one = self._examples.vote(
+                texts, labels, group.exclusive, self.embed, self._shim.weights_key(), asked, leave_out
+            )
+            found.append(one[0])
+            known.append(one[1])
+        return np.concatenate(found, axis=2), np.concatenate(known)
+
+    def warm_up(self) -> None:
+        """Load the model, compile what is compiled, and score one text: then the first request is as fast as others."""
+        with named(self.name):
+            hypotheses = self._own_label_set().hypotheses if self.labels else ("This is a text.",)
+            self.model.predict(NLIInput(["This is a text."], [hypotheses], self._windows))
+
+    def score(self, examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
+        """Score predictions against gold doc.cats with the component's own settings.
+
+        examples (Iterable[Example]): The examples.
+        RETURNS (dict[str, Any]): The scores; none if no example has gold for this component.
+        """
+        if self.scorer is None:
+            return {}
+        settings = {
+            "labels": [self.key_prefix + label for label in self.labels],
+            # not called multi_label: spaCy's textcat scorers set an argument of that name themselves
+            "independent": self.multi_label,
+            "threshold": self.threshold,
+            "label_thresholds": {self.key_prefix + label: value for label, value in self._settings.thresholds.items()},
+            "top_k": self.top_k,
+            "key_prefix": self.key_prefix,
+            **kwargs,
+        }
+        if self.label_groups:
+            label_set = self._own_label_set()
+            settings["groups"] = [
+                ([self.key_prefix + label for label in label_set.labels[group.start : group.stop]], rule)
+                for group, rule in zip(label_set.groups, self.rules(label_set))
+            ]
+        with named(self.name):
+            return self.scorer(examples, **settings)
+
+    # Learning
+
+    def initialize(
+        self,
+        get_examples: Callable[[], Iterable[Example]],
+        *,
+        nlp: Language | None = None,
+        labels: Sequence[str] | None = None,
+        freeze: Sequence[str] = (),
+        layer_decay: float = 1.0,
+        head_rate: float = 1.0,
+        listwise_weight: float = 0.0,
+    ) -> None:
+        """Load the model as its checkpoint has it and, if no labels are set, take those of the examples.
+
+        get_examples (Callable[[], Iterable[Example]]): Gives a sample of the training data.
+        nlp (Language | None): The pipeline.
+        labels (Sequence[str] | None): Labels to set, as label_data gives them.
+        freeze (Sequence[str]): Weights whose names start so stay as they are.
+        layer_decay (float): Factor on the learning rate per layer below the top one.
+        head_rate (float): Factor on the learning rate of the head.
+        listwise_weight (float): Weight of a second loss, cross-entropy over an example's hypotheses that compete.
+        RAISES (ZeroShotError): Z041 if no labels can be had.
+        """
+        with named(self.name):
+            if labels is not None:
+                self.set_labels(labels)
+            elif not self.labels and self._examples:
+                self._own_label_set()
+            elif not self.labels or self.trainable:
+                validate_get_examples(get_examples, "ZeroShotTextCategorizer.initialize")
+                found = list(
+                    dict.fromkeys(label for one in get_examples() for label in self.gold_cats(one.reference.cats))
+                )
+                if not self.labels and not found:
+                    raise ZeroShotError("Z041")
+                if not self.labels:
+                    self.set_labels(found)
+            self._listwise_weight = listwise_weight
+            self._shim.initialize(InitConfig(tuple(freeze), layer_decay, head_rate))
+
+    def update(
+        self,
+        examples: Iterable[Example],
+        *,
+        drop: float = 0.0,
+        sgd: Optimizer | None = None,
+        losses: dict[str, float] | None = None,
+    ) -> dict[str, float]:
+        """Fine-tune the model on gold doc.cats; does nothing unless the setting `trainable` is true.
+
+        examples (Iterable[Example]): The examples. The keys of each one's gold cats are its label set.
+        drop (float): The dropout rate.
+        sgd (Optimizer | None): The optimizer; None only adds to the gradients.
+        losses (dict[str, float] | None): The loss is added under the component's name.
+        RETURNS (dict[str, float]): The losses.
+        RAISES (ZeroShotError): Z040 for gold cats that are not 0 or 1.
+        """
+        name = self.name
+        losses = {} if losses is None else losses
+        losses.setdefault(name, 0.0)
+        examples = list(examples)
+        if not self.trainable:
+            return losses
+        validate_examples(examples, "ZeroShotTextCategorizer.update")
+        with named(name):
+            drawn = draw_examples(examples, self._premises, self.label_set, self.gold_cats, self.max_negatives)
+            if not drawn:
+                return losses
+            set_dropout_rate(self.model, drop)
+            premises = [premise.text for one in drawn for premise in one.premises]
+            hypotheses = [one.hypotheses for one in drawn for _ in one.premises]
+            output, backprop = self.model.begin_update(NLIInput(premises, hypotheses, self._windows))
+            loss, gradient = loss_of(drawn, output, self.pooling, self._listwise_weight)
+            backprop(gradient)
+            if sgd is not None:
+                self.finish_update(sgd)
+        losses[name] += loss
+        return losses
+
+    # Serialisation
+
+    def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
+        """Save the checkpoint as a Hugging Face folder, and the settings as they are now.
+
+        path (str | Path): The component's folder.
+        exclude (Iterable[str]): "model", "vocab", "cfg" or "examples" to leave out.
+        """
+        exclude = list(exclude)
+        with named(self.name):
+            util.to_disk(
+                path,
+                {
+                    "model": self._write_model,
+                    "cfg": lambda p: srsly.write_json(p, self._saved(exclude)),
+                    "examples": self._write_vectors,
+                },
+                exclude,
+            )
+
+    def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> "ZeroShotTextCategorizer":
+        """Take what to_disk wrote. The checkpoint is loaded at first use.
+
+        What spacy.load(config=...) overrides stays as it is.
+
+        path (str | Path): The component's folder.
+        exclude (Iterable[str]): "model", "vocab", "cfg" or "examples" to leave out.
+        RETURNS (ZeroShotTextCategorizer): The component.
+        RAISES (ZeroShotError): Z050, Z051 for what was not saved by this version or not whole.
+        """
+        path = Path(path)
+        exclude = list(exclude)
+        with named(self.name):
+            # nlp.from_disk excludes the vocab, a call by hand does not: only a pipeline has a config beside
+            config = config_beside(path) if "vocab" in exclude else None
+            util.from_disk(
+                path,
+                {
+                    "cfg": lambda p: self._restore(_read_settings(p), config),
+                    "model": self._read_model,
+                    "examples": lambda p: self._take_vectors(p.read_bytes() if p.is_file() else b""),
+                },
+                exclude,
+            )
+        return self
+
+    def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
+        """RETURNS (bytes): What from_bytes takes. exclude (Iterable[str]): As in to_disk."""
+        exclude = list(exclude)
+        with named(self.name):
+            return util.to_bytes(
+                {
+                    "cfg": lambda: srsly.json_dumps(self._saved(exclude)),
+                    "model": self._shim.to_bytes,
+                    "examples": lambda: self._examples.dump_vectors(self._shim.weights_key()),
+                },
+                exclude,
+            )
+
+    def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "ZeroShotTextCategorizer":
+        """Take what to_bytes gave.
+
+        bytes_data (bytes): The bytes.
+        exclude (Iterable[str]): As in to_disk.
+        RETURNS (ZeroShotTextCategorizer): The component.
+        """
+        with named(self.name):
+            util.from_bytes(
+                bytes_data,
+                {
+                    "cfg": lambda data: self._restore(srsly.json_loads(data), None),
+                    "model": lambda data: self._shim.from_bytes(data) if self._loads_model else None,
+                    "examples": self._take_vectors,
+                },
+                exclude,
+            )
+        return self
+
+    # Inside: settings
+
+    @property
+    def _shim(self) -> Any:
+        return self.model.shims[0]
+
+    @property
+    def _nlp(self) -> Language | None:
+        """The pipeline, if this component was made for it and not copied or taken over since."""
+        reference = _pipelines.get(self)
+        return None if reference is None else reference()
+
+    @property
+    def _windows(self) -> WindowConfig:
+        return WindowConfig(self.long_text, self.window_overlap)
+
+    def _take(self, values: Mapping[str, Any]) -> None:
+        """Check settings and take them all at once: other threads see the old ones or the new."""
+        before: dict[str, Any] = self._settings.values if hasattr(self, "_settings") else {}
+        examples = values["examples"], values["key_prefix"]
+        if not before or examples != (before["examples"], before["key_prefix"]):
+            store = ExampleStore(*examples)
+        else:
+            store = self._examples
+        plain = (SLOT,) if self.has_own_prompt else None
+        settings = check_settings(values, plain, store.listed_labels)
+        template = values["hypothesis_template"]
+        if plain and template not in (SLOT, before.get("hypothesis_template", DEFAULT_TEMPLATE)):
+            warn("Z105", template=check_templates(template)[0])
+        self._settings: Settings = settings
+        self._examples = store
+        self._worded: LabelSet | None = None
+        self._shim.set_trainable(self.trainable, self.train_encoder)
+
+    def _write_config(self, *names: str) -> None:
+        for name in names:
+            write_through(self._nlp, self.name, name, self._settings.values[name])
+
+    def _own_label_set(self) -> LabelSet:
+        """The component's label set, made once for all documents; it takes the labels of its examples if it must."""
+        if self._worded is None:
+            if not self.labels and self._examples:
+                self.set_labels(self._examples.labels)
+            if self._examples:
+                self._examples.warn_of_unknown(self.labels)
+            self._worded = make_label_set(self._settings.questions, self._settings.own)
+        return self._worded
+
+    def _foreign_keys(self) -> frozenset[str]:
+        """The keys of doc.cats that other components of the pipeline write."""
+        nlp = self._nlp
+        if nlp is None:
+            return frozenset()
+        others = [(name, pipe) for name, pipe in nlp.components if pipe is not self]
+        return frozenset(
+            getattr(pipe, "key_prefix", "") + label
+            for name, pipe in others
+            if "doc.cats" in nlp.get_pipe_meta(name).assigns
+            for label in getattr(pipe, "labels", ())
+        ) - frozenset(self.labels)
+
+    # Inside: scoring
+
+    def _label_sets(self, docs: Sequence[Doc]) -> list[LabelSet]:
+        """Each document's label set; documents with the same labels share one object."""
+        known: dict[tuple[str, ...] | None, LabelSet] = {}
+        sets = []
+        for doc in docs:
+            own = own_labels(doc)
+            key = None if own is None else check_labels(own)
+            if key not in known:
+                known[key] = self._own_label_set() if key is None else self.label_set(key)
+            sets.append(known[key])
+        return sets
+
+    def _window_logits(self, docs: Sequence[Doc], sets: Sequence[LabelSet]) -> Iterator[WindowLogits]:
+        """Label logits of all windows, one label set after the other."""
+        texts: list[str] = []
+        starts: list[int] = []
+        owners: list[int] = []
+        for number, doc in enumerate(docs):
+            for premise in self._premises(doc):
+                texts.append(premise.text)
+                starts.append(premise.start)
+                owners.append(number)
+        if not texts:
+            return
+        output = self.model.predict(NLIInput(texts, [sets[owner].hypotheses for owner in owners], self._windows))
+        windows = output.windows + np.repeat(starts, output.n_windows)[:, None]
+        doc_of_window = np.repeat(owners, output.n_windows)
+        distinct = {id(one): one for one in (sets[owner] for owner in owners)}
+        for key, label_set in distinct.items():
+            logits = output.logits
+            chosen = np.ones(len(windows), dtype=bool)
+            if len(distinct) > 1:
+                mine = np.array([id(sets[owner]) == key for owner in owners])
+                chosen = np.repeat(mine, output.n_windows)
+                logits = logits[np.repeat(mine, output.n_windows * output.n_hypotheses)]
+            shaped = logits.reshape(-1, len(label_set.hypotheses), logits.shape[1])
+            numbers, firsts = np.unique(doc_of_window[chosen], return_index=True)
+            yield WindowLogits(label_set, numbers, firsts, label_logits(shaped, label_set), windows[chosen])
+
+    def _premises(self, doc: Doc) -> list[Premise]:
+        premises = premises_of(doc, self.get_spans)
+        if self.get_spans is not None and not self._warned_unread:
+            missing = count_unread(doc, premises)
+            if missing:
+                self._warned_unread = True
+                warn("Z104", missing=missing, total=len(doc))
+        return premises
+
+    def _bias_of(self, label_set: LabelSet, biases: Mapping[str, float] | None = None) -> Floats1d:
+        biases = self._settings.biases if biases is None else biases
+        return np.array([biases.get(label, 0.0) for label in label_set.labels])
+
+    def _mix_votes(self, scores: Floats2d, docs: Sequence[Doc], label_set: LabelSet) -> Floats2d:
+        """Mix scores with the votes of the examples nearest to all that was read of each document."""
+        texts = [" ".join(premise.text for premise in self._premises(doc)) for doc in docs]
+        votes, known = self.votes(texts, label_set)
+        mixed = scores.copy()
+        for group in label_set.groups:
+            columns = slice(group.start, group.stop)
+            mixed[:, columns] = mix(
+                scores[:, columns], votes[0][:, columns], known[columns], self.examples_weight, group.exclusive
+            )
+        return mixed
+
+    def _one_by_one(self, docs: Sequence[Doc], label_set: LabelSet | None) -> Iterator[Doc]:
+        """Score each document alone, to find the one that a batch failed for."""
+        # A model that cannot even answer nothing (it cannot be loaded) fails for no document's fault: raise that.
+        with named(self.name):
+            self.model.predict(NLIInput([], [], self._windows))
+        handle = self.get_error_handler()
+        for doc in docs:
+            try:
+                self.set_annotations([doc], self.predict([doc], label_set))
+            except Exception as error:  # noqa: BLE001 - span getters and tokenizers raise anything; it is handed over
+                handle(self.name, self, [doc], error)
+                continue
+            yield doc
+
+    # Inside: serialisation
+
+    def _saved(self, exclude: Sequence[str]) -> dict[str, Any]:
+        """What the file cfg holds."""
+        settings = self._settings.values
+        saved = {"format": SETTINGS_FORMAT, "settings": settings, "checkpoint": self._shim.spec, "cfg": self.cfg}
+        return {**saved, "examples": self._examples.to_list()} if self._examples else saved
+
+    def _restore(self, saved: Mapping[str, Any], beside: Mapping[str, Any] | None) -> None:
+        """Take what _saved gave. beside: As for restore_settings."""
+        if saved.get("format", 0) > SETTINGS_FORMAT:
+            raise ZeroShotError("Z050", detail=f"format {saved['format']}")
+        current = self._settings.values
+        if saved.get("format", 0) < SETTINGS_FORMAT:
+            saved = upgrade(saved, current)
+        self._take(restore_settings(saved["settings"], current, self._configured, DEFAULTS, beside))
+        if "examples" in saved and self._settings.values["examples"] == saved["settings"]["examples"]:
+            self._examples.take_rows(saved["examples"])
+        self.cfg.update(saved.get("cfg", {}))
+        self._write_config(*DEFAULTS)
+        # Another checkpoint or architecture, named in spacy.load(config=...), wins over the saved one. The default
+        # checkpoint names none.
+        own, other = dict(self._shim.spec), dict(saved.get("checkpoint") or {})
+        other.setdefault("architecture", own.get("architecture"))
+        default = own.get("name") in (None, BUNDLED) and other["architecture"] == own.get("architecture")
+        self._loads_model = default or other == own
+
+    def _write_model(self, folder: Path) -> None:
+        with replace_folder(folder) as fresh:
+            self._shim.save(fresh)
+
+    def _read_model(self, folder: Path) -> None:
+        if not folder.is_dir():
+            raise ZeroShotError("Z051", path=str(folder.parent), reason="it has no folder 'model'")
+        if self._loads_model:
+            # absolute: it is read at first use, and the working directory may change until then
+            self._shim.restore(folder.resolve())
+
+    def _write_vectors(self, path: Path) -> None:
+        data = self._examples.dump_vectors(self._shim.weights_key())
+        path.unlink(missing_ok=True)
+        if data:
+            path.write_bytes(data)
+
+    def _take_vectors(self, data: bytes) -> None:
+        if self._loads_model:
+            self._examples.take_vectors(data, self._shim.weights_key())
+
+
+# The settings with their defaults, from the one place where they stand
+DEFAULTS: dict[str, Any] = {
+    key: default
+    for key, default in (ZeroShotTextCategorizer.__init__.__kwdefaults__ or {}).items()
+    if key not in ("get_spans", "scorer")
+}
+
+
+class RankedLabels(NamedTuple):
+    """What doc._.zero_shot holds: a document's labels by their scores, and what was decided.
+
+    ranked (list[tuple[str, float]]): Labels and scores, the best first.
+    decision (Decision): The component's decision.
+    margin (float): By how much the best label leads the next one; of one label its score.
+    keys (list[str]): The component's keys of doc.cats, in the order of `ranked`.
+    components (dict[str, RankedLabels]): The same by component, if the pipeline has several.
+    """
+
+    ranked: list[tuple[str, float]]
+    decision: Decision
+    margin: float
+    keys: list[str]
+    components: dict[str, "RankedLabels"]
+
+
+def _rank(doc: Doc) -> RankedLabels | None:
+    """The getter of doc._.zero_shot: of the first component of the document's pipeline that has scored it."""
+    found: dict[str, RankedLabels] = {}
+    for pipe in list(_pipelines):
+        cats = pipe.own_cats(doc.cats, own_labels(doc)) if pipe.vocab is doc.vocab else {}
+        if cats:
+            ranked = sorted(cats.items(), key=lambda pair: -pair[1])
+            margin = ranked[0][1] - (ranked[1][1] if len(ranked) > 1 else 0.0)
+            keys = [pipe.key_prefix + label for label, _ in ranked]
+            found[pipe.name] = RankedLabels(ranked, pipe.decide(doc), margin, keys, {})
+    return next(iter(found.values()))._replace(components=found) if found else None
+
+
+def _register_extensions() -> None:
+    register_labels_extension()
+    if not Doc.has_extension("zero_shot"):
+        Doc.set_extension("zero_shot", getter=_rank)
+
+
+_register_extensions()
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
+    try:
+        return srsly.read_json(path)
+    except ValueError as reason:
+        raise ZeroShotError("Z051", path=str(path.parent), reason=str(reason)) from reason
+
+
+def _window_spans(doc: Doc, found: DocScores, spans_key: str, keys: Sequence[str]) -> SpanGroup:
+    """A document's windows as a span group: attrs["cats"] holds each one's scores, in order.
+
+    A window may begin or end inside a token; its span has all of it. A token has the space after it.
+    """
+    starts = [token.idx for token in doc]
+    spans = []
+    for start, end in found.windows.tolist():
+        first = max(bisect_right(starts, start) - 1, 0)
+        spans.append(doc[first : max(bisect_right(starts, end - 1), first + 1)])
+    cats = [dict(zip(keys, row)) for row in found.window_scores.tolist()]
+    return SpanGroup(doc, name=spans_key, spans=spans, attrs={"cats": cats})

@@ -1,0 +1,259 @@
+"""From labels to hypotheses: each label is worded as one or more sentences that a text may entail."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+from spacy.tokens import Doc
+
+from .errors import ZeroShotError
+from .premises import is_blank
+
+DEFAULT_TEMPLATE = "This text is about {}."
+SLOT = "{}"
+HYPOTHESIS_FORM = '{"label": "...", "text": "..."}'
+GROUP_FORM = '{"name": "...", "labels": ["...", "..."], "multi_label": false}'
+GROUP_KEYS: dict[str, Any] = {
+    "labels": list,
+    "multi_label": bool,
+    "threshold": (int, float, type(None)),
+    "hypothesis_template": (str, list),
+    "key_prefix": str,
+}
+
+# doc._.zero_shot_labels: one document's own labels
+OWN_LABELS = "zero_shot_labels"
+
+
+def register_labels_extension() -> None:
+    """Register doc._.zero_shot_labels, if it is not there (any more)."""
+    if not Doc.has_extension(OWN_LABELS):
+        Doc.set_extension(OWN_LABELS, default=None)
+
+
+register_labels_extension()
+
+
+@dataclass(frozen=True)
+class LabelGroup:
+    """Labels that answer one question: columns start to stop of a label set.
+
+    name (str): The group's name, "" for the labels of a component without groups.
+    start, stop (int): First and past-the-last column.
+    exclusive (bool): Whether the labels compete: one of several is right.
+    """
+
+    name: str
+    start: int
+    stop: int
+    exclusive: bool
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """Labels and their hypotheses.
+
+    labels (tuple[str, ...]): The labels, in the user's order: keys of doc.cats without the component's key_prefix.
+    hypotheses (tuple[str, ...]): All hypotheses, the first label's first.
+    counts (tuple[int, ...]): How many hypotheses each label has.
+    groups (tuple[LabelGroup, ...]): The questions they answer, at least one; together they hold every column once.
+    """
+
+    labels: tuple[str, ...]
+    hypotheses: tuple[str, ...]
+    counts: tuple[int, ...]
+    groups: tuple[LabelGroup, ...]
+
+    @property
+    def exclusive(self) -> bool:
+        """RETURNS (bool): Whether all labels compete with each other."""
+        return len(self.groups) == 1 and self.groups[0].exclusive
+
+    def hypotheses_of(self, column: int) -> tuple[str, ...]:
+        """RETURNS (tuple[str, ...]): The hypotheses of one label. column (int): Its place in `labels`."""
+        start = sum(self.counts[:column])
+        return self.hypotheses[start : start + self.counts[column]]
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a group of labels is made of: one entry of the setting label_groups, or the component's own settings.
+
+    name (str): The group's name.
+    labels (tuple[str, ...]): The words that fill the templates.
+    templates (tuple[str, ...]): Hypothesis templates.
+    multi_label (bool): Each label on its own.
+    threshold (float | None): For decisions.
+    key_prefix (str): Put before each of its labels.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    templates: tuple[str, ...]
+    multi_label: bool = False
+    threshold: float | None = None
+    key_prefix: str = ""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """RETURNS (tuple[str, ...]): The labels with their prefix."""
+        return tuple(self.key_prefix + label for label in self.labels)
+
+
+def make_label_set(questions: Sequence[Question], own: Mapping[str, Sequence[str]]) -> LabelSet:
+    """Word labels: in the user's own words if there are any, else through every template.
+
+    questions (Sequence[Question]): The groups of labels.
+    own (Mapping[str, Sequence[str]]): Own wordings by label; most labels need none.
+    RETURNS (LabelSet): Labels and hypotheses.
+    RAISES (ZeroShotError): Z001 if there are no labels.
+    """
+    labels = tuple(key for question in questions for key in question.keys)
+    if not labels:
+        raise ZeroShotError("Z001")
+    worded = [
+        tuple(own.get(key) or (fill_template(template, label) for template in question.templates))
+        for question in questions
+        for key, label in zip(question.keys, question.labels)
+    ]
+    ends = list(accumulate(len(question.labels) for question in questions))
+    groups = tuple(
+        # a single label has no rival
+        LabelGroup(question.name, start, stop, not question.multi_label and stop - start > 1)
+        for question, start, stop in zip(questions, [0, *ends], ends)
+    )
+    hypotheses = tuple(text for texts in worded for text in texts)
+    return LabelSet(labels, hypotheses, tuple(len(texts) for texts in worded), groups)
+
+
+def fill_template(template: str, label: str) -> str:
+    """Put a label into a template's slot. Nothing else in template or label is interpreted.
+
+    template (str): A template with one slot, "{}".
+    label (str): Any text.
+    RETURNS (str): The hypothesis.
+    """
+    before, after = template.split(SLOT, 1)
+    return before + label + after
+
+
+def check_labels(labels: Sequence[str]) -> tuple[str, ...]:
+    """Check that labels are visible strings and unique.
+
+    labels (Sequence[str]): The labels.
+    RETURNS (tuple[str, ...]): The labels.
+    RAISES (ZeroShotError): Z002 for a repeated label, Z003 for one that is blank, no string, or that no file can
+        hold, Z007 for anything but a list.
+    """
+    if not isinstance(labels, (list, tuple)):
+        raise ZeroShotError("Z007", setting="labels", value=labels, reason="it must be a list of strings")
+    seen = set()
+    for label in labels:
+        if not isinstance(label, str):
+            raise ZeroShotError("Z003", label=label, reason="is not a string")
+        if is_blank(label):
+            raise ZeroShotError("Z003", label=label, reason="has no visible character")
+        if not _is_utf8(label):
+            raise ZeroShotError("Z003", label=label, reason="holds half a character (a lone surrogate)")
+        if label in seen:
+            raise ZeroShotError("Z002", label=label)
+        seen.add(label)
+    return tuple(labels)
+
+
+def check_templates(templates: str | Sequence[str]) -> tuple[str, ...]:
+    """Check one hypothesis template or several.
+
+    templates (str | Sequence[str]): The setting hypothesis_template.
+    RETURNS (tuple[str, ...]): The templates.
+    RAISES (ZeroShotError): Z004 for one without exactly one plain slot, Z007 for an empty list.
+    """
+    listed = (templates,) if isinstance(templates, str) else tuple(templates)
+    if not listed:
+        raise ZeroShotError("Z007", setting="hypothesis_template", value=[], reason="the list is empty")
+    for template in listed:
+        if not isinstance(template, str) or not _is_utf8(template):
+            raise ZeroShotError("Z004", template=template)
+        rest = template.replace(SLOT, "", 1)
+        if SLOT not in template or "{" in rest or "}" in rest:
+            raise ZeroShotError("Z004", template=template)
+    return listed
+
+
+def check_hypotheses(entries: Iterable[Mapping[str, str]], labels: Sequence[str] | None) -> dict[str, tuple[str, ...]]:
+    """Read own wordings, [{"label": ..., "text": ...}].
+
+    entries (Iterable[Mapping[str, str]]): The setting `hypotheses`.
+    labels (Sequence[str] | None): The labels there are; None or none of them to take any.
+    RETURNS (dict[str, tuple[str, ...]]): The wordings by label, in the order given.
+    RAISES (ZeroShotError): Z006 for an entry of another form or a blank text, Z005 for a label that is not there.
+    """
+    own: dict[str, tuple[str, ...]] = {}
+    for entry in entries:
+        if not isinstance(entry, Mapping) or set(entry) != {"label", "text"} or not is_text(entry["text"]):
+            raise ZeroShotError("Z006", setting="hypotheses", entry=entry, form=HYPOTHESIS_FORM)
+        if labels is not None and entry["label"] not in labels:
+            raise ZeroShotError("Z005", label=entry["label"], labels=list(labels))
+        own[entry["label"]] = (*own.get(entry["label"], ()), entry["text"])
+    return own
+
+
+def check_groups(entries: Sequence[Mapping[str, Any]], templates: Sequence[str]) -> tuple[Question, ...]:
+    """Read groups of labels.
+
+    entries (Sequence[Mapping[str, Any]]): The setting label_groups: "name" and "labels", and as needed "multi_label",
+        "threshold", "hypothesis_template" and "key_prefix".
+    templates (Sequence[str]): Templates of groups that have none of their own.
+    RETURNS (tuple[Question, ...]): The groups.
+    RAISES (ZeroShotError): Z006 for an entry of another form, Z002 for a name or a key that is there twice, and what
+        check_labels and check_templates raise.
+    """
+    questions: list[Question] = []
+    for entry in entries:
+        if not isinstance(entry, Mapping) or not _is_group(entry):
+            raise ZeroShotError("Z006", setting="label_groups", entry=entry, form=GROUP_FORM)
+        own = entry.get("hypothesis_template")
+        threshold = entry.get("threshold")
+        if threshold is not None and not 0.0 <= threshold <= 1.0:
+            raise ZeroShotError("Z007", setting="threshold", value=threshold, reason="it must lie in [0, 1]")
+        question = Question(
+            entry["name"],
+            check_labels(entry["labels"]),
+            tuple(templates) if own is None else check_templates(own),
+            entry.get("multi_label", False),
+            threshold,
+            entry.get("key_prefix", ""),
+        )
+        if not question.labels:
+            raise ZeroShotError("Z006", setting="label_groups", entry=entry, form=GROUP_FORM)
+        if any(question.name == other.name for other in questions):
+            raise ZeroShotError("Z002", label=question.name)
+        questions.append(question)
+    # a key of doc.cats can only hold one score
+    check_labels([key for question in questions for key in question.keys])
+    return tuple(questions)
+
+
+def _is_group(entry: Mapping[str, Any]) -> bool:
+    if not {"name", "labels"} <= set(entry) <= {"name", *GROUP_KEYS} or not is_text(entry["name"]):
+        return False
+    return all(isinstance(entry[key], kinds) for key, kinds in GROUP_KEYS.items() if key in entry)
+
+
+def own_labels(doc: Doc) -> Sequence[str] | None:
+    """RETURNS (Sequence[str] | None): What doc._.zero_shot_labels was set to, also while it is not registered."""
+    return doc.user_data.get(("._.", OWN_LABELS, None, None))
+
+
+def is_text(value: object) -> bool:
+    """RETURNS (bool): Whether a value is a text that says something and that a file can hold."""
+    return isinstance(value, str) and not is_blank(value) and _is_utf8(value)
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

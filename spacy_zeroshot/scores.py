@@ -1,0 +1,143 @@
+"""From logits to scores. Pure array work, after the zero-shot pipeline of transformers (Yin et al., 2019).
+
+A label's logit is its entailment logit where labels compete (single-label), and the margin of entailment over
+contradiction where each stands on its own (multi-label, or one label). Logits are averaged over a label's hypotheses,
+pooled over windows, calibrated, and only then turned into scores.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from thinc.types import Floats1d, Floats2d, Floats3d, Ints1d, Ints2d
+
+from .errors import ZeroShotError
+from .labels import LabelSet
+from .model.types import CONTRADICTION, ENTAILMENT
+
+POOLINGS = ("max", "mean", "first")
+BIAS_FORM = '{"label": "...", "bias": 0.3}'
+
+
+class DocScores(NamedTuple):
+    """What a document's labels scored.
+
+    label_set (LabelSet): The labels and hypotheses it was scored on.
+    scores (Floats1d): Shape (labels,): scores between 0 and 1.
+    windows (Ints2d): Shape (windows, 2): first and past-the-last character of every window of every premise; none of
+        a blank document.
+    window_scores (Floats2d): Shape (windows, labels): each window's own scores.
+    """
+
+    label_set: LabelSet
+    scores: Floats1d
+    windows: Ints2d
+    window_scores: Floats2d
+
+
+def label_logits(logits: Floats3d, label_set: LabelSet) -> Floats2d:
+    """Reduce the logits of hypotheses to one logit for each window and label.
+
+    logits (Floats3d): Shape (windows, hypotheses, classes).
+    label_set (LabelSet): The labels.
+    RETURNS (Floats2d): Shape (windows, labels), float64.
+    """
+    values = logits[..., ENTAILMENT].astype("float64")
+    against = logits[..., CONTRADICTION]
+    counts = np.asarray(label_set.counts)
+    if not label_set.exclusive:
+        on_their_own = np.zeros(len(counts), dtype=bool)
+        for group in label_set.groups:
+            on_their_own[group.start : group.stop] = not group.exclusive
+        values -= np.where(np.repeat(on_their_own, counts), against, 0.0)
+    if (counts == 1).all():
+        return values
+    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    return np.add.reduceat(values, starts, axis=1) / counts
+
+
+def pool_windows(values: Floats2d, firsts: Ints1d, pooling: str) -> Floats2d:
+    """Pool the label logits of each text's windows.
+
+    values (Floats2d): Shape (windows, labels), text by text.
+    firsts (Ints1d): Shape (texts,): each text's first window; every text has one.
+    pooling (str): "max", "mean" or "first".
+    RETURNS (Floats2d): Shape (texts, labels).
+    """
+    if len(values) == len(firsts) or pooling == "first":
+        return values[firsts]
+    if pooling == "max":
+        return np.maximum.reduceat(values, firsts, axis=0)
+    sizes = np.diff(np.append(firsts, len(values)))
+    return np.add.reduceat(values, firsts, axis=0) / sizes[:, None]
+
+
+def calibrate(values: np.ndarray, biases: np.ndarray, temperature: float) -> np.ndarray:
+    """Take each label's bias away and divide by the temperature (Guo et al., 2017).
+
+    Neither depends on the window, so it makes no difference whether windows are pooled before or after.
+
+    values (np.ndarray): Shape (..., labels).
+    biases (np.ndarray): Shape (labels,): the logit a label has for no reason of the text's.
+    temperature (float): Above 1 makes scores less sure, below 1 more.
+    RETURNS (np.ndarray): The same shape as `values`.
+    """
+    return (values - biases) / temperature
+
+
+def to_scores(values: np.ndarray, label_set: LabelSet) -> np.ndarray:
+    """Turn label logits into scores between 0 and 1: a softmax over labels that compete, a sigmoid for each other one.
+
+    values (np.ndarray): Shape (..., labels).
+    label_set (LabelSet): The labels.
+    RETURNS (np.ndarray): The same shape.
+    """
+    scores = np.empty_like(values)
+    for group in label_set.groups:
+        columns = slice(group.start, group.stop)
+        scores[..., columns] = (softmax if group.exclusive else sigmoid)(values[..., columns])
+    return scores
+
+
+def softmax(values: np.ndarray) -> np.ndarray:
+    """RETURNS (np.ndarray): Softmax over the last axis."""
+    exponents = np.exp(values - values.max(axis=-1, keepdims=True))
+    return exponents / exponents.sum(axis=-1, keepdims=True)
+
+
+def sigmoid(values: np.ndarray) -> np.ndarray:
+    """RETURNS (np.ndarray): The sigmoid of each value."""
+    # exp of a negative number only: no overflow at either end
+    small = np.exp(-np.abs(values))
+    return np.where(values >= 0, 1.0, small) / (1.0 + small)
+
+
+def blank_scores(label_set: LabelSet) -> Floats1d:
+    """The scores of a text that says nothing: no label is preferred, none is supported.
+
+    label_set (LabelSet): The labels.
+    RETURNS (Floats1d): Shape (labels,): 1 / n of n labels that compete, else 0.
+    """
+    scores = np.zeros(len(label_set.labels))
+    for group in label_set.groups:
+        if group.exclusive:
+            scores[group.start : group.stop] = 1.0 / (group.stop - group.start)
+    return scores
+
+
+def check_calibration(entries: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Read the setting `calibration`.
+
+    entries (Sequence[Mapping[str, Any]]): [{"label": ..., "bias": ...}].
+    RETURNS (dict[str, float]): Biases by label, in logits.
+    RAISES (ZeroShotError): Z006 for an entry of another form, Z007 for a bias that is not finite.
+    """
+    biases: dict[str, float] = {}
+    for entry in entries:
+        value = entry.get("bias") if isinstance(entry, Mapping) else None
+        if not isinstance(value, (int, float)) or isinstance(value, bool) or set(entry) != {"label", "bias"}:
+            raise ZeroShotError("Z006", setting="calibration", entry=entry, form=BIAS_FORM)
+        if not np.isfinite(value):
+            raise ZeroShotError("Z007", setting="calibration", value=value, reason="a bias is a finite number")
+        biases[str(entry["label"])] = float(value)
+    return biases

@@ -1,0 +1,306 @@
+"""Settings of the component as attributes: checked when they are assigned, saved, and written to the config."""
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from spacy.language import Language
+from thinc.api import Config
+
+from .decisions import check_threshold, check_thresholds, check_top_k
+from .errors import ZeroShotError
+from .labels import Question, check_groups, check_hypotheses, check_labels, check_templates, is_text
+from .scores import POOLINGS, check_calibration
+
+
+class Setting:
+    """One setting of a component: `pipe.threshold = 0.7` checks the value, keeps it, and writes it to the config."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, owner: Any, kind: type | None = None) -> Any:
+        return self if owner is None else owner.setting(self.name)
+
+    def __set__(self, owner: Any, value: Any) -> None:
+        owner.change(self.name, value)
+
+
+def flag(name: str, value: Any) -> bool:
+    """RETURNS (bool): The value. RAISES (ZeroShotError): Z007 for anything but true and false."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ZeroShotError("Z007", setting=name, value=value, reason="it is true or false")
+    return bool(value)
+
+
+def text(name: str, value: Any) -> str:
+    """RETURNS (str): The value. RAISES (ZeroShotError): Z007 for anything but a string."""
+    if not isinstance(value, str):
+        raise ZeroShotError("Z007", setting=name, value=value, reason="it is a string")
+    return value
+
+
+def optional_text(name: str, value: Any) -> str | None:
+    """RETURNS (str | None): The value. RAISES (ZeroShotError): Z007 for anything but null and a visible string."""
+    if value is not None and not is_text(value):
+        raise ZeroShotError("Z007", setting=name, value=value, reason="it is null or a text")
+    return value
+
+
+def one_of(*allowed: str) -> Callable[[str, Any], str]:
+    """RETURNS (Callable): A check for one of several words."""
+
+    def check(name: str, value: Any) -> str:
+        if value not in allowed:
+            raise ZeroShotError("Z007", setting=name, value=value, reason=f"it is one of {', '.join(allowed)}")
+        return str(value)
+
+    return check
+
+
+def at_least(least: int) -> Callable[[str, Any], int]:
+    """RETURNS (Callable): A check for a whole number."""
+
+    def check(name: str, value: Any) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise ZeroShotError("Z007", setting=name, value=value, reason=f"it must be at least {least}")
+        return value
+
+    return check
+
+
+def share(name: str, value: Any) -> float:
+    """RETURNS (float): The value. RAISES (ZeroShotError): Z007 outside of 0 to 1."""
+    if not isinstance(value, (int, float)) or not 0.0 <= value <= 1.0:
+        raise ZeroShotError("Z007", setting=name, value=value, reason="it must lie in [0, 1]")
+    return float(value)
+
+
+def positive(name: str, value: Any) -> float:
+    """RETURNS (float): The value. RAISES (ZeroShotError): Z007 unless it is finite and above 0."""
+    if not isinstance(value, (int, float)) or not 0.0 < value < np.inf:
+        raise ZeroShotError("Z007", setting=name, value=value, reason="it must be a finite number above 0")
+    return float(value)
+
+
+# How single settings are checked: name and value in, the value as a config has it out
+CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    "none_label": optional_text,
+    "multi_label": flag,
+    "threshold": lambda name, value: check_threshold(value),
+    "top_k": lambda name, value: check_top_k(value),
+    "temperature": positive,
+    "n_neighbors": at_least(1),
+    "examples_weight": share,
+    "key_prefix": text,
+    "long_text": one_of("windows", "truncate"),
+    "window_overlap": at_least(0),
+    "pooling": one_of(*POOLINGS),
+    "spans_key": optional_text,
+    "trainable": flag,
+    "train_encoder": flag,
+    "max_negatives": at_least(1),
+}
+# What a config cannot give back if it holds a "$"
+DOLLARLESS = (
+    "hypothesis_template",
+    "hypotheses",
+    "label_groups",
+    "label_thresholds",
+    "calibration",
+    "key_prefix",
+    "spans_key",
+    "none_label",
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings of a component, checked alone and together.
+
+    values (dict[str, Any]): As a config has them.
+    questions (tuple[Question, ...]): The groups of labels; one with the name "" for a component without groups.
+    own (dict[str, tuple[str, ...]]): Own wordings by label.
+    thresholds (dict[str, float]): Thresholds of single labels.
+    biases (dict[str, float]): Biases of single labels, in logits.
+    """
+
+    values: dict[str, Any]
+    questions: tuple[Question, ...]
+    own: dict[str, tuple[str, ...]]
+    thresholds: dict[str, float]
+    biases: dict[str, float]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """RETURNS (tuple[str, ...]): The labels of all groups, without the component's key_prefix."""
+        return tuple(key for question in self.questions for key in question.keys)
+
+
+def check_settings(
+    given: Mapping[str, Any], templates: Sequence[str] | None = None, example_labels: Sequence[str] = ()
+) -> Settings:
+    """Check settings.
+
+    given (Mapping[str, Any]): All of them, as a config has them.
+    templates (Sequence[str] | None): What the model reads labels in, whatever hypothesis_template says.
+    example_labels (Sequence[str]): Labels to take if there are no others.
+    RETURNS (Settings): The settings.
+    RAISES (ZeroShotError): Z002 to Z007, Z009.
+    """
+    values = {name: CHECKS[name](name, value) if name in CHECKS else as_json(value) for name, value in given.items()}
+    used = check_templates(values["hypothesis_template"])
+    used = used if templates is None else tuple(templates)
+    labels = check_labels(values["labels"])
+    if values["label_groups"] and labels:
+        reason = "give labels or label_groups, not both"
+        raise ZeroShotError("Z007", setting="label_groups", value=values["label_groups"], reason=reason)
+    if values["label_groups"]:
+        questions = check_groups(values["label_groups"], used)
+    else:
+        labels = labels or tuple(example_labels)
+        questions = (Question("", labels, used, values["multi_label"], values["threshold"]),)
+    known = [key for question in questions for key in question.keys]
+    own = check_hypotheses(values["hypotheses"], known)
+    thresholds = check_thresholds(values["label_thresholds"])
+    for label in thresholds:
+        if known and label not in known:
+            raise ZeroShotError("Z009", label=label, labels=known)
+    return Settings(values, questions, own, thresholds, check_calibration(values["calibration"]))
+
+
+def restore_settings(
+    saved: Mapping[str, Any],
+    current: Mapping[str, Any],
+    given: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+    beside: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """The settings of a component that is filled from a saved one: those that were given otherwise for it stay.
+
+    saved (Mapping[str, Any]): The saved settings.
+    current (Mapping[str, Any]): The component's.
+    given (Mapping[str, Any]): What its config said when it was made.
+    defaults (Mapping[str, Any]): What a config says that says nothing.
+    beside (Mapping[str, Any] | None): The component's block in the config that was saved with it: a setting that was
+        given otherwise overrides. None if it is not known; then, and for a component made with nothing but defaults,
+        every saved setting is taken.
+    RETURNS (dict[str, Any]): The settings.
+    """
+    taken = {name: value for name, value in saved.items() if name in defaults}
+    if beside is not None and any(given[name] != default for name, default in defaults.items()):
+        in_file = {**defaults, **as_json(beside)}
+        taken = {name: value for name, value in taken.items() if same_setting(given[name], in_file[name])}
+    restored = {**current, **taken}
+    if "labels" not in taken and current["labels"]:
+        # labels that override have no use for wordings and thresholds of those that were saved
+        for name in ("hypotheses", "label_thresholds", "calibration"):
+            restored[name] = [entry for entry in restored[name] if entry["label"] in current["labels"]]
+    return restored
+
+
+def upgrade(saved: Mapping[str, Any], current: Mapping[str, Any]) -> dict[str, Any]:
+    """What 0.1.0 saved, in the present form: labels set at run time, own wordings and examples.
+
+    saved (Mapping[str, Any]): The content of its file.
+    current (Mapping[str, Any]): The component's settings.
+    RETURNS (dict[str, Any]): The content of a file of this version.
+    """
+    known = {name: current[name] for name in ("labels", "hypotheses", "examples")}
+    if "labels" in saved:
+        known["labels"] = list(saved["labels"])
+        own = saved.get("own", {})
+        known["hypotheses"] = [{"label": label, "text": text} for label, texts in own.items() for text in texts]
+    upgraded: dict[str, Any] = {"settings": known, "checkpoint": saved.get("checkpoint", {})}
+    if "examples" in saved:
+        known["examples"] = saved["examples"]["configured"]
+        upgraded["examples"] = saved["examples"]["rows"]
+    return upgraded
+
+
+def config_beside(folder: Path) -> Mapping[str, Any] | None:
+    """RETURNS (Mapping[str, Any] | None): A component's block in the config.cfg beside its folder, if there is one."""
+    path = folder.parent / "config.cfg"
+    if not path.is_file():
+        return None
+    try:
+        config = Config().from_disk(path, interpolate=True)
+    except ValueError:
+        # it needs variables that only the command line gives: nothing can be compared
+        return None
+    block = config.get("components", {}).get(folder.name)
+    return block if isinstance(block, Mapping) else None
+
+
+def as_json(value: Any) -> Any:
+    """RETURNS (Any): A setting's value with lists for tuples and plain dicts for entries."""
+    if isinstance(value, Mapping):
+        return {str(key): as_json(one) for key, one in value.items()}
+    return [as_json(one) for one in value] if isinstance(value, (list, tuple)) else value
+
+
+def entries(value: Sequence[Mapping[str, Any]] | Mapping[str, float], key: str) -> list[dict[str, Any]]:
+    """RETURNS (list[dict[str, Any]]): Entries as in a config. value: Such entries, or a dict by label."""
+    if isinstance(value, Mapping):
+        return [{"label": label, key: number} for label, number in value.items()]
+    return [dict(entry) for entry in value]
+
+
+# A "$" in a config: confection doubles it whenever it writes a config out, never takes the doubling back, and drops the
+# quotes between two strings of a list that meet at one. So the component saves its settings beside the config, too.
+
+
+def reject_dollars(name: str, value: Any, sign: str = "$") -> None:
+    """Refuse text that a config would change. RAISES (ZeroShotError): Z008."""
+    for found in strings_of(value):
+        if sign in found:
+            raise ZeroShotError("Z008", setting=name, value=found, sign=sign)
+
+
+def strings_of(value: Any) -> list[str]:
+    """RETURNS (list[str]): All strings in a setting."""
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, dict):
+        return [text for one in value.values() for text in strings_of(one)]
+    return [text for one in value for text in strings_of(one)] if isinstance(value, (list, tuple)) else []
+
+
+def from_config(labels: Sequence[str]) -> list[str]:
+    """Labels apart again that a config has joined at their "$".
+
+    labels (Sequence[str]): The labels.
+    RETURNS (list[str]): The labels.
+    """
+    return [part for label in labels for part in re.split(r"(?<=\$), (?=\$)", label)]
+
+
+def same_setting(one: Any, other: Any) -> bool:
+    """Whether two values of a setting are the same, but for what a config does to a "$"."""
+    first, second = (json.dumps(value, sort_keys=True, ensure_ascii=False) for value in (one, other))
+    if first == second or "$" not in first or "$" not in second:
+        return first == second
+    return re.sub(r'[$",\s]', "", first) == re.sub(r'[$",\s]', "", second)
+
+
+def write_through(nlp: Language | None, component: str, name: str, value: Any) -> None:
+    """Write a setting to the config that nlp.to_disk saves, unless the config could not give it back.
+
+    nlp (Language | None): The component's pipeline.
+    component (str): Its name in the pipeline.
+    name (str): The setting.
+    value (Any): Its value.
+    """
+    if nlp is None or component not in nlp.component_names:
+        return
+    texts = strings_of(value)
+    # labels are read back without their doubled "$", other settings are not
+    if any("${" in text or ("$" in text and name != "labels") for text in texts):
+        return
+    config = nlp.get_pipe_config(component)
+    if config.get(name) != value:
+        config[name] = value

@@ -1,0 +1,146 @@
+"""From gold doc.cats to NLI pairs, and the losses of fine-tuning with their gradients, in numpy."""
+
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from spacy.tokens import Doc
+from spacy.training import Example
+from thinc.types import Floats2d, Floats3d, Ints1d
+
+from .errors import ZeroShotError
+from .labels import LabelSet
+from .model.types import CONTRADICTION, ENTAILMENT, NLIOutput
+from .premises import Premise
+from .scores import softmax
+
+
+class NLIExample(NamedTuple):
+    """A document's premises, hypotheses, and the right answer to each.
+
+    premises (tuple[Premise, ...]): At least one: the whole text, or the spans that scoring reads.
+    hypotheses (tuple[str, ...]): The hypotheses.
+    targets (Ints1d): Shape (hypotheses,): ENTAILMENT or CONTRADICTION.
+    exclusive (bool): Whether exactly one label of several is right.
+    """
+
+    premises: tuple[Premise, ...]
+    hypotheses: tuple[str, ...]
+    targets: Ints1d
+    exclusive: bool
+
+
+def draw_examples(
+    examples: Iterable[Example],
+    read: Callable[[Doc], Sequence[Premise]],
+    word: Callable[[Sequence[str]], LabelSet],
+    gold: Callable[[Mapping[str, float]], Mapping[str, float]],
+    max_negatives: int,
+) -> list[NLIExample]:
+    """Draw NLI pairs from examples: right labels are entailed, sampled wrong ones are not.
+
+    Blank texts and examples without gold cats give none.
+
+    examples (Iterable[Example]): The keys of each one's gold cats are its label set.
+    read (Callable[[Doc], Sequence[Premise]]): Gives a document's premises, none for a blank one.
+    word (Callable[[Sequence[str]], LabelSet]): Words labels as hypotheses.
+    gold (Callable[[Mapping[str, float]], Mapping[str, float]]): The component's own part of gold cats.
+    max_negatives (int): Wrong labels per text; sampled with Python's `random`, which spaCy seeds.
+    RETURNS (list[NLIExample]): At most one per example.
+    RAISES (ZeroShotError): Z040 for gold cats that are not 0 or 1.
+    """
+    drawn = []
+    for example in examples:
+        cats = gold(example.reference.cats)
+        if any(value not in (0.0, 1.0) for value in cats.values()):
+            raise ZeroShotError("Z040", cats=dict(cats))
+        premises = tuple(read(example.predicted)) if cats else ()
+        if not premises:
+            continue
+        right = [label for label, value in cats.items() if value == 1.0]
+        wrong = [label for label, value in cats.items() if value == 0.0]
+        sampled = random.sample(wrong, min(max_negatives, len(wrong)))
+        worded = word([*right, *sampled])
+        targets = np.repeat([ENTAILMENT] * len(right) + [CONTRADICTION] * len(sampled), worded.counts)
+        drawn.append(NLIExample(premises, worded.hypotheses, targets, len(right) == 1 and bool(sampled)))
+    return drawn
+
+
+def loss_of(
+    drawn: Sequence[NLIExample], output: NLIOutput, pooling: str, listwise_weight: float = 0.0
+) -> tuple[float, Floats2d]:
+    """The loss of a batch, and its gradient.
+
+    drawn (Sequence[NLIExample]): What was asked, with the right answers.
+    output (NLIOutput): What the model said on their premises.
+    pooling (str): How windows are pooled.
+    listwise_weight (float): Weight of the cross-entropy over hypotheses that compete.
+    RETURNS (tuple[float, Floats2d]): The mean loss of an example, and the gradient of the sum, of the shape of
+        output.logits: gradients of a batch in parts add up to those of the whole.
+    """
+    gradient = np.zeros_like(output.logits)
+    ends = np.cumsum(output.n_windows * output.n_hypotheses)
+    total, start, premise = 0.0, 0, 0
+    for example in drawn:
+        premise += len(example.premises)
+        pairs = slice(start, start := int(ends[premise - 1]))
+        logits = output.logits[pairs].reshape(-1, len(example.hypotheses), output.logits.shape[1])
+        value, d_logits = cross_entropy(logits, example.targets, pooling)
+        if listwise_weight and example.exclusive:
+            more, d_more = listwise(logits, example.targets, pooling)
+            value, d_logits = value + listwise_weight * more, d_logits + listwise_weight * d_more
+        total += value
+        gradient[pairs] = d_logits.reshape(-1, output.logits.shape[1])
+    return total / max(len(drawn), 1), gradient
+
+
+def cross_entropy(logits: Floats3d, targets: Ints1d, pooling: str) -> tuple[float, Floats3d]:
+    """Cross-entropy on the head's classes, mean over the hypotheses of one text.
+
+    logits (Floats3d): Shape (windows, hypotheses, classes).
+    targets (Ints1d): Shape (hypotheses,): the right class.
+    pooling (str): How windows are pooled.
+    RETURNS (tuple[float, Floats3d]): The loss, and its gradient, of the shape of `logits`.
+    """
+    shares = window_shares(logits, pooling)
+    gradient = softmax((logits * shares[:, :, None]).sum(axis=0))
+    rows = np.arange(len(targets))
+    loss = float(-np.log(np.maximum(gradient[rows, targets], 1e-12)).mean())
+    gradient[rows, targets] -= 1.0
+    return loss, (shares[:, :, None] * gradient / len(targets)).astype("float32")
+
+
+def listwise(logits: Floats3d, targets: Ints1d, pooling: str) -> tuple[float, Floats3d]:
+    """Cross-entropy over competing hypotheses, on the entailment logits that single-label scores are made of.
+
+    logits (Floats3d): Shape (windows, hypotheses, classes).
+    targets (Ints1d): Shape (hypotheses,): ENTAILMENT for those that are right.
+    pooling (str): How windows are pooled.
+    RETURNS (tuple[float, Floats3d]): The loss, and its gradient, of the shape of `logits`.
+    """
+    shares = window_shares(logits, pooling)
+    probabilities = softmax((logits[:, :, ENTAILMENT] * shares).sum(axis=0))
+    right = (targets == ENTAILMENT) / (targets == ENTAILMENT).sum()
+    loss = float(-(right * np.log(np.maximum(probabilities, 1e-12))).sum())
+    gradient = np.zeros_like(logits)
+    gradient[:, :, ENTAILMENT] = shares * (probabilities - right)
+    return loss, gradient
+
+
+def window_shares(logits: Floats3d, pooling: str) -> np.ndarray:
+    """Each window's share in the pooled logits. "max" takes, for each hypothesis, the window that supports it most.
+
+    logits (Floats3d): Shape (windows, hypotheses, classes).
+    pooling (str): "max", "mean" or "first".
+    RETURNS (np.ndarray): Shape (windows, hypotheses), float32; columns sum to 1.
+    """
+    n_windows, n_hypotheses, _ = logits.shape
+    if pooling == "mean":
+        return np.full((n_windows, n_hypotheses), 1.0 / n_windows, dtype="float32")
+    chosen = np.zeros(n_hypotheses, dtype="int64")
+    if pooling == "max":
+        chosen = (logits[:, :, ENTAILMENT] - logits[:, :, CONTRADICTION]).argmax(axis=0)
+    shares = np.zeros((n_windows, n_hypotheses), dtype="float32")
+    shares[chosen, np.arange(n_hypotheses)] = 1.0
+    return shares
