@@ -1,0 +1,239 @@
+"""What commands share: their options, how they open a pipeline, how they end, and their one progress bar."""
+
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TextIO, TypeVar
+
+import typer
+
+from ..errors import ZeroShotError, ZeroShotWarning, named
+
+if TYPE_CHECKING:
+    from spacy.language import Language
+
+    from ..component import ZeroShotTextCategorizer
+
+T = TypeVar("T")
+# Seconds that a command which is interrupted has to put its things in order
+GRACE = 1.5
+INTERRUPTED = 130
+# Seconds between lines of progress where there is no terminal to draw a bar on
+EVERY = 30.0
+
+Pipeline = Annotated[str | None, typer.Option("--pipeline", "-p", help="A saved pipeline's folder or package")]
+Model = Annotated[
+    str | None,
+    typer.Option("--model", "-m", help="A checkpoint's folder or Hub name; the bundled model if neither is given"),
+]
+Labels = Annotated[
+    str,
+    typer.Option("--labels", "-l", help='"a,b,c", a JSON list for labels with commas, or a file with one a line'),
+]
+Template = Annotated[
+    list[str] | None,
+    typer.Option("--template", "-t", help='Hypothesis template, e.g. "The topic is {}."; may be repeated'),
+]
+MultiLabel = Annotated[
+    bool | None,
+    typer.Option(
+        "--multi-label/--single-label", help="Each label on its own, or the labels compete; else as the pipeline has it"
+    ),
+]
+Component = Annotated[
+    str | None, typer.Option("--component", help="Name of the zero-shot component; the first if not given")
+]
+TextField = Annotated[str, typer.Option("--text-field", help="The field with the text")]
+LabelField = Annotated[str, typer.Option("--label-field", help="The field with the labels")]
+Code = Annotated[
+    Path | None, typer.Option("--code", "-c", help="Python file with registered functions, imported first")
+]
+GpuId = Annotated[int, typer.Option("--gpu-id", "-g", help="GPU; -1 for the CPU")]
+
+
+def open_component(
+    pipeline: str | None,
+    model: str | None = None,
+    labels: str = "",
+    templates: Sequence[str] | None = None,
+    multi_label: bool | None = None,
+    component: str | None = None,
+    *,
+    code: Path | None = None,
+    gpu_id: int = -1,
+) -> "tuple[Language, ZeroShotTextCategorizer]":
+    """Open what the options name, as loading.open_pipeline does. RAISES (ZeroShotError): Z067 if it has no labels."""
+    from ..loading import import_code, open_pipeline, read_label_list, use_gpu
+
+    given = read_label_list(labels)
+    import_code(code)
+    use_gpu(gpu_id)
+    nlp, pipe = open_pipeline(
+        pipeline, model=model, labels=given, templates=templates or (), multi_label=multi_label, component=component
+    )
+    if not pipe.labels:
+        raise ZeroShotError("Z067")
+    return nlp, pipe
+
+
+@contextmanager
+def run(command: str) -> Iterator[None]:
+    """A command's body: errors that are expected end it with one line and exit code 1, Ctrl-C within two seconds.
+
+    command (str): The command's name, put before messages.
+    RAISES (typer.Exit): With code 1, after the line has been printed.
+    """
+    if hasattr(sys.stdout, "reconfigure"):
+        # a text with characters the terminal cannot show is printed all the same
+        sys.stdout.reconfigure(errors="backslashreplace")
+    # every try to reach a network that is not there would be a line of its own
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")
+    with named(command), _ended_by_interrupt(), warnings.catch_warnings():
+        # catch_warnings puts the old function back
+        warnings.showwarning = _show_warning
+        try:
+            yield
+        except BrokenPipeError:
+            # the reader has gone (| head): Typer ends quietly
+            raise
+        except ZeroShotError as error:
+            fail(str(error))
+        except OSError as error:
+            fail(f"{error.filename or 'a file'}: {error.strerror or error}. Check the path and its permissions.")
+        except ValueError as error:
+            # spaCy's own errors carry a code and a remedy; any other is a bug and keeps its traceback
+            if not str(error).startswith("[E"):
+                raise
+            fail(str(error))
+
+
+def fail(message: str) -> NoReturn:
+    """Print one line on standard error. RAISES (typer.Exit): With code 1."""
+    note(f"error: {message}")
+    raise typer.Exit(1)
+
+
+def note(message: str) -> None:
+    """Print one line on standard error; line breaks become spaces."""
+    print(" ".join(message.split()), file=sys.stderr)
+
+
+class Bar:
+    """Progress on standard error: a bar with rate and time left, or a line now and then where there is no terminal.
+
+    The clock starts with the first thing that is done: neither loading nor what an earlier run did counts.
+
+    description (str): What is being done.
+    """
+
+    def __init__(self, description: str):
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+        self.console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[text]}"),
+        )
+        self._description = description
+        self._bar = Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal)
+        self._task: Any = None
+        self._first = (0, 0.0)
+        self._start = self._told = 0.0
+        self.rate = 0.0
+
+    def __enter__(self) -> "Bar":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.stop()
+
+    def update(self, done: int, fraction: float) -> None:
+        """Show how much is done. done (int): Of things. fraction (float): Of all there is to do, between 0 and 1."""
+        now = time.monotonic()
+        if self._task is None:
+            self._task = self._bar.add_task(self._description, total=1.0, text="")
+            self._first, self._start, self._told = (done, fraction), now, now
+        elapsed, part = now - self._start, fraction - self._first[1]
+        self.rate = (done - self._first[0]) / elapsed if elapsed else 0.0
+        text = f"{done:,}  {self.rate:,.1f}/s"
+        if part > 0.0:
+            left = round(elapsed * (1.0 - fraction) / part)
+            text += f"  {left // 3600}:{left // 60 % 60:02}:{left % 60:02} left"
+        self._bar.update(self._task, completed=fraction, text=text)
+        if not self.console.is_terminal and now - self._told >= EVERY:
+            self._told = now
+            self.console.print(f"{self._description}: {fraction:.1%}  {text}", soft_wrap=True)
+
+
+def track(items: Iterable[T], total: int | None = None, description: str = "") -> Iterator[T]:
+    """Pass items on and show how many there were. A util.Track."""
+    with Bar(description) as bar:
+        for done, item in enumerate(items, start=1):
+            bar.update(done, min(done / total, 1.0) if total else 0.0)
+            yield item
+
+
+@contextmanager
+def _ended_by_interrupt() -> Iterator[None]:
+    """End the process after Ctrl-C: at once when its work has been put in order, or when GRACE is over.
+
+    A thread is told of the signal even while the main one is inside of a long call, and nothing that waits for
+    threads or processes at exit can hold the end up. Child processes end with their parent (see annotation.py).
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    ours, signals = socket.socketpair()
+    signals.setblocking(False)
+    ended = threading.Event()
+
+    def watch() -> None:
+        while byte := ours.recv(1):
+            if byte[0] == signal.SIGINT and not ended.wait(GRACE):
+                _leave()
+
+    before = signal.set_wakeup_fd(signals.fileno(), warn_on_full_buffer=False)
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    except KeyboardInterrupt:
+        _leave()
+    finally:
+        ended.set()
+        signal.set_wakeup_fd(before)
+        signals.close()
+        watcher.join()
+        ours.close()
+
+
+def _leave() -> NoReturn:
+    # a bar may have hidden the cursor
+    sys.stderr.write(("\x1b[?25h" if sys.stderr.isatty() else "") + "interrupted\n")
+    sys.stderr.flush()
+    os._exit(INTERRUPTED)
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    if issubclass(category, ZeroShotWarning):
+        note(f"warning: {message}")
+    else:
+        print(warnings.formatwarning(message, category, filename, lineno, line), file=file or sys.stderr, end="")
