@@ -127,7 +127,7 @@ def check_threshold(value: float | None, setting: str = "threshold") -> float | 
 
 def check_top_k(top_k: int | None) -> int | None:
     """RETURNS (int | None): The number. RAISES (ZeroShotError): Z007 for less than 1."""
-    if top_k is not None and not (isinstance(top_k, int) and top_k >= 1):
+    if top_k is not None and (not isinstance(top_k, int) or isinstance(top_k, bool) or top_k < 1):
         raise ZeroShotError("Z007", setting="top_k", value=top_k, reason="it must be at least 1")
     return top_k
 

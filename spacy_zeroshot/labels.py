@@ -7,6 +7,7 @@ from typing import Any
 
 from spacy.tokens import Doc
 
+from .decisions import check_threshold
 from .errors import ZeroShotError
 from .premises import is_blank
 
@@ -17,7 +18,7 @@ GROUP_FORM = '{"name": "...", "labels": ["...", "..."], "multi_label": false}'
 GROUP_KEYS: dict[str, Any] = {
     "labels": list,
     "multi_label": bool,
-    "threshold": (int, float, type(None)),
+    "threshold": object,
     "hypothesis_template": (str, list),
     "key_prefix": str,
 }
@@ -214,15 +215,12 @@ def check_groups(entries: Sequence[Mapping[str, Any]], templates: Sequence[str])
         if not isinstance(entry, Mapping) or not _is_group(entry):
             raise ZeroShotError("Z006", setting="label_groups", entry=entry, form=GROUP_FORM)
         own = entry.get("hypothesis_template")
-        threshold = entry.get("threshold")
-        if threshold is not None and not 0.0 <= threshold <= 1.0:
-            raise ZeroShotError("Z007", setting="threshold", value=threshold, reason="it must lie in [0, 1]")
         question = Question(
             entry["name"],
             check_labels(entry["labels"]),
             tuple(templates) if own is None else check_templates(own),
             entry.get("multi_label", False),
-            threshold,
+            check_threshold(entry.get("threshold")),
             entry.get("key_prefix", ""),
         )
         if not question.labels:
