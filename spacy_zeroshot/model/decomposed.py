@@ -1,0 +1,763 @@
+"""The bundled model's layout: an encoder reads texts and hypotheses each on its own, a few layers read both.
+
+A text is read once for all its hypotheses, a hypothesis once for all texts. The cosine of both means is one kind of
+evidence. From its states before one of the encoder's upper layers, a hypothesis goes on through interaction layers, in
+which its tokens attend to the text's states of the same level and to each other; a head on their mean gives the other
+kind. So a label costs only its own tokens in a few layers, and its score cannot depend on the other labels. Splitting a
+cross-encoder like this goes back to DeFormer (Cao et al., 2020) and PreTTR (MacAvaney et al., 2020).
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from thinc.types import Ints1d
+from torch import Tensor, nn
+
+from ..errors import ZeroShotError
+from ..util import first_line
+from .batching import Batch, HypothesisSet, Window, sorted_slices
+from .device import plain_tensors, to_device
+from .packing import PackedSequences, RaggedIndex, count_up, few_sizes, gather, pack, padding_of, ragged, segment_mean
+from .states import StateCache
+from .tokenization import PairTokenizer
+
+MODEL_TYPE = "zero_shot_decomposed"
+WEIGHTS = "model.safetensors"
+# Only attention is padded, so batches may be more uneven than a stock model's.
+EVENNESS = 0.7
+# Bytes that are kept of hypotheses, and of texts in training: these go on in a temporary file
+HYPOTHESIS_BYTES, TEXT_BYTES, FILE_BYTES = 128 << 20, 256 << 20, 8 << 30
+# Label sets that are kept numbered, and bytes of those that are kept ready for the interaction layers
+NUMBERED_SETS, PREPARED_BYTES = 32, 128 << 20
+# Our names of a layer's parts, and BertModel's
+PARTS = {
+    "attention_output": "attention.output.dense",
+    "attention_norm": "attention.output.LayerNorm",
+    "up": "intermediate.dense",
+    "down": "output.dense",
+    "norm": "output.LayerNorm",
+}
+FUSED = ("attention.self.query", "attention.self.key", "attention.self.value")
+
+
+@dataclass
+class DecomposedConfig:
+    """What config.json says of a model of this layout.
+
+    encoder (dict[str, Any]): The encoder's sizes, as BertConfig names them.
+    interaction_layers (int): How many layers read both.
+    interaction_from (int): Hypotheses enter the first of them with their states before this layer of the encoder.
+    hypothesis_states (int | str): "all": every token of a hypothesis goes through the interaction layers. A number:
+        the means of so many stretches of its tokens, nearly equal in length, go in their place.
+    similarity (tuple[float, float, float]): What a cosine is worth: its scale and offset in the margin of entailment,
+        its scale where labels compete.
+    competition_temperature (float): What entailment logits are divided by; margins stay as they are.
+    competition_head_weight (float): The head's weight where labels compete.
+    id2label (dict[int, str]): The head's classes.
+    torch_dtype (str): The precision of the stored weights.
+    more (dict[str, Any]): Whatever else stands in the file.
+    """
+
+    encoder: dict[str, Any]
+    interaction_layers: int = 3
+    interaction_from: int = 9
+    hypothesis_states: int | str = "all"
+    similarity: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    competition_temperature: float = 1.0
+    competition_head_weight: float = 1.0
+    id2label: dict[int, str] = field(default_factory=lambda: {0: "not_entailment", 1: "entailment"})
+    torch_dtype: str = "float32"
+    more: dict[str, Any] = field(default_factory=dict)
+
+    model_type = MODEL_TYPE
+
+    @property
+    def hidden_size(self) -> int:
+        return int(self.encoder["hidden_size"])
+
+    @property
+    def num_hidden_layers(self) -> int:
+        return int(self.encoder["num_hidden_layers"])
+
+    @property
+    def max_position_embeddings(self) -> int:
+        return int(self.encoder["max_position_embeddings"])
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], name: str) -> "DecomposedConfig":
+        """Read what to_dict gives. RAISES (ZeroShotError): Z030 for what cannot be run."""
+        known = {key: values[key] for key in cls.__dataclass_fields__ if key in values and key != "more"}
+        known["id2label"] = {int(number): label for number, label in values.get("id2label", {}).items()}
+        named = {*known, "model_type", "architectures"}
+        config = cls(**{"encoder": {}, **known}, more={key: v for key, v in values.items() if key not in named})
+        reason = config._why_not()
+        if reason is not None:
+            raise ZeroShotError("Z030", layout=MODEL_TYPE, name=name, reason=reason)
+        return config
+
+    def to_dict(self) -> dict[str, Any]:
+        """RETURNS (dict[str, Any]): The content of config.json."""
+        values = asdict(self)
+        more = values.pop("more")
+        return {"model_type": MODEL_TYPE, "architectures": ["DecomposedEncoder"], **values, **more}
+
+    def _why_not(self) -> str | None:
+        missing = [key for key in _ENCODER_FIELDS if key not in self.encoder]
+        if missing:
+            return f"its encoder has no {missing[0]}"
+        if self.encoder.get("hidden_act", "gelu") != "gelu":
+            return f"the activation {self.encoder['hidden_act']} is not known"
+        last = self.interaction_from + self.interaction_layers
+        if not (self.interaction_layers > 0 <= self.interaction_from and last <= self.num_hidden_layers):
+            return f"its encoder has {self.num_hidden_layers} layers, and the interaction layers need {last}"
+        states = self.hypothesis_states
+        if states != "all" and not (isinstance(states, int) and states > 0):
+            return f"hypothesis_states = {states!r} is neither 'all' nor a positive number"
+        if self.id2label != {0: "not_entailment", 1: "entailment"}:
+            return f"its classes {list(self.id2label.values())} are not not_entailment and entailment"
+        return None
+
+
+_ENCODER_FIELDS = (
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "max_position_embeddings",
+    "type_vocab_size",
+    "vocab_size",
+    "layer_norm_eps",
+)
+
+
+class Layer(nn.Module):
+    """A BERT layer over packed tokens, with one projection for queries, keys and values."""
+
+    def __init__(self, config: dict[str, Any]):
+        super().__init__()
+        width, wide, epsilon = config["hidden_size"], config["intermediate_size"], config["layer_norm_eps"]
+        self.heads = config["num_attention_heads"]
+        self.width = width
+        self.qkv = nn.Linear(width, 3 * width)
+        self.attention_output = nn.Linear(width, width)
+        self.attention_norm = nn.LayerNorm(width, eps=epsilon)
+        self.up, self.down = nn.Linear(width, wide), nn.Linear(wide, width)
+        self.norm = nn.LayerNorm(width, eps=epsilon)
+        self.dropout = 0.0
+
+    def forward(self, states: Tensor, rows: RaggedIndex, padding: Tensor | None) -> Tensor:
+        """Sequences that attend to themselves. states (Tensor): Shape (tokens, width), packed. RETURNS: The next."""
+        query, key, value = self.to_heads(rows.pad(self.qkv(states)))
+        mask = None if padding is None else ~padding[:, None, None, :]
+        if not states.requires_grad or states.is_cuda:
+            context = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        else:
+            # on a CPU the backward pass of the fused attention takes ten times as long as that of its parts
+            scores = (query * query.shape[-1] ** -0.5) @ key.transpose(2, 3)
+            if padding is not None:
+                scores = scores.masked_fill(padding[:, None, None, :], -torch.inf)
+            context = self._drop(scores.softmax(-1)).to(value.dtype) @ value
+        return self.feed_forward(rows.unpad(context.transpose(1, 2)), states)
+
+    def keys_values(self, states: Tensor) -> Tensor:
+        """RETURNS (Tensor): Shape (tokens, 2 * width): keys and values of a text's states."""
+        return F.linear(states, self.qkv.weight[self.width :], self.qkv.bias[self.width :])
+
+    def interact(
+        self, states: Tensor, qkv: Tensor, texts: Tensor, chunk: "Chunk", text_padding: Tensor | None
+    ) -> Tensor:
+        """Hypotheses that attend to their text and to themselves.
+
+        The scores of both lie side by side in one softmax. Text and hypotheses are multiplied apart: in one
+        product, all but a few of the scores between hypotheses would be masked.
+
+        states, qkv (Tensor): Shape (tokens, width) and (tokens, 3 * width): of hypotheses, packed.
+        texts (Tensor): Shape (texts, longest, 2 * width): keys and values of the chunk's texts.
+        RETURNS (Tensor): Shape (tokens, width): the next states.
+        """
+        width, heads = self.width, self.heads
+        query, (key, value) = self.to_heads(chunk.rows.pad(qkv[:, :width]), 1)[0], self.to_heads(texts, 2)
+        own_query, own_key, own_value = self.to_heads(chunk.pairs.pad(qkv))
+        scale = query.shape[-1] ** -0.5
+        scores = (query * scale) @ key.transpose(2, 3)
+        if text_padding is not None:
+            scores = scores.masked_fill(text_padding[:, None, None, :], -torch.inf)
+        # in float32, which compiles no kernel for each number of pairs
+        own = (own_query.float() * scale) @ own_key.float().transpose(2, 3)
+        padding = chunk.pairs.padding()
+        if padding is not None:
+            own = own.masked_fill(padding[:, None, None, :], -torch.inf)
+        # (pairs, heads, n, n) -> packed (tokens, heads * n) -> (texts, heads, tokens of a text, n)
+        own = chunk.rows.pad(chunk.pairs.unpad(own.transpose(1, 2)))
+        own = own.view(*own.shape[:2], heads, -1).transpose(1, 2).to(scores.dtype)
+        weights = self._drop(torch.cat([scores, own], -1).softmax(-1)).to(value.dtype)
+        seen = scores.shape[-1]
+        context = chunk.rows.unpad((weights[..., :seen] @ value).transpose(1, 2))
+        own = chunk.pairs.pad(chunk.rows.unpad(weights[..., seen:].transpose(1, 2)))
+        own = own.view(*own.shape[:2], heads, -1).transpose(1, 2)
+        own_context = chunk.pairs.unpad((own.float() @ own_value.float()).transpose(1, 2))
+        return self.feed_forward(context + own_context.to(context.dtype), states)
+
+    def feed_forward(self, context: Tensor, states: Tensor) -> Tensor:
+        """The rest of a layer after attention, over packed tokens."""
+        states = self.attention_norm(states + self._drop(self.attention_output(context)))
+        return self.norm(states + self._drop(self.down(F.gelu(self.up(states)))))
+
+    def to_heads(self, padded: Tensor, parts: int = 3) -> tuple[Tensor, ...]:
+        """RETURNS (tuple[Tensor, ...]): Each of shape (rows, heads, n, head width), from (rows, n, parts * width)."""
+        rows, n, _ = padded.shape
+        return padded.view(rows, n, parts, self.heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
+
+    def _drop(self, states: Tensor) -> Tensor:
+        return F.dropout(states, self.dropout) if self.training and self.dropout else states
+
+
+class WordEmbeddings(nn.Module):
+    """A table of word embeddings that is never trained. It stays in the precision, and in the memory-mapped file, it
+    was loaded from: half of a small model is its words, of which a text needs few."""
+
+    def __init__(self, size: int, width: int):
+        super().__init__()
+        self.register_buffer("weight", torch.zeros(size, width))
+        self.weight: Tensor
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return F.embedding(ids, self.weight)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> "WordEmbeddings":
+        # module.to(device, dtype): only the device counts
+        self.weight = self.weight.to(fn(self.weight[:0]).device)
+        return self
+
+
+class Embeddings(nn.Module):
+    """BERT's embeddings, for sequences of the first token type."""
+
+    def __init__(self, config: dict[str, Any]):
+        super().__init__()
+        width = config["hidden_size"]
+        self.word_embeddings = WordEmbeddings(config["vocab_size"], width)
+        self.position_embeddings = nn.Embedding(config["max_position_embeddings"], width)
+        self.token_type_embeddings = nn.Embedding(config["type_vocab_size"], width)
+        self.LayerNorm = nn.LayerNorm(width, eps=config["layer_norm_eps"])
+
+    def forward(self, ids: Tensor, positions: Tensor) -> Tensor:
+        places = self.position_embeddings.weight + self.token_type_embeddings.weight[0]
+        return self.LayerNorm(self.word_embeddings(ids).to(places.dtype) + F.embedding(positions, places))
+
+
+class Encoder(nn.Module):
+    """BERT over packed sequences."""
+
+    def __init__(self, config: dict[str, Any]):
+        super().__init__()
+        self.embeddings = Embeddings(config)
+        self.layer = nn.ModuleList(Layer(config) for _ in range(config["num_hidden_layers"]))
+
+    def forward(self, packed: PackedSequences, keep: range = range(0)) -> tuple[Tensor, list[Tensor]]:
+        """Read sequences, each on its own.
+
+        keep (range): The states before these layers are returned too.
+        RETURNS (tuple[Tensor, list[Tensor]]): The last states and the kept ones, packed, shape (tokens, width).
+        """
+        states = self.embeddings(packed.ids, packed.positions)
+        padding = packed.rows.padding()
+        levels = []
+        for number, layer in enumerate(self.layer):
+            if number in keep:
+                levels.append(states)
+            states = layer(states, packed.rows, padding)
+        return states, levels
+
+
+class Chunk(NamedTuple):
+    """Hypotheses that go through the interaction layers together.
+
+    texts (slice): Their texts, in the batch.
+    longest (int): Padded tokens of these texts.
+    tokens (Tensor): Shape (tokens,): where each token's states lie among those of the batch's hypotheses.
+    rows (RaggedIndex): Tokens by text.
+    pairs (RaggedIndex): Tokens by pair of text and hypothesis.
+    """
+
+    texts: slice
+    longest: int
+    tokens: Tensor
+    rows: RaggedIndex
+    pairs: RaggedIndex
+
+    def to(self, device: torch.device) -> "Chunk":
+        if device.type == "cpu":
+            return self
+        tokens = to_device(self.tokens.numpy(), device)
+        return self._replace(tokens=tokens, rows=self.rows.to(device), pairs=self.pairs.to(device))
+
+
+class DecomposedEncoder(nn.Module):
+    """The encoder, the interaction layers and the head.
+
+    config (DecomposedConfig): Its sizes.
+    """
+
+    def __init__(self, config: DecomposedConfig):
+        super().__init__()
+        self.config = config
+        width = config.hidden_size
+        self.encoder = Encoder(config.encoder)
+        self.interaction = nn.ModuleList(Layer(config.encoder) for _ in range(config.interaction_layers))
+        self.pooler, self.classifier = nn.Linear(width, width), nn.Linear(width, 2)
+        self.similarity = nn.Parameter(torch.tensor(config.similarity, dtype=torch.float32))
+
+    @property
+    def base_model(self) -> Encoder:
+        return self.encoder
+
+    @property
+    def device(self) -> torch.device:
+        return self.pooler.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.pooler.weight.dtype
+
+    @property
+    def levels(self) -> range:
+        """The encoder's layers whose input the interaction layers read."""
+        return range(self.config.interaction_from, self.config.interaction_from + self.config.interaction_layers)
+
+    def n_states(self, n_tokens: NDArray[np.int64]) -> NDArray[np.int64]:
+        """How many states of hypotheses of so many tokens go through the interaction layers."""
+        most = self.config.hypothesis_states
+        return n_tokens if most == "all" else np.minimum(n_tokens, int(most))
+
+    def head(self, pooled: Tensor) -> Tensor:
+        """RETURNS (Tensor): Shape (pairs,): the head's margin of entailment, float32."""
+        logits = self.classifier(torch.tanh(self.pooler(pooled.to(self.dtype)))).float()
+        return logits[:, 1] - logits[:, 0]
+
+    def logits(self, head_margins: Tensor, cosines: Tensor) -> Tensor:
+        """Both kinds of evidence in two logits.
+
+        Where labels compete the head may weigh less than the cosine: it knows the labels it was trained on better
+        than others. The margin of entailment, which every label has for itself, is not touched by that.
+
+        head_margins, cosines (Tensor): Shape (pairs,), float32.
+        RETURNS (Tensor): Shape (pairs, 2): for and against.
+        """
+        scale, offset, competing = self.similarity.float()
+        config = self.config
+        entailment = config.competition_head_weight * head_margins + competing * cosines
+        entailment = entailment / config.competition_temperature
+        return torch.stack([entailment, entailment - (head_margins + scale * cosines + offset)], -1)
+
+    def sharing_encoder(self) -> "DecomposedEncoder":
+        """RETURNS (DecomposedEncoder): A copy to train, with this one's encoder: several hold it once in memory."""
+        with plain_tensors():
+            copy = DecomposedEncoder(self.config)
+            copy.load_state_dict(self.state_dict())
+        copy.encoder = self.encoder
+        return copy.to(self.device, self.dtype).eval()
+
+
+class Hypotheses(NamedTuple):
+    """The distinct hypotheses of a batch.
+
+    key (tuple): Tells them from those of other batches.
+    sequences (tuple[Ints1d, ...]): Their token ids, with special tokens.
+    numbers (dict[int, Ints1d]): By the number of a hypothesis set, which ones it has.
+    counts (Ints1d): Shape (hypotheses,): states of each in the interaction layers.
+    first (Ints1d): Shape (hypotheses,): the first one's place among all.
+    """
+
+    key: tuple[Any, ...]
+    sequences: tuple[Ints1d, ...]
+    numbers: dict[int, Ints1d]
+    counts: Ints1d
+    first: Ints1d
+
+
+class PreparedHypotheses(NamedTuple):
+    """vectors (hypotheses, width); states (states, width); qkv (states, 3 * width) of the first interaction layer."""
+
+    vectors: Tensor
+    states: Tensor
+    qkv: Tensor
+
+
+class DecomposedBatch(NamedTuple):
+    """What DecomposedScorer.forward takes.
+
+    sequences (tuple[Ints1d, ...]): Token ids of the texts, longest first.
+    texts (PackedSequences): The same, packed.
+    hypotheses (Hypotheses): The distinct hypotheses.
+    text_of_pair, hypothesis_of_pair (Ints1d): Shape (pairs,).
+    chunks (list[Chunk]): How the pairs go through the interaction layers, in order.
+    """
+
+    sequences: tuple[Ints1d, ...]
+    texts: PackedSequences
+    hypotheses: Hypotheses
+    text_of_pair: Ints1d
+    hypothesis_of_pair: Ints1d
+    chunks: list[Chunk]
+
+
+class PackedTextEncoder:
+    """Sentence embeddings by the encoder of this layout: the mean of the last states.
+
+    encoder (Encoder): The encoder.
+    tokenizer (PairTokenizer): Its tokenizer.
+    max_length (int): Tokens a sequence may have.
+    multiple (int): 1 for shapes as they come, more for few of them.
+    """
+
+    evenness = EVENNESS
+
+    def __init__(self, encoder: Encoder, tokenizer: PairTokenizer, max_length: int, multiple: int):
+        self.module = encoder
+        self.tokenizer = tokenizer
+        self.max_tokens = max_length - sum(map(len, tokenizer.single))
+        self.multiple = multiple
+
+    def embed_batch(self, texts: Sequence[Ints1d]) -> Tensor:
+        packed = pack([self.tokenizer.add_special_tokens(ids) for ids in texts], self.multiple)
+        packed = packed.to(self.module.embeddings.LayerNorm.weight.device)
+        return F.normalize(segment_mean(self.module(packed)[0], packed.rows), dim=-1)
+
+
+class DecomposedScorer:
+    """Scores all hypotheses of a text with one pass over the text. Threads may share it.
+
+    module (DecomposedEncoder): The model, on its device, in its precision.
+    tokenizer (PairTokenizer): Its tokenizer.
+    max_length (int): Tokens a text, or a hypothesis, may have.
+    multiple (int): 1 for shapes as they come, more for few of them: see packing.few_sizes.
+    """
+
+    classes = 2
+    # as large batches as a CPU runs at full speed, with few labels and with many
+    cpu_tokens = 4096
+    text_passes = "once for all labels"
+
+    def __init__(self, module: DecomposedEncoder, tokenizer: PairTokenizer, max_length: int, multiple: int = 1):
+        self.module = module
+        self.tokenizer = tokenizer
+        self.multiple = multiple
+        self.encoder = PackedTextEncoder(module.encoder, tokenizer, max_length, multiple)
+        self._hypotheses = StateCache(HYPOTHESIS_BYTES)
+        self._texts = StateCache(TEXT_BYTES, FILE_BYTES, torch.float16)
+        self._recent_texts = StateCache(0)
+        self._prepared: dict[tuple[Any, ...], PreparedHypotheses] = {}
+        self._known: dict[tuple[Any, ...], Hypotheses] = {}
+
+    def remember_texts(self, max_bytes: int) -> None:
+        """Keep the encoder's states of recent texts, for other label sets; 0 keeps none."""
+        self._recent_texts = StateCache(max_bytes)
+
+    def max_premise_tokens(self, longest_hypothesis: int) -> int:
+        # a hypothesis takes no room from the text, but has to fit itself
+        room = self.encoder.max_tokens
+        return room if longest_hypothesis <= room else 0
+
+    def batches(self, windows: Sequence[Window], sets: Sequence[HypothesisSet], budget: int) -> Iterator[Batch]:
+        edges = sum(map(len, self.tokenizer.single))
+        lengths = np.fromiter((len(window.ids) + edges for window in windows), "int64", len(windows))
+        for chosen in sorted_slices(lengths, budget, EVENNESS):
+            part = [windows[i] for i in chosen]
+            hypotheses = self._distinct({window.set: sets[window.set] for window in part})
+            numbers = [hypotheses.numbers[window.set] for window in part]
+            n_pairs = np.fromiter(map(len, numbers), "int64", len(part))
+            first = np.fromiter((window.first for window in part), "int64", len(part))
+            of_pair = np.concatenate(numbers)
+            sequences = tuple(self.tokenizer.add_special_tokens(window.ids) for window in part)
+            texts = pack(sequences, self.multiple)
+            chunks = list(self._chunks(hypotheses, of_pair, n_pairs, texts.rows, budget))
+            text_of_pair = np.repeat(np.arange(len(part)), n_pairs)
+            inputs = DecomposedBatch(sequences, texts, hypotheses, text_of_pair, of_pair, chunks)
+            n_tokens = int(lengths[chosen].sum() + hypotheses.counts[of_pair].sum())
+            yield Batch(np.repeat(first, n_pairs) + count_up(n_pairs), inputs, n_tokens)
+
+    def forward(self, batch: Batch) -> Tensor:
+        inputs: DecomposedBatch = batch.inputs
+        device = self.module.device
+        vectors, levels = self._read_texts(inputs)
+        hypotheses = self._prepare(inputs.hypotheses)
+        margins = self.interact(levels, inputs.texts.rows.to(device), hypotheses, inputs.chunks)
+        texts_, hypotheses_ = (to_device(array, device) for array in (inputs.text_of_pair, inputs.hypothesis_of_pair))
+        cosines = (vectors @ hypotheses.vectors.T)[texts_, hypotheses_]
+        return self.module.logits(margins, cosines)
+
+    def interact(
+        self, levels: Sequence[Tensor], texts: RaggedIndex, hypotheses: PreparedHypotheses, chunks: Iterable[Chunk]
+    ) -> Tensor:
+        """Run the interaction layers and the head. RETURNS (Tensor): Shape (pairs,): its margins, float32."""
+        layers = cast(list[Layer], list(self.module.interaction))
+        keys_values = [texts.pad(layer.keys_values(states)) for layer, states in zip(layers, levels, strict=True)]
+        margins = []
+        for chunk in chunks:
+            chunk = chunk.to(self.module.device)
+            padding = None if texts.take is None else padding_of(texts.lengths[chunk.texts], chunk.longest)
+            states, qkv = gather(hypotheses.states, chunk.tokens), gather(hypotheses.qkv, chunk.tokens)
+            for number, (layer, read) in enumerate(zip(layers, keys_values, strict=True)):
+                qkv = layer.qkv(states) if number else qkv
+                states = layer.interact(states, qkv, read[chunk.texts, : chunk.longest], chunk, padding)
+            margins.append(self.module.head(segment_mean(states, chunk.pairs)))
+        return torch.cat(margins)
+
+    def forget(self) -> None:
+        self._prepared = {}
+        if not self._is_frozen():
+            for cache in (self._hypotheses, self._texts, self._recent_texts):
+                cache.clear()
+
+    @property
+    def _first_layer(self) -> Layer:
+        return cast(Layer, self.module.interaction[0])
+
+    def _is_frozen(self) -> bool:
+        return not any(parameter.requires_grad for parameter in self.module.encoder.parameters())
+
+    def _read_texts(self, inputs: DecomposedBatch) -> tuple[Tensor, list[Tensor]]:
+        """Vectors of texts, shape (texts, width), and their states for each interaction layer, packed."""
+        cache = self._recent_texts
+        if torch.is_grad_enabled():
+            if not self._is_frozen():
+                return self._encode(inputs.texts)
+            cache = self._texts
+        if not cache.max_bytes:
+            return self._encode(inputs.texts)
+        read = self._remembered(cache, inputs.sequences, self._text_states)
+        n_levels = len(self.module.levels)
+        vectors = torch.stack([states[0] for states in read]).float()
+        parts = [states[1:].view(n_levels, -1, states.shape[1]) for states in read]
+        levels = torch.cat(parts, 1).to(self.module.dtype)
+        filling = len(inputs.texts.ids) - levels.shape[1]
+        return vectors, list(F.pad(levels, (0, 0, 0, filling)).unbind(0))
+
+    def _prepare(self, hypotheses: Hypotheses) -> PreparedHypotheses:
+        """What the interaction layers need of hypotheses; remembered unless weights are being trained."""
+        training = torch.is_grad_enabled()
+        found = None if training else self._prepared.get(hypotheses.key)
+        if found is not None:
+            return found
+        if training and not self._is_frozen():
+            vectors, states = self._encode_hypotheses(hypotheses.sequences)
+        else:
+            read = self._remembered(self._hypotheses, hypotheses.sequences, self._hypothesis_states)
+            vectors = torch.stack([one[0] for one in read]).float()
+            states = torch.cat([one[1:] for one in read]).to(self.module.dtype)
+        prepared = PreparedHypotheses(vectors, states, self._first_layer.qkv(states))
+        if not training and len(hypotheses.numbers) == 1:
+            size = sum(one.nbytes for known in (prepared, *self._prepared.values()) for one in known)
+            # replaced in one step, so that threads see either the old or the new
+            self._prepared = {**(self._prepared if size < PREPARED_BYTES else {}), hypotheses.key: prepared}
+        return prepared
+
+    def _remembered(self, cache: StateCache, sequences: Sequence[Ints1d], compute: Any) -> list[Tensor]:
+        """States of a frozen encoder by token ids: from the cache, the missing ones computed and added."""
+        keys = [sequence.tobytes() for sequence in sequences]
+        known = cache.get(keys)
+        missing = {key: sequence for key, sequence in zip(keys, sequences, strict=True) if key not in known}
+        if missing:
+            fresh: dict[bytes, Tensor] = {}
+            # no inference tensors: these may be wanted in training
+            with torch.inference_mode(False), torch.no_grad():
+                for chosen in sorted_slices([len(s) for s in missing.values()], self.cpu_tokens, EVENNESS):
+                    some = [list(missing)[i] for i in chosen]
+                    fresh.update(zip(some, compute([missing[key] for key in some]), strict=True))
+            cache.add(fresh, keys)
+            known.update(fresh)
+        device = self.module.device
+        return [known[key].to(device) for key in keys]
+
+    def _text_states(self, sequences: Sequence[Ints1d]) -> list[Tensor]:
+        """For each text its vector and its states, level after level: shape (1 + levels * tokens, width)."""
+        vectors, levels = self._encode(pack(sequences, self.multiple))
+        lengths = [len(sequence) for sequence in sequences]
+        per_level = [states[: sum(lengths)].split(lengths) for states in levels]
+        return [
+            torch.cat([vector[None].to(levels[0].dtype), *parts])
+            for vector, *parts in zip(vectors, *per_level, strict=True)
+        ]
+
+    def _hypothesis_states(self, sequences: Sequence[Ints1d]) -> list[Tensor]:
+        """For each hypothesis its vector and its states: shape (1 + states, width)."""
+        vectors, states = self._encode_hypotheses(sequences)
+        counts = self.module.n_states(np.asarray([len(sequence) for sequence in sequences]))
+        parts = states.split(counts.tolist())
+        return [torch.cat([vector[None], part.float()]) for vector, part in zip(vectors, parts, strict=True)]
+
+    def _encode(self, texts: PackedSequences) -> tuple[Tensor, list[Tensor]]:
+        texts = texts.to(self.module.device)
+        last, levels = self.read(texts)
+        return F.normalize(segment_mean(last, texts.rows), dim=-1), levels
+
+    def read(self, texts: PackedSequences) -> tuple[Tensor, list[Tensor]]:
+        """The encoder's last states of texts, and those for each interaction layer, packed."""
+        return self.module.encoder(texts, self.module.levels)
+
+    def _encode_hypotheses(self, sequences: Sequence[Ints1d]) -> tuple[Tensor, Tensor]:
+        """Vectors of hypotheses, shape (hypotheses, width), and their states for the first interaction layer."""
+        vectors, levels = self._encode(pack(sequences, self.multiple))
+        lengths = np.asarray([len(sequence) for sequence in sequences], dtype="int64")
+        states = levels[0][: int(lengths.sum())]
+        counts = self.module.n_states(lengths)
+        if (counts == lengths).all():
+            return vectors, states
+        # as numpy.array_split cuts: the first stretches are one longer where it does not come out even
+        extra = np.repeat(lengths % counts, counts)
+        sizes = np.repeat(lengths // counts, counts) + (count_up(counts) < extra)
+        return vectors, segment_mean(states, ragged(sizes, 1, len(states)).to(states.device)).to(states.dtype)
+
+    def _distinct(self, sets: dict[int, HypothesisSet]) -> Hypotheses:
+        """Number the distinct hypotheses of a batch."""
+        key = tuple(sorted((number, known.key) for number, known in sets.items()))
+        found = self._known.get(key)
+        if found is None:
+            places: dict[bytes, int] = {}
+            sequences: list[Ints1d] = []
+            numbers = {}
+            for number, known in sets.items():
+                of_set = np.zeros(len(known.pieces), dtype="int64")
+                for i, piece in enumerate(known.pieces):
+                    of_set[i] = places.setdefault(piece.tobytes(), len(places))
+                    if of_set[i] == len(sequences):
+                        sequences.append(self.tokenizer.add_special_tokens(piece))
+                numbers[number] = of_set
+            counts = self.module.n_states(np.fromiter(map(len, sequences), "int64", len(sequences)))
+            found = Hypotheses(key, tuple(sequences), numbers, counts, np.cumsum(counts) - counts)
+            kept = dict(islice(self._known.items(), max(0, len(self._known) - NUMBERED_SETS), None))
+            self._known = {**kept, key: found}
+        return found
+
+    def _chunks(
+        self,
+        hypotheses: Hypotheses,
+        of_pair: NDArray[np.int64],
+        n_pairs: NDArray[np.int64],
+        texts: RaggedIndex,
+        budget: int,
+    ) -> Iterator[Chunk]:
+        """Cut a batch's pairs into chunks of at most `budget` tokens: whole texts, or one text's in parts."""
+        counts = hypotheses.counts[of_pair]
+        ends = np.cumsum(n_pairs)
+        tokens = np.add.reduceat(counts, ends - n_pairs)
+        start = 0
+        while start < len(n_pairs):
+            stop = start + max(1, int(np.searchsorted(np.cumsum(tokens[start:]), budget, side="right")))
+            if self.multiple > 1 and stop == len(n_pairs):
+                # few shapes: what is left over goes in powers of two
+                stop = start + (1 << ((stop - start).bit_length() - 1))
+            longest = int(texts.lengths[start])
+            longest = min(few_sizes(longest) if self.multiple > 1 else longest, texts.longest)
+            place = slice(start, stop), longest
+            inside = of_pair[ends[start] - n_pairs[start] : ends[stop - 1]]
+            if stop - start > 1 or tokens[start] <= budget:
+                yield self._chunk(hypotheses, inside, n_pairs[start:stop], *place)
+            else:
+                for part in np.split(inside, _cuts(hypotheses.counts[inside], budget)):
+                    yield self._chunk(hypotheses, part, np.asarray([len(part)]), *place)
+            start = stop
+
+    def _chunk(
+        self, hypotheses: Hypotheses, of_pair: NDArray[np.int64], n_pairs: NDArray[np.int64], texts: slice, longest: int
+    ) -> Chunk:
+        counts = hypotheses.counts[of_pair]
+        rows = np.add.reduceat(counts, np.cumsum(n_pairs) - n_pairs)
+        total = int(rows.sum())
+        uneven = rows.min() != rows.max()
+        size = few_sizes(total) if self.multiple > 1 and uneven else total
+        tokens = np.zeros(size, dtype="int64")
+        tokens[:total] = np.repeat(hypotheses.first[of_pair], counts) + count_up(counts)
+        pairs = ragged(counts, 1, size)
+        return Chunk(texts, longest, torch.from_numpy(tokens), ragged(rows, self.multiple, size), pairs)
+
+
+def _cuts(counts: NDArray[np.int64], budget: int) -> list[int]:
+    """Where to cut a row of hypotheses so that no part has more tokens than the budget, if one alone has not."""
+    cuts, size = [], 0
+    for i, count in enumerate(counts.tolist()):
+        if size and size + count > budget:
+            cuts.append(i)
+            size = 0
+        size += count
+    return cuts
+
+
+def load_decomposed(
+    folder: Path, dtype: torch.dtype | None = None, device: torch.device | None = None
+) -> DecomposedEncoder:
+    """Load a folder that save_decomposed wrote.
+
+    folder (Path): The folder.
+    dtype (torch.dtype | None): The precision to compute in, None for the one it is stored in.
+    device (torch.device | None): Where to put it; None for the CPU.
+    RETURNS (DecomposedEncoder): The model, for evaluation.
+    RAISES (ZeroShotError): Z024 for damaged weights, Z030 for a config that cannot be run.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    name = str(folder)
+    config = DecomposedConfig.from_dict(json.loads((folder / "config.json").read_text(encoding="utf8")), name)
+    with plain_tensors():
+        with torch.device("meta"):
+            module = DecomposedEncoder(config)
+        try:
+            stored = load_file(folder / WEIGHTS)
+            tensors = {ours: _fuse(stored, theirs) for ours, theirs in _names(module)}
+            tensors["similarity"] = torch.tensor(config.similarity)
+            module.load_state_dict(tensors, assign=True)
+        except KeyError as error:
+            raise ZeroShotError("Z024", name=name, reason=f"{error.args[0]} is missing") from error
+        except (SafetensorError, RuntimeError, OSError) as error:
+            raise ZeroShotError("Z024", name=name, reason=first_line(error)) from error
+        module.to(device=device, dtype=dtype or module.dtype)
+        # of three numbers, rounding would be the only effect
+        module.similarity.data = module.similarity.data.float()
+        return module.eval()
+
+
+def save_decomposed(module: DecomposedEncoder, folder: Path) -> None:
+    """Write config.json and model.safetensors, weights in the precision they are in, under BertModel's names."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    config = module.config
+    config.similarity = tuple(float(value) for value in module.similarity.detach())  # type: ignore[assignment]
+    config.torch_dtype = str(module.dtype).removeprefix("torch.")
+    text = json.dumps(config.to_dict(), indent=2, ensure_ascii=False)
+    (folder / "config.json").write_text(text + "\n", encoding="utf8")
+    state = module.state_dict()
+    tensors = {}
+    for ours, theirs in _names(module):
+        parts = state[ours].detach().cpu().chunk(len(theirs))
+        tensors.update({key: part.clone() for key, part in zip(theirs, parts, strict=True)})
+    save_file(tensors, folder / WEIGHTS, {"format": "pt"})
+
+
+def _names(module: DecomposedEncoder) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Every tensor's name in the module, and its names in the file: queries, keys and values have one each there."""
+    for name in module.state_dict():
+        head, _, kind = name.rpartition(".")
+        where, _, part = head.rpartition(".")
+        # "encoder" is both the whole of BertModel and its stack of layers
+        where = where.replace("encoder.layer.", "encoder.encoder.layer.")
+        if part == "qkv":
+            yield name, tuple(f"{where}.{fused}.{kind}" for fused in FUSED)
+        elif part in PARTS:
+            yield name, (f"{where}.{PARTS[part]}.{kind}",)
+        elif name != "similarity":
+            yield name, (name,)
+
+
+def _fuse(stored: dict[str, Tensor], names: tuple[str, ...]) -> Tensor:
+    return stored[names[0]] if len(names) == 1 else torch.cat([stored[name] for name in names])

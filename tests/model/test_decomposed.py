@@ -1,0 +1,398 @@
+"""The bundled model's layout: packed passes equal padded ones, label by label, however they are cut."""
+
+import json
+import math
+import threading
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
+from transformers import PreTrainedTokenizerFast
+
+from spacy_zeroshot.errors import ZeroShotError
+from spacy_zeroshot.model.batching import Window
+from spacy_zeroshot.model.decomposed import DecomposedScorer, load_decomposed, save_decomposed
+from spacy_zeroshot.model.tokenization import PairTokenizer
+
+from ..util import POSITIONS, edit_json, make_decomposed, words
+
+SCALE, OFFSET, COMPETING = SIMILARITY = (8.0, -2.0, 6.0)
+TEMPERATURE, WEIGHT = 0.8, 0.1
+VOCABULARY = words(30)
+TEXTS = [" ".join(VOCABULARY[i : i + n]) for i, n in ((0, 12), (3, 1), (5, 25), (2, 12), (7, 4))]
+HYPOTHESES = tuple(f"This text is about {' '.join(VOCABULARY[i : i + 1 + i % 5])}." for i in range(25))
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """RETURNS (Callable): A tiny checkpoint's folder by how many states of a hypothesis read the text."""
+    made = {}
+
+    def get(states="all"):
+        if states not in made:
+            made[states] = make_decomposed(tmp_path_factory.mktemp("decomposed"), hypothesis_states=states)
+        return made[states]
+
+    return get
+
+
+def make_scorer(folder, multiple=1, dtype=torch.float32):
+    tokenizer = PairTokenizer(PreTrainedTokenizerFast.from_pretrained(folder))
+    return DecomposedScorer(load_decomposed(folder, dtype), tokenizer, POSITIONS, multiple)
+
+
+@pytest.fixture(scope="module")
+def scorer(folders):
+    return make_scorer(folders())
+
+
+def score(scorer, texts, sets, set_of=None, budget=10_000, grad=False):
+    """RETURNS (list[Tensor]): For each text its logits, shape (hypotheses, 2)."""
+    found = [scorer.tokenizer.hypothesis_set(tuple(one)) for one in sets]
+    windows, first = [], 0
+    for number, ids in enumerate(scorer.tokenizer.encode(texts)):
+        chosen = set_of[number] if set_of else 0
+        windows.append(Window(ids, chosen, first))
+        first += len(found[chosen].pieces)
+    logits = [None] * first
+    with torch.set_grad_enabled(grad):
+        for batch in scorer.batches(windows, found, budget):
+            for pair, row in zip(batch.pairs, scorer.forward(batch), strict=True):
+                assert logits[pair] is None
+                logits[pair] = row
+    rows = torch.stack(logits)
+    return list(rows.split([len(found[window.set].pieces) for window in windows]))
+
+
+class Reference:
+    """The layout as it is trained: padded, dense, every pair on its own. Reads the stored names."""
+
+    def __init__(self, folder):
+        self.config = json.loads((folder / "config.json").read_text())
+        self.weights = {name: tensor.float() for name, tensor in load_file(folder / "model.safetensors").items()}
+        self.heads = self.config["encoder"]["num_attention_heads"]
+        self.tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+
+    def linear(self, name, x):
+        return F.linear(x, self.weights[f"{name}.weight"], self.weights[f"{name}.bias"])
+
+    def norm(self, name, x):
+        return F.layer_norm(x, x.shape[-1:], self.weights[f"{name}.weight"], self.weights[f"{name}.bias"], 1e-12)
+
+    def layer(self, name, x, mask, text=None):
+        """x (rows, n, width); mask (rows, keys); text (rows, m, width): states that are read before x's own."""
+        seen = x if text is None else torch.cat([text, x], dim=1)
+
+        def to_heads(part, states):
+            flat = self.linear(f"{name}.attention.self.{part}", states)
+            return flat.view(*states.shape[:2], self.heads, -1).transpose(1, 2)
+
+        q, k, v = to_heads("query", x), to_heads("key", seen), to_heads("value", seen)
+        scores = q @ k.transpose(2, 3) / math.sqrt(q.shape[-1])
+        context = scores.masked_fill(~mask[:, None, None, :], -1e9).softmax(-1) @ v
+        x = self.norm(
+            f"{name}.attention.output.LayerNorm",
+            x + self.linear(f"{name}.attention.output.dense", context.transpose(1, 2).flatten(2)),
+        )
+        wide = F.gelu(self.linear(f"{name}.intermediate.dense", x))
+        return self.norm(f"{name}.output.LayerNorm", x + self.linear(f"{name}.output.dense", wide))
+
+    def read(self, texts):
+        """RETURNS: vectors of length one, the states before each layer, the mask."""
+        rows = self.tokenizer(texts, padding=True, return_tensors="pt")
+        ids, mask = rows["input_ids"], rows["attention_mask"].bool()
+        table = {
+            name.split(".")[2]: w for name, w in self.weights.items() if "embeddings" in name and "Norm" not in name
+        }
+        x = table["word_embeddings"][ids] + table["position_embeddings"][: ids.shape[1]]
+        x = self.norm("encoder.embeddings.LayerNorm", x + table["token_type_embeddings"][0])
+        levels = []
+        for number in range(self.config["encoder"]["num_hidden_layers"]):
+            levels.append(x)
+            x = self.layer(f"encoder.encoder.layer.{number}", x, mask)
+        share = mask.unsqueeze(-1).float()
+        return F.normalize((x * share).sum(1) / share.sum(1), dim=-1), levels, mask
+
+    def score(self, text, hypothesis):
+        """RETURNS: cosine, logits of the head."""
+        [vector], levels, _ = self.read([text])
+        [other], begun, _ = self.read([hypothesis])
+        first = self.config["interaction_from"]
+        x, most = begun[first], self.config["hypothesis_states"]
+        if most != "all":
+            parts = np.array_split(x[0].numpy(), min(most, x.shape[1]))
+            x = torch.from_numpy(np.stack([part.mean(0) for part in parts]))[None]
+        for number in range(self.config["interaction_layers"]):
+            text_states = levels[first + number]
+            mask = torch.ones(1, text_states.shape[1] + x.shape[1], dtype=torch.bool)
+            x = self.layer(f"interaction.{number}", x, mask, text_states)
+        return float(vector @ other), self.linear("classifier", torch.tanh(self.linear("pooler", x.mean(1))))[0]
+
+    def logits(self, text, hypothesis):
+        cosine, head = self.score(text, hypothesis)
+        margin = float(head[1] - head[0])
+        entailment = (WEIGHT * margin + COMPETING * cosine) / TEMPERATURE
+        return [entailment, entailment - (margin + SCALE * cosine + OFFSET)]
+
+
+@pytest.mark.parametrize("states", ["all", 1, 3, 50])
+@pytest.mark.parametrize("multiple", [1, 16])
+def test_equals_the_padded_reference(folders, states, multiple):
+    reference = Reference(folders(states))
+    chosen = HYPOTHESES[:6]
+    for text, logits in zip(TEXTS, score(make_scorer(folders(states), multiple), TEXTS, [chosen]), strict=True):
+        expected = [reference.logits(text, hypothesis) for hypothesis in chosen]
+        np.testing.assert_allclose(logits, expected, atol=1e-5)
+
+
+def test_bfloat16_stays_near(folders, scorer):
+    exact = torch.cat(score(scorer, TEXTS, [HYPOTHESES]))
+    rounded = torch.cat(score(make_scorer(folders(), 16, torch.bfloat16), TEXTS, [HYPOTHESES]))
+    assert 0 < (exact - rounded).abs().max() < 0.3
+    assert exact.std() > 0.5
+
+
+@settings(max_examples=25, deadline=None)
+@given(chosen=st.lists(st.sampled_from(HYPOTHESES), min_size=1, max_size=12, unique=True), text=st.sampled_from(TEXTS))
+def test_a_label_does_not_feel_the_others(scorer, chosen, text):
+    [together] = score(scorer, [text], [chosen])
+    for hypothesis, logits in zip(chosen, together, strict=True):
+        [alone] = score(scorer, [text], [[hypothesis]])
+        np.testing.assert_allclose(alone[0], logits, atol=1e-5)
+
+
+@settings(max_examples=10, deadline=None)
+@given(order=st.permutations(range(12)))
+def test_order_of_labels_does_not_matter(scorer, order):
+    [straight] = score(scorer, TEXTS[:1], [HYPOTHESES[:12]])
+    [mixed] = score(scorer, TEXTS[:1], [[HYPOTHESES[i] for i in order]])
+    np.testing.assert_allclose(mixed, straight[list(order)], atol=1e-5)
+
+
+@pytest.mark.parametrize("multiple", [1, 16])
+@pytest.mark.parametrize("budget", [1, 40, 150, 1000])
+def test_budget_does_not_change_scores(folders, scorer, budget, multiple):
+    whole = score(scorer, TEXTS, [HYPOTHESES])
+    parts = score(make_scorer(folders(), multiple), TEXTS, [HYPOTHESES], budget=budget)
+    for one, other in zip(whole, parts, strict=True):
+        np.testing.assert_allclose(other, one, atol=1e-5)
+
+
+@pytest.mark.parametrize("multiple", [1, 16])
+def test_texts_with_sets_of_their_own(folders, scorer, multiple):
+    sets = [HYPOTHESES[:7], HYPOTHESES[5:6], HYPOTHESES[4:15]]
+    set_of = [0, 1, 2, 2, 0]
+    found = score(make_scorer(folders(), multiple), TEXTS, sets, set_of)
+    for text, chosen, logits in zip(TEXTS, set_of, found, strict=True):
+        [alone] = score(scorer, [text], [sets[chosen]])
+        np.testing.assert_allclose(logits, alone, atol=1e-5)
+
+
+def test_equal_hypotheses_in_a_set(scorer):
+    [logits] = score(scorer, TEXTS[:1], [[HYPOTHESES[0], HYPOTHESES[3], HYPOTHESES[0]]])
+    np.testing.assert_allclose(logits[0], logits[2], atol=1e-6)
+    assert abs(logits[0, 0] - logits[1, 0]) > 1e-4
+
+
+def test_full_to_the_last_position(scorer):
+    room = scorer.max_premise_tokens(10)
+    assert room == POSITIONS - 2 == scorer.max_premise_tokens(room) and scorer.max_premise_tokens(room + 1) < 1
+    ids = scorer.tokenizer.encode([" ".join(words(300))])[0][:room]
+    batch = next(scorer.batches([Window(ids, 0, 0)], [scorer.tokenizer.hypothesis_set(HYPOTHESES)], 10_000))
+    with torch.no_grad():
+        assert torch.isfinite(scorer.forward(batch)).all()
+    assert batch.n_tokens > POSITIONS
+
+
+def test_threads_share_a_scorer(folders):
+    scorer = make_scorer(folders())
+    expected = score(scorer, TEXTS, [HYPOTHESES])
+    found = {}
+
+    def work(number):
+        found[number] = score(scorer, TEXTS, [HYPOTHESES[number:], HYPOTHESES], [1] * len(TEXTS))
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4
+    for one in found.values():
+        np.testing.assert_allclose(torch.cat(one), torch.cat(expected), atol=1e-6)
+
+
+def counted(scorer, monkeypatch):
+    """RETURNS (list[int]): Grows by the tokens of every pass through the encoder."""
+    seen = []
+    plain = scorer.module.encoder.forward
+    monkeypatch.setattr(
+        scorer.module.encoder, "forward", lambda packed, *rest: seen.append(len(packed.ids)) or plain(packed, *rest)
+    )
+    return seen
+
+
+def test_hypotheses_are_read_once(folders, monkeypatch):
+    scorer = make_scorer(folders())
+    seen = counted(scorer, monkeypatch)
+    score(scorer, TEXTS, [HYPOTHESES[:5]])
+    texts, hypotheses = (sum(len(ids) + 2 for ids in scorer.tokenizer.encode(t)) for t in (TEXTS, HYPOTHESES[:5]))
+    assert sum(seen) == texts + hypotheses
+    score(scorer, TEXTS, [HYPOTHESES[1:5]])
+    assert sum(seen) == 2 * texts + hypotheses
+
+
+def test_recent_texts_are_free(folders, monkeypatch):
+    scorer = make_scorer(folders())
+    plain = score(scorer, TEXTS, [HYPOTHESES])
+    scorer.remember_texts(1 << 20)
+    seen = counted(scorer, monkeypatch)
+    for _ in range(2):
+        for one, other in zip(plain, score(scorer, TEXTS, [HYPOTHESES]), strict=True):
+            np.testing.assert_allclose(other, one, atol=1e-5)
+    assert sum(seen) == sum(len(ids) + 2 for ids in scorer.tokenizer.encode(TEXTS))
+
+
+# ---- learning
+
+
+def train_step(scorer, optimizer, sets, set_of):
+    logits = torch.cat(score(scorer, TEXTS, sets, set_of, grad=True))
+    target = torch.arange(len(logits)) % 2
+    loss = F.cross_entropy(logits, target)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    scorer.forget()
+    return float(loss.detach())
+
+
+@pytest.mark.parametrize("states", ["all", 3])
+@pytest.mark.parametrize("train_encoder", [False, True])
+def test_gradients_equal_those_of_one_pass_per_pair(folders, states, train_encoder):
+    gradients = []
+    for budget in (10_000, 60):
+        scorer = make_scorer(folders(states))
+        scorer.module.encoder.requires_grad_(train_encoder)
+        logits = torch.cat(score(scorer, TEXTS, [HYPOTHESES[:6], HYPOTHESES[3:5]], [0, 1, 0, 1, 0], budget, grad=True))
+        F.cross_entropy(logits, torch.arange(len(logits)) % 2).backward()
+        gradients.append({name: p.grad for name, p in scorer.module.named_parameters()})
+    for name, gradient in gradients[0].items():
+        learns = train_encoder or not name.startswith("encoder.")
+        # the last levels' query parts and the like get zeros, but never None
+        assert (gradient is not None) == learns, name
+        if learns:
+            # the frozen encoder's states are kept in float16
+            np.testing.assert_allclose(gradient, gradients[1][name], atol=1e-5)
+
+
+@pytest.mark.parametrize("train_encoder", [False, True])
+def test_learns_and_forgets_what_was_remembered(folders, train_encoder):
+    scorer = make_scorer(folders())
+    scorer.module.encoder.requires_grad_(train_encoder)
+    before = torch.cat(score(scorer, TEXTS, [HYPOTHESES[:6]]))
+    words_before = scorer.module.encoder.embeddings.word_embeddings.weight.clone()
+    rates = [p for p in scorer.module.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(rates, lr=2e-3)
+    losses = [train_step(scorer, optimizer, [HYPOTHESES[:6]], None) for _ in range(12)]
+    assert losses[-1] < 0.8 * losses[0]
+    after = torch.cat(score(scorer, TEXTS, [HYPOTHESES[:6]]))
+    assert (after - before).abs().max() > 0.1
+    fresh = DecomposedScorer(scorer.module, scorer.tokenizer, POSITIONS)
+    np.testing.assert_allclose(after, torch.cat(score(fresh, TEXTS, [HYPOTHESES[:6]])), atol=1e-5)
+    assert torch.equal(words_before, scorer.module.encoder.embeddings.word_embeddings.weight)
+
+
+def test_a_frozen_encoder_reads_training_texts_once(folders, monkeypatch):
+    scorer = make_scorer(folders())
+    scorer.module.encoder.requires_grad_(False)
+    seen = counted(scorer, monkeypatch)
+    optimizer = torch.optim.AdamW([p for p in scorer.module.parameters() if p.requires_grad], lr=1e-3)
+    for _ in range(3):
+        train_step(scorer, optimizer, [HYPOTHESES[:4], HYPOTHESES[2:8]], [0, 1, 1, 0, 0])
+    texts, hypotheses = (sum(len(ids) + 2 for ids in scorer.tokenizer.encode(t)) for t in (TEXTS, HYPOTHESES[:8]))
+    assert sum(seen) == texts + hypotheses
+
+
+def test_training_after_scoring_under_inference_mode(folders):
+    with torch.inference_mode():
+        scorer = make_scorer(folders())
+        score(scorer, TEXTS, [HYPOTHESES[:4]])
+    scorer.module.encoder.requires_grad_(False)
+    sum(logits.sum() for logits in score(scorer, TEXTS, [HYPOTHESES[:4]], grad=True)).backward()
+
+
+def test_copies_share_an_encoder(scorer):
+    first = scorer.module
+    copy = first.sharing_encoder()
+    assert copy.encoder is first.encoder
+    copy.classifier.weight.data += 1.0
+    other = DecomposedScorer(copy, scorer.tokenizer, POSITIONS)
+    assert not torch.equal(score(other, TEXTS, [HYPOTHESES])[0], score(scorer, TEXTS, [HYPOTHESES])[0])
+
+
+# ---- files
+
+
+def test_saved_and_loaded_is_the_same(folders, tmp_path):
+    source = folders()
+    save_decomposed(load_decomposed(source), tmp_path)
+    saved, stored = load_file(tmp_path / "model.safetensors"), load_file(source / "model.safetensors")
+    assert saved.keys() == stored.keys()
+    assert all(torch.equal(saved[name], stored[name]) and saved[name].dtype == torch.float16 for name in stored)
+    assert json.loads((tmp_path / "config.json").read_text()) == json.loads((source / "config.json").read_text())
+
+
+def test_a_converted_copy_keeps_its_words(folders, tmp_path):
+    module = load_decomposed(folders(), torch.bfloat16)
+    assert {p.dtype for p in module.parameters()} == {torch.bfloat16, torch.float32}
+    assert module.similarity.dtype == torch.float32
+    assert module.encoder.embeddings.word_embeddings.weight.dtype == torch.float16
+    save_decomposed(module.float(), tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["torch_dtype"] == "float32" and config["similarity"] == list(SIMILARITY)
+
+
+def test_plain_transformers_refuses(folders):
+    from transformers import AutoModelForSequenceClassification
+
+    with pytest.raises(ValueError, match="zero_shot_decomposed"):
+        AutoModelForSequenceClassification.from_pretrained(folders())
+
+
+@pytest.mark.parametrize(
+    "changed, reason",
+    [
+        ({"encoder": {"hidden_size": 32}}, "its encoder has no num_hidden_layers"),
+        ({"interaction_from": 2}, "3 layers, and the interaction layers need 4"),
+        ({"interaction_layers": 0}, "interaction layers"),
+        ({"hypothesis_states": "some"}, "'some'"),
+        ({"hypothesis_states": 0}, "hypothesis_states = 0"),
+        ({"id2label": {"0": "entailment", "1": "not_entailment"}}, "not not_entailment and entailment"),
+    ],
+)
+def test_z030_for_a_config_that_cannot_be_run(tmp_path, changed, reason):
+    folder = make_decomposed(tmp_path / "model")
+    edit_json(folder / "config.json", **changed)
+    with pytest.raises(ZeroShotError, match=rf"Z030.*{reason}"):
+        load_decomposed(folder)
+
+
+@pytest.mark.parametrize("damage", ["missing", "shape", "cut"])
+def test_z024_for_damaged_weights(tmp_path, damage):
+    folder = make_decomposed(tmp_path / "model")
+    path = folder / "model.safetensors"
+    weights = {name: tensor.clone() for name, tensor in load_file(path).items()}
+    if damage == "missing":
+        del weights["interaction.0.attention.self.key.bias"]
+    if damage == "shape":
+        weights["pooler.weight"] = weights["pooler.weight"][:3].clone()
+    save_file(weights, path)
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(ZeroShotError, match="Z024"):
+        load_decomposed(folder)
