@@ -75,6 +75,9 @@ MESSAGES: dict[str, str] = {
     # Serialisation
     "Z050": "this pipeline was saved with settings of a newer spacy-zeroshot: {detail}. Update the package.",
     "Z051": "{path} is not a saved component: {reason}. Save the pipeline again.",
+    "Z052": "this pipeline was saved with another bundled model than the one installed, whose scores differ (saved: "
+    "{saved}, installed: {installed}). Create it anew from its labels and settings with nlp.add_pipe, or install the "
+    "spacy-zeroshot it was saved with (0.1.0 has a bundled model of its own).",
     # Command line
     "Z060": "{what} {value!r} cannot be used: {reason}.",
     "Z061": "the pipeline {name!r} cannot be loaded: {reason}. Correct that, or give a folder written by nlp.to_disk "
@@ -104,6 +107,10 @@ MESSAGES: dict[str, str] = {
     "label of none. If the texts should have it, word it otherwise.",
     "Z078": "the template {template!r} has no effect: without it {share:.1%} of the sample texts keep their best "
     "label. Remove it to save a pass, or word it otherwise.",
+    "Z079": "the components {components} write the same keys of doc.cats, {keys}: of each key the last one's score is "
+    "left. Set key_prefix in one of them.",
+    "Z230": "the labels {labels} are in another script than hypothesis_template = {template!r}. Set "
+    "hypothesis_template = {proposal!r}.",
     # Corpora and distillation
     "Z080": "{path} cannot be read: {reason}. Check the path, the format its name says, and that it is complete.",
     "Z081": "{parts} holds a run that began with other settings: {changes}. Give those settings again, or add "
@@ -157,6 +164,9 @@ MESSAGES: dict[str, str] = {
     "Z244": "the label word {word!r} cannot be predicted by {name!r}: {reason}. Word the label otherwise.",
     "Z245": "{name!r} has no complete head for masked words: {reason}. Take a checkpoint that was trained to fill "
     "masks, such as bert-base-uncased.",
+    "Z246": "model = {found!r} is not a model for zero-shot classification. Set @architectures = "
+    "'spacy_zeroshot.NLIClassifier.v1', 'spacy_zeroshot.SimilarityClassifier.v1' or "
+    "'spacy_zeroshot.MaskedLMClassifier.v1' in its model block.",
     # Examples
     "Z220": "no row of {path} has both a text and a label, so there is no example. Check the file, or set examples = "
     "[].",
@@ -170,8 +180,6 @@ MESSAGES: dict[str, str] = {
     "threshold.",
     "Z101": "long_text = 'truncate': a text of {length} wordpieces was cut to {room}. Further cuts are not "
     "reported; long_text = 'windows' scores the whole text.",
-    "Z102": "the pipeline was saved with another version of the bundled model (saved: {saved}, installed: "
-    "{installed}), so its scores differ. Install the spacy-zeroshot it was saved with, or save it again.",
     "Z103": "the GPU is out of memory with {before} tokens in a batch: going on with {after}. Set "
     "max_batch_tokens = {after} to start there.",
     "Z105": "hypothesis_template = {template!r} is not used: this model reads the label words alone and has a prompt "

@@ -131,6 +131,12 @@ def pad(rows: Sequence[Ints1d], pad_id: int, multiple: int, longest: int) -> tup
     return ids, mask.astype("int64")
 
 
+def ranges(starts: Ints1d, counts: Ints1d) -> Ints1d:
+    """RETURNS (Ints1d): starts[0], starts[0] + 1, ... (counts[0] of them), starts[1], ... in one array."""
+    before = np.cumsum(counts) - counts
+    return np.repeat(starts - before, counts) + np.arange(int(counts.sum()))
+
+
 def round_up(length: int, multiple: int, longest: int) -> int:
     """RETURNS (int): The length rounded up to a multiple, but not above the longest."""
     return min(-(-length // multiple) * multiple, longest)

@@ -1,0 +1,233 @@
+"""The registered architectures: thinc models from NLIInput to NLIOutput. Building one loads nothing."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from thinc.api import Model
+from thinc.types import Floats2d
+
+from ..errors import ZeroShotError
+from .types import NLIInput, NLIOutput
+
+BUNDLED = "bundled"
+ClassRef: TypeAlias = str | int | None
+Precision = Literal["auto", "float32", "bfloat16", "float16", "int8"]
+Backend = Literal["torch", "openvino", "auto"]
+NLIModel: TypeAlias = Model[NLIInput, NLIOutput]
+
+TEXT_SLOT, MASK_SLOT = "{text}", "{mask}"
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What a model block of a config says. The fields are the parameters of the architectures.
+
+    architecture (str): The architecture's name without package and version, e.g. "NLIClassifier".
+    """
+
+    architecture: str
+    name: str
+    revision: str | None = None
+    local_files_only: bool = False
+    use_safetensors: bool = True
+    precision: Precision = "auto"
+    device: str | None = None
+    max_batch_tokens: int | None = None
+    backend: Backend = "torch"
+    entailment: ClassRef = None
+    contradiction: ClassRef = None
+    temperature: float = 0.05
+    midpoint: float = 0.2
+    prompt: str = ""
+
+
+def NLIClassifier(
+    name: str = BUNDLED,
+    revision: str | None = None,
+    local_files_only: bool = False,
+    use_safetensors: bool = True,
+    entailment: ClassRef = None,
+    contradiction: ClassRef = None,
+    precision: Precision = "auto",
+    device: str | None = None,
+    max_batch_tokens: int | None = None,
+    backend: Backend = "torch",
+) -> NLIModel:
+    """Build a natural language inference classifier. Nothing is loaded before its first use.
+
+    name (str): "bundled", a Hugging Face Hub name, or a folder written by save_pretrained.
+    revision (str | None): A commit or tag of a Hub name: pins config, tokenizer and weights.
+    local_files_only (bool): Never ask the network, take the Hub's cache.
+    use_safetensors (bool): Refuse pickled weights. False also takes an old pytorch_model.bin.
+    entailment (str | int | None): Which class of the head means entailment, by name or index; None: found by name.
+    contradiction (str | int | None): The same for contradiction.
+    precision (Precision): "auto", "float32", "bfloat16", "float16"; or, with OpenVINO and the extra "int8", "int8":
+        larger changes of the scores than with bfloat16 for more speed, never chosen by "auto".
+    device (str | None): A torch device string; None follows thinc's active ops.
+    max_batch_tokens (int | None): Padded tokens in one forward pass; None: chosen for the device.
+    backend (Backend): What runs the model: "torch"; "openvino" (an extra; scores on a CPU, does not train); or
+        "auto", OpenVINO where it is installed, can do what is asked and is faster here.
+    RETURNS (Model[NLIInput, NLIOutput]): The model.
+    RAISES (ZeroShotError): Z007 for an impossible budget.
+    """
+    spec = ModelSpec(
+        "NLIClassifier",
+        name,
+        revision,
+        local_files_only,
+        use_safetensors,
+        precision,
+        device,
+        max_batch_tokens,
+        backend,
+        entailment,
+        contradiction,
+    )
+    return _model("nli_classifier", spec, {"dropout_rate": 0.0})
+
+
+def SimilarityClassifier(
+    name: str = BUNDLED,
+    revision: str | None = None,
+    local_files_only: bool = False,
+    use_safetensors: bool = True,
+    temperature: float = 0.05,
+    midpoint: float = 0.2,
+    precision: Precision = "auto",
+    device: str | None = None,
+    max_batch_tokens: int | None = None,
+) -> NLIModel:
+    """Build a classifier by similarity of sentence embeddings (Reimers and Gurevych, 2019). It only scores.
+
+    Text and hypothesis are embedded on their own. The logit for a hypothesis is cosine / temperature, and that
+    against it is midpoint / temperature. So competing labels get softmax(cosine / temperature), and labels on their
+    own get sigmoid((cosine - midpoint) / temperature): 0.5 at the midpoint. A text costs the same for any number of
+    labels, as embeddings of hypotheses are remembered.
+
+    name (str): "bundled", a Hugging Face Hub name, or a folder: any encoder, its last states pooled by mean or CLS
+        as its 1_Pooling/config.json says, by mean if it has none.
+    revision (str | None): A commit or tag of a Hub name: pins config, tokenizer and weights.
+    local_files_only (bool): Never ask the network, take the Hub's cache.
+    use_safetensors (bool): Refuse pickled weights. False also takes an old pytorch_model.bin.
+    temperature (float): What cosines are divided by: smaller is surer. Cosines of most sentence encoders differ by
+        tenths between labels.
+    midpoint (float): The cosine that counts as undecided where labels do not compete. The best one differs from one
+        label set to another, about 0.05 to 0.5: `tune` finds thresholds that make up for it.
+    precision (Precision): "auto", "float32", "bfloat16" or "float16".
+    device (str | None): A torch device string; None follows thinc's active ops.
+    max_batch_tokens (int | None): Padded tokens in one forward pass; None: chosen for the device.
+    RETURNS (Model[NLIInput, NLIOutput]): The model.
+    RAISES (ZeroShotError): Z007 for an impossible budget, temperature or midpoint.
+    """
+    if not temperature > 0.0:
+        raise ZeroShotError("Z007", setting="temperature", value=temperature, reason="it must be above 0")
+    if not -1.0 < midpoint < 1.0:
+        raise ZeroShotError("Z007", setting="midpoint", value=midpoint, reason="a cosine lies between -1 and 1")
+    spec = ModelSpec(
+        "SimilarityClassifier",
+        name,
+        revision,
+        local_files_only,
+        use_safetensors,
+        precision,
+        device,
+        max_batch_tokens,
+        temperature=temperature,
+        midpoint=midpoint,
+    )
+    return _model("similarity_classifier", spec, {})
+
+
+def MaskedLMClassifier(
+    name: str,
+    prompt: str = "{text} It is about {mask}.",
+    revision: str | None = None,
+    local_files_only: bool = False,
+    use_safetensors: bool = True,
+    precision: Precision = "auto",
+    device: str | None = None,
+    max_batch_tokens: int | None = None,
+) -> NLIModel:
+    """Build a classifier by mask filling, "pattern and verbalizer" (Schick and Schuetze, 2021a). It only scores.
+
+    The text stands in a prompt, and a masked language model says how likely each label's words are at the mask. A
+    label of several wordpieces gets as many masks (Schick and Schuetze, 2021b); its logit is the mean of its
+    wordpieces' log-probabilities, all predicted in one pass, each not knowing the others. The mean keeps long labels
+    comparable with short ones (Jiang et al., 2020, "independent" decoding and length normalisation).
+
+    The logit for a label is that log-probability; the logit against it is the same in the prompt with an empty text,
+    the content-free prior (Zhao et al., 2021; Holtzman et al., 2021). So competing labels get the softmax of
+    log-probabilities: their probabilities at the mask, scaled to sum to one. Labels on their own get
+    sigmoid(log p(label | text) - log p(label)): 0.5 where the text makes no difference.
+
+    Labels are read as they are: the component's hypothesis_template is not used, the prompt stands in its place.
+    Own words for a label go to the component's `hypotheses`, several for one label allowed.
+
+    name (str): A Hugging Face Hub name or a folder of a masked language model. The bundled model is none.
+    prompt (str): Holds {text} and {mask}, in any order. Only the text is cut into windows if it is long.
+    revision (str | None): A commit or tag of a Hub name: pins config, tokenizer and weights.
+    local_files_only (bool): Never ask the network, take the Hub's cache.
+    use_safetensors (bool): Refuse pickled weights. False also takes an old pytorch_model.bin.
+    precision (Precision): "auto", "float32", "bfloat16" or "float16".
+    device (str | None): A torch device string; None follows thinc's active ops.
+    max_batch_tokens (int | None): Padded tokens in one forward pass; None: chosen for the device.
+    RETURNS (Model[NLIInput, NLIOutput]): The model.
+    RAISES (ZeroShotError): Z007 for an impossible budget, Z242 or Z008 for an impossible prompt.
+    """
+    spec = ModelSpec(
+        "MaskedLMClassifier",
+        name,
+        revision,
+        local_files_only,
+        use_safetensors,
+        precision,
+        device,
+        max_batch_tokens,
+        prompt=check_prompt(prompt),
+    )
+    return _model("masked_lm_classifier", spec, {"plain_labels": True})
+
+
+def check_model(model: Model[Any, Any]) -> None:
+    """Check that a model is one of ours. RAISES (ZeroShotError): Z246 for any other thinc model."""
+    from .shim import ModelShim
+
+    if not (model.shims and isinstance(model.shims[0], ModelShim)):
+        raise ZeroShotError("Z246", found=model.name)
+
+
+def check_prompt(prompt: str) -> str:
+    """Check that a prompt has its two slots. Nothing else in it is interpreted.
+
+    RAISES (ZeroShotError): Z242 for a slot that is missing or repeated, or a stray brace; Z008 for a "$", which
+    spaCy's config would change.
+    """
+    rest = prompt.replace(TEXT_SLOT, "", 1).replace(MASK_SLOT, "", 1)
+    if TEXT_SLOT not in prompt or MASK_SLOT not in prompt or "{" in rest or "}" in rest:
+        raise ZeroShotError("Z242", prompt=prompt)
+    if "$" in prompt:
+        raise ZeroShotError("Z008", setting="prompt", value=prompt, sign="$")
+    return prompt
+
+
+def _model(name: str, spec: ModelSpec, attrs: dict[str, Any]) -> NLIModel:
+    from .shim import ModelShim
+
+    budget = spec.max_batch_tokens
+    if budget is not None and budget < 1:
+        raise ZeroShotError("Z007", setting="max_batch_tokens", value=budget, reason="it must be positive")
+    return Model(name, _forward, shims=[ModelShim(spec)], attrs=attrs)
+
+
+def _forward(model: NLIModel, batch: NLIInput, is_train: bool) -> tuple[NLIOutput, Callable[[Floats2d], None]]:
+    shim: Any = model.shims[0]
+    if not is_train:
+        return shim(batch, False)
+    # Dropout masks are drawn in the forward pass; gradients do not ask for the mode. So a failure on the way, or a
+    # callback that is never called, leaves no model that drops out when it scores.
+    shim.runtime.set_training(model.attrs.get("dropout_rate", 0.0))
+    try:
+        return shim(batch, True)
+    finally:
+        shim.runtime.set_training(None)

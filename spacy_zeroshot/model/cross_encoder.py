@@ -1,0 +1,144 @@
+"""Stock NLI checkpoints: one sequence for each premise and hypothesis, exactly as they were trained."""
+
+import inspect
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from thinc.types import Ints1d, Ints2d
+from torch import Tensor
+
+from ..errors import ZeroShotError
+from .batching import Batch, HypothesisSet, Window, pad, ranges, round_up, sorted_slices
+from .checkpoint import Checkpoint, max_positions
+from .device import to_device
+from .tokenization import PairTokenizer
+
+# A stock model pads every token of a batch, in every layer.
+EVENNESS = 0.85
+
+
+class CrossEncoder:
+    """Scores [CLS] premise [SEP] hypothesis [SEP] with any sequence classification model. A PairScorer.
+
+    checkpoint (Checkpoint): The model, on its device.
+    tokenizer (PairTokenizer): Its tokenizer.
+    order (tuple[int, ...]): The head's classes in the order of the logits (see find_head).
+    multiple (int): Lengths are padded to a multiple of this.
+    name (str): The checkpoint's name, for errors.
+    """
+
+    # As large as a CPU runs at full speed; measured with a 22M model in float32, 8,192 are a sixth slower
+    cpu_tokens = 1024
+
+    def __init__(
+        self, checkpoint: Checkpoint, tokenizer: PairTokenizer, order: tuple[int, ...], multiple: int, name: str
+    ):
+        self.module = checkpoint.module
+        self.tokenizer = tokenizer
+        self.order = list(order)
+        self.classes = max(2, len(order))
+        self.multiple = multiple
+        self.max_length = max_positions(self.module, checkpoint.tokenizer)
+        self._base = checkpoint, name
+        # Some tokenizers emit token types that the model cannot take (a BERT tokenizer on a RoBERTa body).
+        accepted = inspect.signature(self.module.forward).parameters
+        n_types = getattr(self.module.config, "type_vocab_size", 0) or 0
+        types = tokenizer.pair.types
+        # an encoder-decoder keeps nothing for a next token
+        self._options = {"use_cache": False} if "use_cache" in accepted else {}
+        self._with_types = tokenizer.emits_types and "token_type_ids" in accepted and max(types) < n_types
+
+    @property
+    def encoder(self) -> "MeanEncoder":
+        checkpoint, name = self._base
+        return MeanEncoder(checkpoint, self.tokenizer, self.multiple, name)
+
+    def max_premise_tokens(self, longest_hypothesis: int) -> int:
+        return self.max_length - self.tokenizer.pair.n_tokens - longest_hypothesis
+
+    def batches(self, windows: Sequence[Window], sets: Sequence[HypothesisSet], budget: int) -> Iterator[Batch]:
+        prefix, middle, suffix, types = self.tokenizer.pair
+        heads = [np.concatenate([prefix, window.ids, middle]).astype("int64") for window in windows]
+        tails = [np.concatenate([piece, suffix]).astype("int64") for found in sets for piece in found.pieces]
+        sizes = np.array([len(found.pieces) for found in sets])
+        set_of = np.array([window.set for window in windows])
+        firsts = np.array([window.first for window in windows])
+        # every pair: its number, its window, and its hypothesis among those of all sets
+        counts = sizes[set_of]
+        numbers = ranges(firsts, counts)
+        head_of = np.repeat(np.arange(len(windows)), counts)
+        tail_of = ranges((np.cumsum(sizes) - sizes)[set_of], counts)
+        lengths = _lengths(heads)[head_of] + _lengths(tails)[tail_of]
+        if self._with_types:
+            head_types = [np.repeat(types[:3], (len(prefix), len(part.ids), len(middle))) for part in windows]
+            tail_types = [np.repeat(types[3:], (len(ids) - len(suffix), len(suffix))) for ids in tails]
+        for chosen in sorted_slices(lengths, budget, EVENNESS):
+            longest = round_up(int(lengths[chosen[0]]), self.multiple, self.max_length)
+            mask = np.arange(longest) < lengths[chosen, None]
+            pairs = list(zip(head_of[chosen].tolist(), tail_of[chosen].tolist(), strict=True))
+            rows = [part for i, j in pairs for part in (heads[i], tails[j])]
+            inputs = {
+                "input_ids": _lay(rows, mask, self.tokenizer.pad_id),
+                "attention_mask": mask.astype("int64"),
+            }
+            if self._with_types:
+                rows = [part for i, j in pairs for part in (head_types[i], tail_types[j])]
+                inputs["token_type_ids"] = _lay(rows, mask, 0)
+            yield Batch(numbers[chosen], inputs, int(lengths[chosen].sum()))
+
+    def forward(self, batch: Batch) -> Tensor:
+        device = next(self.module.parameters()).device
+        inputs = {name: to_device(array, device) for name, array in batch.inputs.items()}
+        logits = self.module(**inputs, **self._options).logits.float()
+        if len(self.order) == 1:
+            return torch.cat([logits, torch.zeros_like(logits)], dim=-1)
+        return logits[:, self.order]
+
+    def forget(self) -> None:
+        """Nothing is remembered."""
+
+
+class MeanEncoder:
+    """Sentence embeddings by a model that was not trained for them: the mean of its last states. A TextEncoder.
+
+    checkpoint (Checkpoint): The model, on its device.
+    tokenizer (PairTokenizer): Its tokenizer.
+    multiple (int): Lengths are padded to a multiple of this.
+    name (str): The checkpoint's name, for errors.
+    RAISES (ZeroShotError): Z240 for an encoder-decoder, whose last states are the decoder's.
+    """
+
+    evenness = EVENNESS
+
+    def __init__(self, checkpoint: Checkpoint, tokenizer: PairTokenizer, multiple: int, name: str):
+        if getattr(checkpoint.config, "is_encoder_decoder", False):
+            raise ZeroShotError("Z240", name=name, reason=f"a {checkpoint.config.model_type} model has a decoder")
+        self.module = checkpoint.module.base_model
+        self.tokenizer = tokenizer
+        self.multiple = multiple
+        self.max_length = max_positions(checkpoint.module, checkpoint.tokenizer)
+        self.max_tokens = self.max_length - sum(map(len, tokenizer.single))
+
+    def embed_batch(self, texts: Sequence[Ints1d]) -> Tensor:
+        rows = [self.tokenizer.add_special_tokens(text) for text in texts]
+        ids, mask = pad(rows, self.tokenizer.pad_id, self.multiple, self.max_length)
+        device = next(self.module.parameters()).device
+        seen = to_device(mask, device)
+        inputs: dict[str, Any] = {"input_ids": to_device(ids, device), "attention_mask": seen}
+        states = self.module(**inputs).last_hidden_state.float()
+        weights = seen.unsqueeze(-1).float()
+        return F.normalize((states * weights).sum(1) / weights.sum(1), dim=-1)
+
+
+def _lengths(rows: Sequence[Ints1d]) -> Ints1d:
+    return np.fromiter(map(len, rows), "int64", len(rows))
+
+
+def _lay(rows: Sequence[Ints1d], mask: np.ndarray, filling: int) -> Ints2d:
+    """Lay rows into a rectangle. mask (np.ndarray): Shape (rows, length): where they have values."""
+    laid = np.full(mask.shape, filling, dtype="int64")
+    laid[mask] = np.concatenate(rows)
+    return laid

@@ -1,0 +1,172 @@
+"""Where a model runs, in which precision, and with how many tokens at once."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from thinc.api import CupyOps, get_current_ops, set_gpu_allocator
+from thinc.backends import context_pools
+from thinc.util import get_torch_default_device
+
+from ..errors import ZeroShotError, warn
+from ..util import first_line
+from .architectures import Backend, Precision
+
+# What OpenVINO computes in
+Kernel = Literal["float32", "bfloat16", "int8"]
+
+# A GPU that cannot hold this many tokens cannot hold the model either.
+SMALLEST_BUDGET = 64
+# More tokens at once bring a GPU nothing (measured on an H200 with a 22M body).
+LARGEST_BUDGET = 131_072
+# Values of one token's width that live at the same time in a layer: input, queries, keys, values, the wide half of the
+# feed-forward block and its activation, with room for the allocator's own waste
+LIVE_STATES = 24
+
+
+def choose_device(device: str | None) -> torch.device:
+    """The torch device of a setting; None follows thinc's active ops. RAISES (ZeroShotError): Z033 if it is missing."""
+    if device is None:
+        return get_torch_default_device()
+    try:
+        wanted = torch.device(device)
+        torch.empty(0, device=wanted)
+    except (RuntimeError, AssertionError) as error:
+        raise ZeroShotError("Z033", device=device, reason=first_line(error)) from error
+    return wanted
+
+
+def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
+    """The dtype to compute in.
+
+    "auto" is bfloat16 on a GPU that has it and on a CPU with native support, else float32: emulated bfloat16 is
+    several times slower. RAISES (ZeroShotError): Z032 for float16 on a CPU, and for int8, which only OpenVINO has.
+    """
+    if precision == "auto":
+        return torch.bfloat16 if has_native_bfloat16(device) else torch.float32
+    if precision == "int8":
+        raise ZeroShotError("Z032", precision=precision, device="the torch backend")
+    if precision == "float16" and device.type == "cpu":
+        raise ZeroShotError("Z032", precision=precision, device="a CPU")
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[precision]
+
+
+def choose_kernel(backend: Backend, precision: Precision, device: torch.device, trainable: bool) -> Kernel | None:
+    """What OpenVINO is to compute in; None for torch. "auto" asks for it where it is there and can do the task.
+
+    RAISES (ZeroShotError): Z032 for float16, Z036 for a GPU or for training.
+    """
+    if backend == "torch":
+        return None
+    if backend == "auto":
+        able = device.type == "cpu" and not trainable and precision != "float16"
+        if not able or find_spec("openvino") is None:
+            return None
+    if trainable:
+        raise ZeroShotError("Z036", reason="only scores, and trainable is true")
+    if device.type != "cpu":
+        raise ZeroShotError("Z036", reason=f"runs on a CPU, and the device is {device}")
+    if precision == "float16":
+        raise ZeroShotError("Z032", precision=precision, device="OpenVINO on a CPU")
+    if precision == "auto":
+        return "bfloat16" if has_native_bfloat16(device) else "float32"
+    return precision
+
+
+def has_native_bfloat16(device: torch.device) -> bool:
+    """Whether a device multiplies bfloat16 matrices natively (on a CPU: AVX512-BF16 or AMX)."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type != "cpu":
+        return False
+    info = Path("/proc/cpuinfo")
+    flags = info.read_text(encoding="utf8") if info.exists() else ""
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+class Budget:
+    """Padded tokens in one forward pass: fewer from now on if a GPU runs out of memory.
+
+    wanted (int | None): The setting max_batch_tokens; None is chosen for the device.
+    cpu_tokens (int): What a CPU runs fastest with: more would push each other out of its cache.
+    device (torch.device): Where the model runs.
+    width (int): Of its states.
+    """
+
+    def __init__(self, wanted: int | None, cpu_tokens: int, device: torch.device, width: int):
+        self.tokens = wanted or (cpu_tokens if device.type == "cpu" else _gpu_tokens(device, width))
+        self._warned = False
+
+    def halve(self) -> bool:
+        """Go on with half as many, with a warning the first time. RETURNS (bool): False if it is too late for that."""
+        if self.tokens <= SMALLEST_BUDGET:
+            return False
+        before, self.tokens = self.tokens, self.tokens // 2
+        torch.cuda.empty_cache()
+        if not self._warned:
+            self._warned = True
+            warn("Z103", before=before, after=self.tokens)
+        return True
+
+
+def _gpu_tokens(device: torch.device, width: int) -> int:
+    """The largest power of two that half of the free memory holds, within bounds."""
+    if device.type != "cuda":
+        return 8192
+    free, _ = torch.cuda.mem_get_info(device)
+    fitting = free // 2 // (4 * LIVE_STATES * width)
+    return int(min(LARGEST_BUDGET, max(1024, 1 << (max(fitting, 1).bit_length() - 1))))
+
+
+def to_device(array: np.ndarray, device: torch.device) -> torch.Tensor:
+    """An array as a tensor on a device. To a GPU from pinned memory: the call returns before the copy is made."""
+    tensor = torch.from_numpy(array)
+    return tensor if device.type == "cpu" else tensor.pin_memory().to(device, non_blocking=True)
+
+
+def to_host(tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor's float32 values for the CPU: from a GPU they are there only after `wait_for`."""
+    return tensor.detach().float().to("cpu", non_blocking=True)
+
+
+def wait_for(device: torch.device) -> None:
+    """Wait until a GPU has computed and copied everything it was asked for."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def mind_fork(process: int) -> int:
+    """A forked child deadlocks on torch's thread pool if torch ran multi-threaded in the parent: use one thread there.
+
+    process (int): The process that made the model. RETURNS (int): The process that runs now.
+    """
+    current = os.getpid()
+    if current != process:
+        torch.set_num_threads(1)
+    return current
+
+
+def share_gpu_memory() -> None:
+    """Let torch and CuPy share one memory pool, as thinc's own shims do."""
+    if CupyOps.xp is not None and isinstance(get_current_ops(), CupyOps) and "pytorch" not in context_pools.get():
+        set_gpu_allocator("pytorch")
+        CupyOps.xp.get_default_memory_pool().free_all_blocks()
+
+
+@contextmanager
+def plain_tensors() -> Iterator[None]:
+    """Make tensors that can be trained and are float32, whatever mode and default dtype the caller has set."""
+    default = torch.get_default_dtype()
+    if default != torch.float32:
+        torch.set_default_dtype(torch.float32)
+    try:
+        with torch.inference_mode(False), torch.no_grad():
+            yield
+    finally:
+        if default != torch.float32:
+            torch.set_default_dtype(default)

@@ -1,0 +1,280 @@
+"""Mask filling: a masked language model says how likely a label's words are at the masks of a prompt."""
+
+import threading
+from collections.abc import Hashable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from thinc.types import Ints1d, Ints2d
+from torch import Tensor, nn
+
+from ..errors import ZeroShotError
+from .architectures import MASK_SLOT, TEXT_SLOT
+from .batching import Batch, HypothesisSet, Window, pad, ranges, sorted_slices
+from .checkpoint import Checkpoint, max_positions
+from .cross_encoder import EVENNESS, MeanEncoder
+from .device import to_device
+from .tokenization import PairTokenizer
+
+# Numbers in the logits of one batch: a vocabulary may have 250,000 words.
+LARGEST_LOGITS = 1 << 26
+# Label sets whose priors are remembered
+KNOWN_SETS = 1_000
+
+
+class Prompt(NamedTuple):
+    """A tokenised prompt.
+
+    left, right (tuple[int, ...]): Token ids before and after the text; one of all is the mask.
+    mask_id (int): The mask.
+    text_lead, word_lead (str): What stands before the text and before the mask, a space or nothing. Many
+        tokenizers make it part of the word that follows.
+    """
+
+    left: tuple[int, ...]
+    right: tuple[int, ...]
+    mask_id: int
+    text_lead: str
+    word_lead: str
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens beside the text and the mask."""
+        return len(self.left) + len(self.right) - 1
+
+    def fill(self, text: Ints1d, masks: int) -> tuple[Ints1d, int]:
+        """Put a text into the prompt. RETURNS (tuple[Ints1d, int]): Token ids, and where the masks begin."""
+        left, right = self._masked(self.left, masks), self._masked(self.right, masks)
+        if self.mask_id in self.left:
+            start = self.left.index(self.mask_id)
+        else:
+            start = len(left) + len(text) + self.right.index(self.mask_id)
+        return np.concatenate([left, text, right]).astype("int64"), start
+
+    def _masked(self, part: tuple[int, ...], masks: int) -> tuple[int, ...]:
+        if self.mask_id not in part:
+            return part
+        at = part.index(self.mask_id)
+        return (*part[:at], *([self.mask_id] * masks), *part[at + 1 :])
+
+
+class Row(NamedTuple):
+    """A text in the prompt, and the label words that its masks may stand for.
+
+    ids (Ints1d): Token ids with masks and special tokens.
+    start (int): Where the masks begin.
+    words (Ints2d): Shape (labels, masks): token ids of each label's words.
+    pairs (Ints1d): Shape (labels,): the number of each.
+    """
+
+    ids: Ints1d
+    start: int
+    words: Ints2d
+    pairs: Ints1d
+
+
+class MaskedBatch(NamedTuple):
+    """What goes through the model together: rows, and for each of their pairs the logit against it, shape (pairs,)."""
+
+    rows: list[Row]
+    priors: Tensor
+
+
+class MaskedLM:
+    """Scores label words by the log-probability that a prompt gives them. A PairScorer.
+
+    A label of several wordpieces gets as many masks, and the mean of its pieces' log-probabilities, each predicted on
+    its own. So a text has one row for each length of its labels.
+
+    checkpoint (Checkpoint): A masked language model, on its device.
+    tokenizer (PairTokenizer): Its tokenizer, with the leads of the prompt.
+    prompt (Prompt): The prompt.
+    multiple (int): Lengths are padded to a multiple of this.
+    name (str): The checkpoint's name, for errors.
+    """
+
+    classes = 2
+    cpu_tokens = 8192
+
+    def __init__(self, checkpoint: Checkpoint, tokenizer: PairTokenizer, prompt: Prompt, multiple: int, name: str):
+        self.module = checkpoint.module
+        self.tokenizer = tokenizer
+        self.prompt = prompt
+        self.multiple = multiple
+        self.name = name
+        self.max_length = max_positions(self.module, checkpoint.tokenizer)
+        self._checkpoint = checkpoint
+        self._priors: dict[Hashable, Tensor] = {}
+        self._most_masks = max(1, LARGEST_LOGITS // self.module.config.vocab_size)
+        self._gathers = keep_masked_states_only(self.module)
+
+    @property
+    def encoder(self) -> MeanEncoder:
+        return MeanEncoder(self._checkpoint, self.tokenizer, self.multiple, self.name)
+
+    def max_premise_tokens(self, longest_hypothesis: int) -> int:
+        return self.max_length - sum(map(len, self.tokenizer.single)) - self.prompt.n_tokens - longest_hypothesis
+
+    def batches(self, windows: Sequence[Window], sets: Sequence[HypothesisSet], budget: int) -> Iterator[Batch]:
+        words = [_by_length(found) for found in sets]
+        priors = torch.cat([self._prior(found, by_length, budget) for found, by_length in zip(sets, words)])
+        sizes = np.array([len(found.texts) for found in sets])
+        starts = np.cumsum(sizes) - sizes
+        rows = [row for window in windows for row in self._rows(window.ids, words[window.set], window.first)]
+        # where the prior of each row's pairs stands
+        places = [starts[window.set] + numbers for window in windows for numbers, _ in words[window.set]]
+        for chosen in self._slices(rows, budget):
+            batch = [rows[i] for i in chosen]
+            pairs = np.concatenate([row.pairs for row in batch])
+            at = to_device(np.concatenate([places[i] for i in chosen]), priors.device)
+            yield Batch(pairs, MaskedBatch(batch, priors[at]), sum(len(row.ids) for row in batch))
+
+    def forward(self, batch: Batch) -> Tensor:
+        return torch.stack([self._log_probabilities(batch.inputs.rows), batch.inputs.priors], dim=1)
+
+    def forget(self) -> None:
+        self._priors = {}
+
+    def _prior(self, found: HypothesisSet, words: list[tuple[Ints1d, Ints2d]], budget: int) -> Tensor:
+        """Mean log-probabilities in the prompt without a text, remembered. RETURNS (Tensor): Shape (hypotheses,)."""
+        known = self._priors.get(found.key)
+        if known is not None:
+            return known
+        self._check(found)
+        rows = list(self._rows(np.zeros(0, dtype="int64"), words, 0))
+        prior = torch.zeros(len(found.texts), device=next(self.module.parameters()).device)
+        for chosen in self._slices(rows, budget):
+            batch = [rows[i] for i in chosen]
+            numbers = to_device(np.concatenate([row.pairs for row in batch]), prior.device)
+            prior[numbers] = self._log_probabilities(batch)
+        kept = self._priors if len(self._priors) < KNOWN_SETS else {}
+        # replaced in one step, so that threads see either the old or the new
+        self._priors = {**kept, found.key: prior}
+        return prior
+
+    def _check(self, found: HypothesisSet) -> None:
+        unknown = self._checkpoint.tokenizer.unk_token_id
+        for word, ids in zip(found.texts, found.pieces, strict=True):
+            if not len(ids) or unknown in ids:
+                reason = "its tokenizer does not know all of it"
+                raise ZeroShotError("Z244", word=word, name=self.name, reason=reason)
+
+    def _rows(self, text: Ints1d, words: list[tuple[Ints1d, Ints2d]], first: int) -> Iterator[Row]:
+        for numbers, pieces in words:
+            ids, start = self.prompt.fill(text, pieces.shape[1])
+            yield Row(
+                self.tokenizer.add_special_tokens(ids), start + len(self.tokenizer.single[0]), pieces, first + numbers
+            )
+
+    def _slices(self, rows: Sequence[Row], budget: int) -> Iterator[list[int]]:
+        """Cut rows by their tokens, and by the size of their logits."""
+        for chosen in sorted_slices([len(row.ids) for row in rows], budget, EVENNESS):
+            slice_: list[int] = []
+            masks = 0
+            for i in chosen:
+                more = rows[i].words.shape[1]
+                if slice_ and masks + more > self._most_masks:
+                    yield slice_
+                    slice_, masks = [], 0
+                slice_.append(int(i))
+                masks += more
+            yield slice_
+
+    def _log_probabilities(self, rows: Sequence[Row]) -> Tensor:
+        """Mean log-probability of every row's label words. RETURNS (Tensor): Shape (pairs,), float32."""
+        device = next(self.module.parameters()).device
+        masks = np.array([row.words.shape[1] for row in rows])
+        labels = np.array([row.words.shape[0] for row in rows])
+        ids, seen = pad([row.ids for row in rows], self.tokenizer.pad_id, self.multiple, self.max_length)
+        inputs = {"input_ids": to_device(ids, device), "attention_mask": to_device(seen, device)}
+        columns = ranges(np.array([row.start for row in rows]), masks)
+        logits = self._logits(
+            inputs, to_device(np.repeat(np.arange(len(rows)), masks), device), to_device(columns, device)
+        )
+        totals = logits.logsumexp(-1)
+        # for every wordpiece of every label: the mask it stands at, and the pair it belongs to
+        lengths = np.repeat(masks, labels)
+        at = to_device(ranges(np.repeat(np.cumsum(masks) - masks, labels), lengths), device)
+        owner = to_device(np.repeat(np.arange(len(lengths)), lengths), device)
+        pieces = to_device(np.concatenate([row.words.ravel() for row in rows]), device)
+        values = logits[at, pieces] - totals[at]
+        sums = torch.zeros(len(lengths), dtype=values.dtype, device=device).index_add_(0, owner, values)
+        return sums / to_device(lengths, device)
+
+    def _logits(self, inputs: dict[str, Tensor], rows: Tensor, columns: Tensor) -> Tensor:
+        """RETURNS (Tensor): Shape (masks, vocabulary): the logits at the masks, float32."""
+        _asked.places = rows, columns
+        try:
+            logits = self.module(**inputs).logits
+        finally:
+            _asked.places = None
+        return (logits[0] if self._gathers else logits[rows, columns]).float()
+
+
+# Where the masks are of the batch that this thread runs
+_asked = threading.local()
+
+
+def keep_masked_states_only(module: Any) -> bool:
+    """Let only the masks' states reach the head: it works place by place, and a vocabulary is large.
+
+    Installed once on a module, which components may share. RETURNS (bool): False for a module without a part below
+    its head.
+    """
+    base = module.base_model
+    if base is module:
+        return False
+    if _keep_masked not in base._forward_hooks.values():
+        base.register_forward_hook(_keep_masked)
+    return True
+
+
+def _keep_masked(module: nn.Module, inputs: Any, output: Any) -> Any:
+    """Keep the last states at the masks, as one row; unless the encoder is run by itself."""
+    places = getattr(_asked, "places", None)
+    if places is None:
+        return output
+    states = output[0][places].unsqueeze(0)
+    if isinstance(output, tuple):
+        return (states, *output[1:])
+    output.last_hidden_state = states
+    return output
+
+
+def read_prompt(prompt: str, tokenizer: Any, name: str) -> Prompt:
+    """Tokenise a prompt that check_prompt has passed.
+
+    prompt (str): The prompt.
+    tokenizer (PreTrainedTokenizerFast): The checkpoint's tokenizer.
+    name (str): The checkpoint's name, for errors.
+    RETURNS (Prompt): The prompt.
+    RAISES (ZeroShotError): Z243 if the tokenizer has no mask, Z242 if the prompt names the mask itself as well.
+    """
+    if tokenizer.mask_token_id is None:
+        raise ZeroShotError("Z243", name=name)
+    left, right = prompt.split(TEXT_SLOT)
+    text_lead = " " if left[-1:].isspace() and left.strip() else ""
+    before = (left if MASK_SLOT in left else right).split(MASK_SLOT)[0]
+    word_lead = " " if before[-1:].isspace() else ""
+    ids = [_encode(part, tokenizer) for part in (left.rstrip(), right)]
+    mask_id = int(tokenizer.mask_token_id)
+    if (ids[0] + ids[1]).count(mask_id) != 1:
+        raise ZeroShotError("Z242", prompt=prompt)
+    return Prompt(ids[0], ids[1], mask_id, text_lead, word_lead)
+
+
+def _encode(part: str, tokenizer: Any) -> tuple[int, ...]:
+    if not part:
+        return ()
+    # by the tokenizer's own call, which knows what becomes of a space before its mask
+    text = part.replace(MASK_SLOT, tokenizer.mask_token)
+    encoded = tokenizer(text, add_special_tokens=False, padding=False, truncation=False, verbose=False)
+    return tuple(encoded["input_ids"])
+
+
+def _by_length(found: HypothesisSet) -> list[tuple[Ints1d, Ints2d]]:
+    """Hypotheses by their wordpieces. RETURNS: numbers of those of one length, and their ids, (labels, length)."""
+    lengths = np.array([len(ids) for ids in found.pieces])
+    groups = [np.flatnonzero(lengths == length) for length in dict.fromkeys(lengths)]
+    return [(numbers, np.stack([found.pieces[i] for i in numbers])) for numbers in groups]

@@ -1,0 +1,186 @@
+"""Wordpieces: every text and every hypothesis is tokenised once, on its own."""
+
+import itertools
+import json
+import os
+import uuid
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from thinc.types import Ints1d, Ints2d
+
+from .batching import HypothesisSet
+
+# Hypotheses that are remembered: labels come back with every batch. Beyond this many the older half is forgotten.
+CACHE_SIZE = 20_000
+_PARALLELISM = "TOKENIZERS_PARALLELISM"
+_set_keys = itertools.count()
+
+
+class SpecialTokens(NamedTuple):
+    """The special tokens around a pair: prefix premise middle hypothesis suffix.
+
+    prefix, middle, suffix (tuple[int, ...]): Token ids.
+    types (tuple[int, ...]): The token types of those and of the two texts, in reading order (five numbers).
+    """
+
+    prefix: tuple[int, ...]
+    middle: tuple[int, ...]
+    suffix: tuple[int, ...]
+    types: tuple[int, int, int, int, int]
+
+    @property
+    def n_tokens(self) -> int:
+        return len(self.prefix) + len(self.middle) + len(self.suffix)
+
+
+class PairTokenizer:
+    """A tokenizer that reads texts alone and knows which special tokens the model wants around one and around a pair.
+
+    The two halves of a pair are tokenised independently by every family supported here, so a text needs tokenising
+    once and not once per label.
+
+    tokenizer (PreTrainedTokenizerFast): A fast tokenizer of transformers.
+    premise_lead, hypothesis_lead (str): A space that stands before them where the model reads them, or nothing:
+        byte-level tokenizers make it part of the first word.
+    """
+
+    def __init__(self, tokenizer: Any, premise_lead: str = "", hypothesis_lead: str = ""):
+        # A copy of our own: transformers changes truncation and padding of its one in place, which other threads
+        # would see, and some tokenizer files (all-MiniLM) pad and cut to 128 by themselves.
+        self._rust = _copy_of(tokenizer.backend_tokenizer)
+        self._rust.no_truncation()
+        self._rust.no_padding()
+        self.pair = _pair_tokens(self._rust)
+        self.single = _single_tokens(self._rust)
+        # "[SEP]" in a user's text is text: it must not end the premise.
+        self._rust.encode_special_tokens = True
+        # DistilBERT's tokenizer file numbers both texts, but its model is not to see the numbers
+        self.emits_types = "token_type_ids" in tokenizer.model_input_names
+        self.pad_id = int(tokenizer.pad_token_id or 0)
+        self.max_length = int(tokenizer.model_max_length)
+        self._leads = premise_lead, hypothesis_lead
+        # encode_batch_fast computes no offsets; older tokenizers lack it
+        self._encode_fast = getattr(self._rust, "encode_batch_fast", self._rust.encode_batch)
+        self._pieces: dict[str, Ints1d] = {}
+        self._sets: dict[tuple[str, ...], HypothesisSet] = {}
+
+    def encode(self, texts: Sequence[str]) -> list[Ints1d]:
+        """RETURNS (list[Ints1d]): The wordpieces of premises, without special tokens."""
+        return self._encode(texts, self._leads[0])
+
+    def offsets(self, text: str) -> Ints2d:
+        """RETURNS (Ints2d): Shape (wordpieces, 2): first and past-the-last character of each piece of a premise."""
+        lead = self._leads[0]
+        found = self._rust.encode(lead + _without_surrogates(text), add_special_tokens=False).offsets
+        return np.maximum(np.asarray(found, dtype="int64").reshape(-1, 2) - len(lead), 0)
+
+    def hypothesis_set(self, texts: tuple[str, ...]) -> HypothesisSet:
+        """The hypotheses of a premise, remembered. Threads may share the tokenizer."""
+        found = self._sets.get(texts)
+        if found is None:
+            found = HypothesisSet(texts, self._hypotheses(texts), next(_set_keys))
+            # replaced in one step, so that threads see either the old or the new
+            self._sets = {**_bounded(self._sets, CACHE_SIZE // 20), texts: found}
+        return found
+
+    def add_special_tokens(self, ids: Ints1d) -> Ints1d:
+        """RETURNS (Ints1d): The wordpieces of one text as the model reads it on its own."""
+        prefix, suffix = self.single
+        return np.concatenate([prefix, ids, suffix]).astype("int64")
+
+    def _hypotheses(self, texts: Sequence[str]) -> tuple[Ints1d, ...]:
+        missing = list(dict.fromkeys(text for text in texts if text not in self._pieces))
+        fresh = dict(zip(missing, self._encode(missing, self._leads[1]), strict=True))
+        known = {**self._pieces, **fresh}
+        if fresh:
+            self._pieces = {**_bounded(self._pieces, CACHE_SIZE), **fresh}
+        return tuple(known[text] for text in texts)
+
+    def _encode(self, texts: Sequence[str], lead: str) -> list[Ints1d]:
+        wanted = [lead + text for text in texts] if lead else list(texts)
+        try:
+            encodings = self._encode_fast(wanted, add_special_tokens=False)
+        except (TypeError, UnicodeError):
+            encodings = self._encode_fast(list(map(_without_surrogates, wanted)), add_special_tokens=False)
+        return [np.array(encoding.ids, dtype="int64") for encoding in encodings]
+
+
+def _bounded(known: dict[Any, Any], size: int) -> dict[Any, Any]:
+    """The whole of a cache, or its younger half once it is full."""
+    return known if len(known) < size else dict(itertools.islice(known.items(), size // 2, None))
+
+
+def _copy_of(rust: Any) -> Any:
+    """RETURNS (Tokenizer): A copy that finds no special tokens in texts once it is told to encode them."""
+    from tokenizers import Tokenizer
+
+    content = rust.to_str()
+    if type(rust.model).__name__ != "Unigram":
+        return Tokenizer.from_str(content)
+    # The vocabulary of a Unigram model (XLM-R, DeBERTa-v3) holds "</s>" as a piece like any other, which the model
+    # finds by itself. So the pieces get names that nobody can write; special tokens are known by number.
+    data = json.loads(content)
+    special = {token["content"] for token in data["added_tokens"] if token["special"]}
+    vocabulary = data["model"]["vocab"]
+    hidden = special & {piece for piece, _ in vocabulary}
+    secret = uuid.uuid4().hex
+    data["model"]["vocab"] = [[secret + piece if piece in hidden else piece, score] for piece, score in vocabulary]
+    data["added_tokens"] = [token for token in data["added_tokens"] if token["content"] not in hidden]
+    return Tokenizer.from_str(json.dumps(data))
+
+
+def _without_surrogates(text: str) -> str:
+    """The text with "?" for lone surrogates, of the same length."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _single_tokens(rust: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Read the special tokens off one encoded text."""
+    single = rust.encode("a")
+    text = [i for i, owner in enumerate(single.sequence_ids) if owner == 0]
+    return tuple(single.ids[: text[0]]), tuple(single.ids[text[-1] + 1 :])
+
+
+def _pair_tokens(rust: Any) -> SpecialTokens:
+    """Read the special tokens and token types off one encoded pair."""
+    pair = rust.encode("a", "b")
+    # 0 for the first text, 1 for the second, None for special tokens
+    owners = pair.sequence_ids
+    first = [i for i, owner in enumerate(owners) if owner == 0]
+    second = [i for i, owner in enumerate(owners) if owner == 1]
+    ids, types = pair.ids, pair.type_ids
+    prefix, middle, suffix = (0, first[0]), (first[-1] + 1, second[0]), (second[-1] + 1, len(ids))
+
+    def type_of(start: int, end: int, default: int) -> int:
+        return types[start] if end > start else default
+
+    a, b = types[first[0]], types[second[0]]
+    return SpecialTokens(
+        tuple(ids[slice(*prefix)]),
+        tuple(ids[slice(*middle)]),
+        tuple(ids[slice(*suffix)]),
+        (type_of(*prefix, a), a, type_of(*middle, a), b, type_of(*suffix, b)),
+    )
+
+
+def _before_fork() -> None:
+    # The thread pool of the Rust half does not live on in a forked child; it then warns and goes on with one thread,
+    # unless it is told so beforehand.
+    if _PARALLELISM not in os.environ:
+        os.environ[_PARALLELISM] = "false"
+        global _set_for_fork
+        _set_for_fork = True
+
+
+def _after_fork_in_parent() -> None:
+    global _set_for_fork
+    if _set_for_fork:
+        os.environ.pop(_PARALLELISM, None)
+        _set_for_fork = False
+
+
+_set_for_fork = False
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent)
