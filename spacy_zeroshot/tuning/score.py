@@ -5,7 +5,7 @@ Other labels, templates or modes are passed to the component, never set on it: s
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from spacy.language import Language
@@ -13,7 +13,7 @@ from spacy.tokens import Doc
 from spacy.util import minibatch
 
 from ..component import ZeroShotTextCategorizer
-from ..errors import ZeroShotError, warn
+from ..errors import ZeroShotError, named, warn
 from ..labels import LabelGroup, LabelSet
 from ..premises import premises_of
 from ..readers import LabelledText, label_names, read_labelled
@@ -59,7 +59,7 @@ def score_texts(
     """
     # A model that reads a text once for all hypotheses reads it once for all label sets. Any other reads it again for
     # each, and its windows depend on the longest hypothesis of a set.
-    reads_once = pipe.model.shims[0].runtime.text_passes == ONCE  # type: ignore[attr-defined]
+    reads_once = predictor_of(pipe).scorer.text_passes == ONCE
     asked = [join(label_sets)] if reads_once else list(label_sets)
 
     def passes() -> Iterator[tuple[int, Doc, list[np.ndarray]]]:
@@ -75,6 +75,12 @@ def score_texts(
     logits = [whole[:, start:stop] for start, stop in zip(widths, widths[1:])]
     read = [" ".join(premise.text for premise in premises_of(doc, pipe.get_spans)) for _, doc, _ in kept]
     return Scored(np.array([number for number, _, _ in kept], dtype=int), read, logits)
+
+
+def predictor_of(pipe: ZeroShotTextCategorizer) -> Any:
+    """RETURNS (Predictor): A component's loaded model; loads it. RAISES (ZeroShotError): If it cannot be loaded."""
+    with named(pipe.name):
+        return pipe.model.shims[0].runtime  # type: ignore[attr-defined]
 
 
 def docs_before(nlp: Language, name: str, texts: Sequence[str], batch_size: int) -> Iterator[tuple[Doc, int]]:

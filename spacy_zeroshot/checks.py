@@ -1,0 +1,459 @@
+"""What `check` looks at: labels that cannot be told apart, hypotheses that do not fit, and what a document costs.
+
+Issues are data; the command prints them.
+"""
+
+import re
+import unicodedata
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import combinations, cycle, islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from spacy import util
+from spacy.language import Language
+from thinc.api import Config
+
+from .component import ZeroShotTextCategorizer
+from .decisions import check_thresholds
+from .errors import ZeroShotError, named
+from .labels import SLOT, LabelSet, check_groups, check_hypotheses, check_labels, check_templates
+from .loading import FACTORY, NO_PIPELINE, load_pipeline, pipeline_error
+from .model.types import WindowConfig
+from .scores import check_calibration, softmax
+from .tuning.score import part_of, predictor_of, score_texts
+
+ERROR, WARNING = "error", "warning"
+# Hypotheses that take more than this share of the model's room are pointed out.
+LARGE = 0.5
+# Pairs of labels whose scores go together more closely than this are pointed out. Synonyms are above it, related labels
+# come near, and labels that have nothing in common stay far below.
+ALIKE = 0.75
+# A label that is never the best and scores less than this share of an equal one barely fits.
+BARELY = 0.5
+# Templates without which this share of texts keep their best label have no effect.
+NO_EFFECT = 0.99
+# Costs are shown for a paragraph, about the most one window of a BERT-like model holds, and a long article.
+LENGTHS = (100, 500, 5000)
+LABEL_COUNTS = (10, 100, 1000)
+# What texts are about, for the case that a user gives none: enough to tell most labels apart.
+SAMPLES = (
+    "The goalkeeper saved a late penalty and the home side won the cup.",
+    "The minister resigned after losing the vote of confidence.",
+    "The new phone has a faster chip and a better camera.",
+    "The central bank raised interest rates to fight inflation.",
+    "She sings her new album live with a full orchestra.",
+    "The film is dull, far too long and badly acted.",
+    "What a wonderful book, I could not put it down!",
+    "The app crashes whenever I open the settings.",
+    "Could you add a dark mode to the next release?",
+    "How do I reset my password?",
+    "My card has not arrived yet, and it has been two weeks.",
+    "I was charged twice for the same transfer.",
+    "The hospital is short of nurses and medicine.",
+    "After the flood, families need food, water and shelter.",
+    "Astronomers found a planet that may have oceans.",
+    "The vaccine was tested on ten thousand patients.",
+    "He is furious that nobody answered his complaint.",
+    "I miss her every single day since she left.",
+    "The recipe needs two eggs, flour and a little butter.",
+    "Book me a flight to Lisbon on Friday morning.",
+    "Wake me up at seven and play some jazz.",
+    "The court sentenced him to five years for fraud.",
+    "Teachers demand smaller classes and higher pay.",
+    "Heavy rain and strong winds are expected tonight.",
+)
+# The template of each of the bundled model's languages
+TEMPLATES = {
+    "en": "This text is about {}.",
+    "ko": "이 글은 {}에 관한 것이다.",
+    "ja": "この文章は{}についてのものです。",
+    "zh": "这段文字是关于{}的。",
+    "de": "In diesem Text geht es um {}.",
+    "fr": "Ce texte parle de {}.",
+    "es": "Este texto trata de {}.",
+    "it": "Questo testo parla di {}.",
+    "pt": "Este texto é sobre {}.",
+    "nl": "Deze tekst gaat over {}.",
+    "ru": "Тема этого текста: {}.",
+    "ar": "هذا النص عن {}.",
+    "hi": "यह पाठ {} के बारे में है।",
+    "tr": "Bu metnin konusu: {}.",
+    "vi": "Văn bản này nói về {}.",
+}
+# First words of the names that Unicode gives to letters, and the language that is mostly written so
+SCRIPTS = {
+    "LATIN": "en",
+    "HANGUL": "ko",
+    "HIRAGANA": "ja",
+    "KATAKANA": "ja",
+    "CJK": "zh",
+    "CYRILLIC": "ru",
+    "ARABIC": "ar",
+    "DEVANAGARI": "hi",
+}
+
+
+class Issue(NamedTuple):
+    """Something a user should know.
+
+    level (str): "error" or "warning".
+    code (str): Its code in errors.MESSAGES.
+    component (str): The component's name in the pipeline.
+    message (str): What is wrong, and what to do.
+    """
+
+    level: str
+    code: str
+    component: str
+    message: str
+
+
+class Report(NamedTuple):
+    """What was found in a pipeline.
+
+    issues (list[Issue]): Errors and warnings, component by component.
+    pipes (list[ZeroShotTextCategorizer]): The components that could be built and loaded, to work out their cost.
+    """
+
+    issues: list[Issue]
+    pipes: list[ZeroShotTextCategorizer]
+
+    @property
+    def has_errors(self) -> bool:
+        """RETURNS (bool): Whether some issue is an error."""
+        return any(issue.level == ERROR for issue in self.issues)
+
+
+def check_pipeline(name: str, overrides: Mapping[str, Any] | None = None, texts: Sequence[str] = ()) -> Report:
+    """Check every zero-shot component of a pipeline.
+
+    name (str): A config file, or a pipeline's folder or package.
+    overrides (Mapping[str, Any] | None): Config values by dotted name, e.g. {"paths.train": "train.spacy"}.
+    texts (Sequence[str]): Texts like those it is meant for, to be scored; none for built-in ones.
+    RETURNS (Report): What was found. A pipeline that cannot be built is an issue, too.
+    """
+    changed = dict(overrides or {})
+    try:
+        issues = check_config(_read_config(name, changed))
+        if issues:
+            return Report(issues, [])
+        with warnings.catch_warnings():
+            # check_labels_of says it
+            warnings.filterwarnings("ignore", message=r"\[Z105\]")
+            nlp = _build(name, changed)
+        pipes = [pipe for _, pipe in nlp.components if isinstance(pipe, ZeroShotTextCategorizer)]
+        if not pipes:
+            raise ZeroShotError("Z062", name=name, wanted=FACTORY, pipes=nlp.pipe_names)
+    except NO_PIPELINE as error:
+        return Report([_from_error(pipeline_error(error, name))], [])
+    issues += check_keys(nlp)
+    loaded = []
+    for pipe in pipes:
+        try:
+            found = [*check_labels_of(pipe), *check_language(pipe, nlp.lang), *check_room(pipe)]
+            issues += found
+            if pipe.labels and not any(issue.level == ERROR for issue in found) and pipe.name in nlp.pipe_names:
+                issues += check_scores(nlp, pipe, texts)
+            loaded.append(pipe)
+        except ZeroShotError as error:
+            issues.append(_from_error(error))
+    return Report(issues, loaded)
+
+
+def check_config(config: Mapping[str, Any]) -> list[Issue]:
+    """Look for all mistakes in the settings at once; the component itself stops at the first.
+
+    config (Mapping[str, Any]): A pipeline's config.
+    RETURNS (list[Issue]): Errors.
+    """
+    issues: list[Issue] = []
+    for name, block in config.get("components", {}).items():
+        if block.get("factory") != FACTORY:
+            continue
+        for check in _config_checks(block):
+            try:
+                with named(name):
+                    check()
+            except ZeroShotError as error:
+                issues.append(_from_error(error))
+    return list(dict.fromkeys(issues))
+
+
+def check_keys(nlp: Language) -> Iterator[Issue]:
+    """Look for components that write the same keys of doc.cats, so that one replaces what the other wrote.
+
+    YIELDS (Issue): Warnings.
+    """
+    writers: dict[str, list[str]] = {}
+    for name, pipe in nlp.components:
+        if "doc.cats" in nlp.get_pipe_meta(name).assigns:
+            for label in getattr(pipe, "labels", ()):
+                writers.setdefault(getattr(pipe, "key_prefix", "") + label, []).append(name)
+    shared: dict[tuple[str, ...], list[str]] = {}
+    for key, names in writers.items():
+        if len(names) > 1:
+            shared.setdefault(tuple(names), []).append(key)
+    for names, keys in shared.items():
+        yield _issue(WARNING, "Z079", names[-1], components=list(names), keys=keys)
+
+
+def check_labels_of(pipe: ZeroShotTextCategorizer) -> Iterator[Issue]:
+    """Look for labels that cannot be told apart by their words.
+
+    YIELDS (Issue): Errors and warnings.
+    """
+    if not pipe.labels:
+        yield _issue(WARNING, "Z073", pipe.name)
+        return
+    unused = check_templates(pipe.hypothesis_template) if pipe.has_own_prompt else ()
+    for template in unused:
+        if template not in (SLOT, "This text is about {}."):
+            yield _issue(WARNING, "Z105", pipe.name, template=template)
+    label_set = pipe.label_set()
+    for group in label_set.groups:
+        forms: dict[str, list[str]] = {}
+        owners: dict[str, list[str]] = {}
+        for column in range(group.start, group.stop):
+            label = label_set.labels[column]
+            forms.setdefault(plain_form(label), []).append(label)
+            for hypothesis in label_set.hypotheses_of(column):
+                owners.setdefault(hypothesis, []).append(label)
+        for labels in forms.values():
+            if len(labels) > 1:
+                yield _issue(WARNING, "Z070", pipe.name, labels=labels)
+        for hypothesis, labels in owners.items():
+            distinct = list(dict.fromkeys(labels))
+            if len(distinct) > 1:
+                yield _issue(ERROR, "Z071", pipe.name, labels=distinct, hypothesis=hypothesis)
+            elif len(labels) > 1:
+                yield _issue(WARNING, "Z072", pipe.name, label=distinct[0], hypothesis=hypothesis)
+
+
+def check_language(pipe: ZeroShotTextCategorizer, lang: str = "") -> Iterator[Issue]:
+    """Look for templates in another script than the labels, and propose one in the labels' language.
+
+    pipe (ZeroShotTextCategorizer): The component.
+    lang (str): The pipeline's language, which tells apart those that share a script.
+    YIELDS (Issue): Warnings.
+    """
+    if pipe.has_own_prompt:
+        return
+    worded = {entry["label"] for entry in pipe.hypotheses}
+    for group in pipe.label_groups or [{"labels": pipe.labels}]:
+        labels = [label for label in group["labels"] if group.get("key_prefix", "") + label not in worded]
+        written = language_of(" ".join(labels))
+        for template in check_templates(group.get("hypothesis_template") or pipe.templates):
+            worded_in = language_of(template)
+            # what a Japanese label shares with a Chinese one are its characters
+            if not written or not worded_in or worded_in == written or {written, worded_in} == {"ja", "zh"}:
+                continue
+            fits = lang in TEMPLATES and language_of(TEMPLATES[lang]) in (written, "ja" if written == "zh" else "")
+            proposal = TEMPLATES[lang if fits else written]
+            yield _issue(WARNING, "Z230", pipe.name, labels=labels, template=template, proposal=proposal)
+
+
+def check_room(pipe: ZeroShotTextCategorizer) -> Iterator[Issue]:
+    """Look for hypotheses that leave too little room for the text. Loads the model.
+
+    YIELDS (Issue): Errors and warnings.
+    RAISES (ZeroShotError): If the model cannot be loaded.
+    """
+    predictor = predictor_of(pipe)
+    if not pipe.labels:
+        return
+    hypotheses = list(dict.fromkeys(pipe.label_set().hypotheses))
+    lengths = predictor.wordpieces(hypotheses)
+    room = predictor.room()
+    for hypothesis, length in zip(hypotheses, lengths):
+        # of some models a hypothesis takes no room from the text
+        left = predictor.room(length)
+        shown = hypothesis if len(hypothesis) <= 60 else hypothesis[:59] + "…"
+        if left < 1:
+            yield _issue(ERROR, "Z011", pipe.name, hypothesis=shown, length=length, room=room - 1)
+        elif left < (1 - LARGE) * room:
+            yield _issue(WARNING, "Z074", pipe.name, hypothesis=shown, length=length, left=left, room=room)
+    left, overlap = predictor.room(max(lengths)), pipe.window_overlap
+    if pipe.long_text != "windows" or left < 1:
+        return
+    if overlap >= left:
+        yield _issue(ERROR, "Z012", pipe.name, overlap=overlap, room=left)
+    elif overlap > left // 2:
+        yield _issue(WARNING, "Z075", pipe.name, overlap=overlap, room=left, half=left // 2)
+
+
+def check_scores(nlp: Language, pipe: ZeroShotTextCategorizer, texts: Sequence[str] = ()) -> Iterator[Issue]:
+    """Score sample texts and look for labels and templates that do nothing, or the same.
+
+    nlp (Language): The pipeline.
+    pipe (ZeroShotTextCategorizer): A component of it, with labels whose hypotheses fit.
+    texts (Sequence[str]): Texts like those it is meant for. Without any, built-in ones tell which labels are read
+        alike, and nothing else is looked for.
+    YIELDS (Issue): Warnings.
+    """
+    templates = pipe.templates if not pipe.label_groups else ()
+    label_sets = [pipe.label_set(templates=template) for template in templates] or [pipe.label_set()]
+    found = score_texts(nlp, pipe, texts or SAMPLES, label_sets).logits
+    if not len(found[0]):
+        return
+    for group in label_sets[0].groups:
+        labels = part_of(label_sets[0], group).labels
+        parts = [logits[:, group.start : group.stop] for logits in found]
+        logits = np.mean(parts, axis=0)
+        for i, j, value in alike(logits):
+            yield _issue(WARNING, "Z076", pipe.name, labels=[labels[i], labels[j]], value=value)
+        if not texts or len(labels) < 2:
+            continue
+        for i, share in barely(logits):
+            yield _issue(WARNING, "Z077", pipe.name, label=labels[i], value=share)
+        for i, share in without_effect(parts):
+            yield _issue(WARNING, "Z078", pipe.name, template=templates[i], share=share)
+
+
+def alike(logits: np.ndarray) -> list[tuple[int, int, float]]:
+    """RETURNS (list[tuple[int, int, float]]): Pairs of columns of logits, shape (texts, labels), that go together, and
+    their correlation, the closest first. What is common to all labels of a text is left out, so that of two labels
+    nothing can be said."""
+    if len(logits) < 3 or logits.shape[1] < 3:
+        return []
+    logits = logits - logits.mean(axis=1, keepdims=True)
+    centred = logits - logits.mean(axis=0)
+    lengths = np.sqrt((centred**2).sum(axis=0))
+    correlation = centred.T @ centred / np.maximum(np.outer(lengths, lengths), 1e-12)
+    found = [(i, j, float(correlation[i, j])) for i, j in combinations(range(logits.shape[1]), 2)]
+    return sorted((pair for pair in found if pair[2] > ALIKE), key=lambda pair: -pair[2])
+
+
+def barely(logits: np.ndarray) -> list[tuple[int, float]]:
+    """RETURNS (list[tuple[int, float]]): Columns of logits, shape (texts, labels), that are the best of no text and
+    have a small mean score where labels compete; and that score."""
+    shares = softmax(logits).mean(axis=0)
+    best = np.bincount(logits.argmax(axis=1), minlength=logits.shape[1])
+    few = (best == 0) & (shares < BARELY / logits.shape[1])
+    return [(int(i), float(shares[i])) for i in np.flatnonzero(few)]
+
+
+def without_effect(logits: Sequence[np.ndarray]) -> list[tuple[int, float]]:
+    """RETURNS (list[tuple[int, float]]): Of several arrays of logits, shape (texts, labels) each, one a template: those
+    that could be left out, and the share of texts that then keep their best label."""
+    if len(logits) < 2:
+        return []
+    best = np.mean(logits, axis=0).argmax(axis=1)
+    found = []
+    for i in range(len(logits)):
+        rest = np.mean([other for j, other in enumerate(logits) if j != i], axis=0)
+        share = float((rest.argmax(axis=1) == best).mean())
+        if share >= NO_EFFECT:
+            found.append((i, share))
+    return found
+
+
+def costs(pipe: ZeroShotTextCategorizer, lengths: Sequence[int] = LENGTHS) -> list[Any]:
+    """Work out what documents of several lengths in wordpieces cost with the component's labels. Loads the model.
+
+    pipe (ZeroShotTextCategorizer): A component with labels whose hypotheses fit.
+    lengths (Sequence[int]): Lengths of texts in wordpieces.
+    RETURNS (list[Cost]): One for each length: windows, pairs, passes, tokens.
+    """
+    windows = WindowConfig(pipe.long_text, pipe.window_overlap)
+    return [predictor_of(pipe).cost(length, pipe.label_set().hypotheses, windows) for length in lengths]
+
+
+def costs_of_labels(
+    pipe: ZeroShotTextCategorizer, counts: Sequence[int] = LABEL_COUNTS, length: int = LENGTHS[0]
+) -> list[Any]:
+    """RETURNS (list[Cost]): What a document would cost with more labels, or fewer, that are worded alike."""
+    label_set: LabelSet = pipe.label_set()
+    each = len(label_set.hypotheses) / len(label_set.labels)
+    windows = WindowConfig(pipe.long_text, pipe.window_overlap)
+    many = [tuple(islice(cycle(label_set.hypotheses), round(count * each))) for count in counts]
+    return [predictor_of(pipe).cost(length, hypotheses, windows) for hypotheses in many]
+
+
+def plain_form(label: str) -> str:
+    """RETURNS (str): What is left of a label without case, spacing, punctuation and plural endings: equal for labels
+    that read alike."""
+    words = re.findall(r"\w+", unicodedata.normalize("NFKC", label).casefold().replace("_", " "))
+    # a label of signs only ("+", "-") is told apart by them
+    return " ".join(_singular(word) for word in words) or label
+
+
+def language_of(text: str) -> str:
+    """RETURNS (str): The language that stands for a text's script in SCRIPTS: "en" for all Latin ones; "" if unknown."""
+    letters = [unicodedata.name(char, "").split(" ")[0].split("-")[0] for char in text if char.isalpha()]
+    found = Counter(SCRIPTS[name] for name in letters if name in SCRIPTS)
+    if "ja" in found and "zh" in found:
+        found["ja"] += found.pop("zh")
+    return found.most_common(1)[0][0] if found else ""
+
+
+def _config_checks(block: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
+    """The component's own checks, one by one. Settings of a wrong type are left to spaCy's validation."""
+    template = block.get("hypothesis_template", [])
+    for one in [template] if isinstance(template, str) else template:
+        yield lambda one=one: check_templates([one])  # type: ignore[misc]
+    if block.get("label_groups"):
+        yield lambda: check_groups(block["label_groups"], [SLOT])
+    labels = block.get("labels") or []
+    if not isinstance(labels, list):
+        return
+    for i, label in enumerate(labels):
+        yield lambda label=label: check_labels([label])  # type: ignore[misc]
+        if label in labels[:i]:
+            yield lambda label=label: check_labels([label, label])  # type: ignore[misc]
+    known = None if block.get("label_groups") else labels or None
+    for entry in block.get("hypotheses") or []:
+        yield lambda entry=entry: check_hypotheses([entry], known)  # type: ignore[misc]
+    for entry in block.get("label_thresholds") or []:
+        yield lambda entry=entry: _check_threshold(entry, known)  # type: ignore[misc]
+    for entry in block.get("calibration") or []:
+        yield lambda entry=entry: check_calibration([entry])  # type: ignore[misc]
+
+
+def _check_threshold(entry: Mapping[str, Any], labels: Sequence[str] | None) -> None:
+    for label in check_thresholds([entry]):
+        if labels and label not in labels:
+            raise ZeroShotError("Z009", label=label, labels=list(labels))
+
+
+def _read_config(name: str, overrides: Mapping[str, Any]) -> Mapping[str, Any]:
+    path = Path(name)
+    if path.is_dir():
+        path = path / "config.cfg"
+    elif path.suffix != ".cfg" and not path.exists():
+        # a package: it could be built once, and its settings are looked at as spaCy loads it
+        return {}
+    if not path.is_file():
+        raise ZeroShotError("Z060", what="config", value=name, reason="there is no such file")
+    return util.load_config(path, overrides=dict(overrides), interpolate=True)
+
+
+def _build(name: str, overrides: Mapping[str, Any]) -> Language:
+    if Path(name).is_file():
+        config = util.load_config(name, overrides=dict(overrides), interpolate=True)
+        # training data need not be there yet
+        wanted = Config({section: config[section] for section in ("nlp", "components") if section in config})
+        return util.load_model_from_config(wanted, auto_fill=True, validate=True)
+    return load_pipeline(name, config=dict(overrides))
+
+
+def _issue(level: str, code: str, component: str, **values: Any) -> Issue:
+    with named(component):
+        return _from_error(ZeroShotError(code, **values), level)
+
+
+def _from_error(error: ZeroShotError, level: str = ERROR) -> Issue:
+    component = error.component or ""
+    message = str(error).removeprefix(f"[{error.code}] ").removeprefix(f"{component}: ")
+    return Issue(level, error.code, component, message)
+
+
+def _singular(word: str) -> str:
+    if word.endswith("ies") and len(word) > 4:
+        return word[:-3] + "y"
+    if re.search(r"(s|x|z|ch|sh)es$", word):
+        return word[:-2]
+    return word[:-1] if word.endswith("s") and not word.endswith("ss") and len(word) > 3 else word

@@ -1,0 +1,415 @@
+"""Distillation: a zero-shot pipeline labels texts, and a small native spaCy textcat learns from the labels it is sure of.
+
+spaCy's textcat takes no soft labels, so scores become 1.0, 0.0 or nothing.
+"""
+
+import json
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import spacy
+from spacy.language import Language
+from spacy.tokens import Doc, DocBin
+from thinc.api import Config
+from thinc.types import Floats1d, Floats2d, Ints1d
+
+from .component import ZeroShotTextCategorizer
+from .errors import ZeroShotError
+from .evaluation import figures, spread
+from .labels import LabelSet
+from .loading import find_component, unneeded_pipes
+from .premises import is_blank
+from .readers import LabelledText
+from .tuning.score import gold_array
+from .util import Track, no_progress
+
+SCORES, REPORT = "labelled.jsonl", "report.json"
+# What a student is trained on at the very least
+FEWEST_TEXTS = 10
+# A cap that leaves fewer texts of a label than this teaches nothing.
+FEWEST = 20
+EPSILON = 1e-12
+MEBIBYTE = 1 << 20
+# Texts that are timed; more would only make the teacher's figure slower to get
+TIMED = 1000
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to distil.
+
+    threshold (float): The confidence a label must reach to be learned from.
+    balance (float): A label keeps at most this many times the texts of the rarest one; 0 for no limit.
+    temperature (float): Of the teacher's scores before the threshold; above 1 they are less sure.
+    architecture (str): The student's: "ensemble" (spaCy's default: bag of words and CNN), "bow" or "transformer".
+    encoder (str): A Hub name or folder, for "transformer".
+    epochs (int): Passes over the texts at most.
+    seed (int): Of the student.
+    RAISES (ZeroShotError): Z060 for a number that is not possible.
+    """
+
+    threshold: float = 0.6
+    balance: float = 3.0
+    temperature: float = 1.0
+    architecture: Literal["ensemble", "bow", "transformer"] = "ensemble"
+    encoder: str = "distilbert-base-uncased"
+    epochs: int = 10
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for what, is_wrong, reason in (
+            ("temperature", self.temperature <= 0, "it must be above 0"),
+            ("balance", 0 < self.balance < 1 or self.balance < 0, "it must be 0, or 1 or more"),
+            ("threshold", not 0.0 <= self.threshold <= 1.0, "it must lie in [0, 1]"),
+        ):
+            if is_wrong:
+                raise ZeroShotError("Z060", what=f"--{what}", value=getattr(self, what), reason=reason)
+
+
+class Result(NamedTuple):
+    """A pipeline on a set of texts.
+
+    accuracy, macro_f1 (float | None): None without gold labels.
+    speed (float): Documents per second.
+    size (float): Mebibytes on disk.
+    """
+
+    accuracy: float | None
+    macro_f1: float | None
+    speed: float
+    size: float
+
+
+class Distilled(NamedTuple):
+    """What distillation gave.
+
+    student (Path): The student's pipeline.
+    texts (int): Texts that the teacher labelled.
+    kept (dict[str, int]): Texts that the student learned from, by label.
+    compared_on (int): Texts that teacher and student were compared on.
+    gold (bool): Whether with gold labels, not only with each other.
+    results (tuple[Result, Result]): Teacher and student.
+    agreement (float): Share of the texts on which both decide the same.
+    """
+
+    student: Path
+    texts: int
+    kept: dict[str, int]
+    compared_on: int
+    gold: bool
+    results: tuple[Result, Result]
+    agreement: float
+
+
+class Selection(NamedTuple):
+    """The texts to learn from.
+
+    rows (Ints1d): Shape (kept,): their numbers, rising.
+    targets (Floats2d): Shape (kept, labels): 1.0 right, 0.0 wrong, NaN where the teacher was in doubt.
+    """
+
+    rows: Ints1d
+    targets: Floats2d
+
+
+def distill(
+    nlp: Language,
+    texts: Sequence[str],
+    output: Path,
+    recipe: Recipe | None = None,
+    *,
+    component: str | None = None,
+    labelled: Sequence[LabelledText] = (),
+    limit: int | None = None,
+    n_process: int = 1,
+    overwrite: bool = False,
+    gpu_id: int = -1,
+    track: Track = no_progress,
+) -> Distilled:
+    """Train a small native spaCy pipeline on the labels that a zero-shot component gives to texts.
+
+    The folder then holds labelled.jsonl (the teacher's scores), train.spacy, dev.spacy, config.cfg, model-best and
+    report.json. Stopped while the teacher is at work, the same call goes on where it was.
+
+    nlp (Language): The teacher.
+    texts (Sequence[str]): Unlabelled texts. Blank ones are left out.
+    output (Path): The folder.
+    recipe (Recipe | None): How to distil; None for the defaults.
+    component (str | None): The zero-shot component that teaches, None for the first.
+    labelled (Sequence[LabelledText]): Labelled texts to compare teacher and student on; without any, on texts that
+        were set aside.
+    limit (int | None): Compare on at most this many of them.
+    n_process (int): Processes for the teacher.
+    overwrite (bool): Replace what the folder holds.
+    gpu_id (int): The GPU the student is trained on, -1 for the CPU.
+    track (Track): Shows progress.
+    RETURNS (Distilled): The student and what it came to.
+    RAISES (ZeroShotError): Z091 if too few texts are labelled with confidence, Z092 if the folder is not empty, Z201
+        for labels of the labelled texts that the teacher does not have; Z001, Z062.
+    """
+    recipe = recipe or Recipe()
+    pipe = find_component(nlp, component)
+    label_set = pipe.label_set()
+    texts = [text for text in texts if not is_blank(text)]
+    labelled = spread([row for row in labelled if not is_blank(row.text)], limit)
+    gold = gold_array(labelled, nlp, pipe, pipe.none_label) if labelled else None
+    _claim(output, overwrite)
+    scores = _teach(nlp, pipe, texts, output / SCORES, n_process, track)
+    selection = select(scores, label_set.exclusive, recipe)
+    _check_selection(selection, len(texts), recipe)
+    train, dev = split(selection)
+    for name, part in (("train", train), ("dev", dev if len(dev.rows) else train)):
+        _write_docs(output / f"{name}.spacy", nlp, texts, part, label_set)
+    config = student_config(nlp.lang, label_set.exclusive, recipe, len(train.rows))
+    config.to_disk(output / "config.cfg", interpolate=False)
+    student_path = train_student(output, gpu_id)
+    student = spacy.load(student_path)
+    compared = [row.text for row in labelled] if labelled else [texts[row] for row in dev.rows]
+    sizes = _teacher_size(nlp, pipe), folder_size(student_path)
+    unneeded = unneeded_pipes(nlp, pipe)
+    theirs, their_speed = _decisions(nlp, compared, label_set, lambda doc: pipe.decide(doc).labels, unneeded, track)
+    its, its_speed = _decisions(student, compared, label_set, _decide_student(student), (), no_progress)
+    results = []
+    for chosen, speed, size in ((theirs, their_speed, sizes[0]), (its, its_speed, sizes[1])):
+        found = None if gold is None else figures(gold, chosen)
+        results.append(Result(found and found.accuracy, found and found.macro_f1, speed, size))
+    kept = {label: int((selection.targets[:, i] == 1.0).sum()) for i, label in enumerate(label_set.labels)}
+    agreement = float((theirs == its).all(axis=1).mean()) if len(compared) else float("nan")
+    done = Distilled(
+        student_path, len(texts), kept, len(compared), gold is not None, (results[0], results[1]), agreement
+    )
+    _write_report(output / REPORT, done, recipe)
+    return done
+
+
+def select(scores: Floats2d, exclusive: bool, recipe: Recipe) -> Selection:
+    """RETURNS (Selection): What the student learns from, of the teacher's scores of shape (texts, labels)."""
+    chooser = select_exclusive if exclusive else select_independent
+    return chooser(at_temperature(scores, recipe.temperature, exclusive), recipe.threshold, recipe.balance)
+
+
+def at_temperature(scores: Floats2d, temperature: float, exclusive: bool) -> Floats2d:
+    """RETURNS (Floats2d): Scores at a temperature (Hinton et al., 2015): above 1 they are less sure, below 1 surer."""
+    clipped = np.clip(scores, EPSILON, 1.0 - EPSILON)
+    if not exclusive:
+        return 1.0 / (1.0 + (1.0 / clipped - 1.0) ** (1.0 / temperature))
+    logs = np.log(clipped) / temperature
+    powers = np.exp(logs - logs.max(axis=1, keepdims=True, initial=-np.inf))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def select_exclusive(scores: Floats2d, threshold: float, balance: float) -> Selection:
+    """RETURNS (Selection): Texts whose best label reaches the threshold, and of each label the most confident: at most
+    `balance` times as many as of the rarest."""
+    best, confidence = scores.argmax(axis=1), scores.max(axis=1)
+    sure = confidence >= threshold
+    counts = np.bincount(best[sure], minlength=scores.shape[1])
+    present = counts[counts > 0]
+    limit = max(int(balance * present.min()), FEWEST) if balance and len(present) else len(scores)
+    rows = [_most_confident(np.flatnonzero(sure & (best == i)), confidence, limit) for i in range(scores.shape[1])]
+    kept = np.sort(np.concatenate(rows))
+    return Selection(kept, np.eye(scores.shape[1])[best[kept]])
+
+
+def select_independent(scores: Floats2d, threshold: float, balance: float) -> Selection:
+    """RETURNS (Selection): Labels that reach the threshold are right, those that fall as far below are wrong, the rest
+    is left open. Texts have a right label, or none in doubt; of these at most `balance` times as many."""
+    targets = np.where(scores >= threshold, 1.0, np.where(scores <= 1.0 - threshold, 0.0, np.nan))
+    some = (targets == 1.0).any(axis=1)
+    empty = np.flatnonzero((targets == 0.0).all(axis=1))
+    if balance:
+        empty = _most_confident(empty, 1.0 - scores.max(axis=1, initial=0.0), max(int(balance * some.sum()), FEWEST))
+    kept = np.sort(np.concatenate([np.flatnonzero(some), empty]))
+    return Selection(kept, targets[kept])
+
+
+def split(selection: Selection, every: int = 10) -> tuple[Selection, Selection]:
+    """RETURNS (tuple[Selection, Selection]): For training and for development: one of `every` texts of each label."""
+    first = np.where((selection.targets == 1.0).any(axis=1), (selection.targets == 1.0).argmax(axis=1), -1)
+    aside = np.zeros(len(selection.rows), dtype=bool)
+    for label in np.unique(first):
+        aside[np.flatnonzero(first == label)[every - 1 :: every]] = True
+    return (
+        Selection(selection.rows[~aside], selection.targets[~aside]),
+        Selection(selection.rows[aside], selection.targets[aside]),
+    )
+
+
+def student_config(lang: str, exclusive: bool, recipe: Recipe, texts: int) -> Config:
+    """Make the student's config as `spacy init config` does, sized for the number of texts.
+
+    lang (str): The language's code.
+    exclusive (bool): One label per text (textcat), or any number (textcat_multilabel).
+    recipe (Recipe): Architecture, encoder, epochs and seed.
+    texts (int): How many it learns from: the best pipeline is looked for about once an epoch.
+    RETURNS (Config): The config.
+    """
+    from spacy.cli.init_config import init_config
+
+    component = "textcat" if exclusive else "textcat_multilabel"
+    transformer = recipe.architecture == "transformer"
+    config = init_config(lang=lang, pipeline=[component], optimize="efficiency", gpu=transformer)
+    if recipe.architecture == "ensemble":
+        config["components"][component]["model"] = Language.get_factory_meta(component).default_config["model"]
+    elif transformer:
+        config["components"]["transformer"]["model"]["name"] = recipe.encoder
+        config["training"]["optimizer"]["learn_rate"] = 2e-5
+    size = 16 if transformer else 32
+    config["training"]["batcher"] = {"@batchers": "spacy.batch_by_sequence.v1", "size": size, "get_length": None}
+    config["training"]["eval_frequency"] = max(1, min(200, texts // size))
+    config["training"]["max_epochs"] = recipe.epochs
+    config["training"]["dropout"] = 0.2
+    config["system"]["seed"] = recipe.seed
+    config["paths"].update(train="train.spacy", dev="dev.spacy")
+    return config
+
+
+def train_student(folder: Path, gpu_id: int = -1) -> Path:
+    """Train the student in a folder with config.cfg, train.spacy and dev.spacy. Its progress goes to standard error.
+
+    RETURNS (Path): The best pipeline, folder/model-best.
+    """
+    from spacy.training.initialize import init_nlp
+    from spacy.training.loop import train
+
+    paths = {f"paths.{name}": str(folder / f"{name}.spacy") for name in ("train", "dev")}
+    config = spacy.util.load_config(folder / "config.cfg", overrides=paths)
+    train(init_nlp(config, use_gpu=gpu_id), folder, use_gpu=gpu_id, stdout=sys.stderr, stderr=sys.stderr)
+    return folder / "model-best"
+
+
+def folder_size(folder: Path) -> float:
+    """RETURNS (float): Mebibytes of a folder's files."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / MEBIBYTE
+
+
+def _claim(output: Path, overwrite: bool) -> None:
+    """An empty folder, or one where the teacher was at work before."""
+    output.mkdir(parents=True, exist_ok=True)
+    names = {path.name for path in output.iterdir()}
+    finished = REPORT in names or names - {SCORES, "config.cfg", "train.spacy", "dev.spacy", "model-best", "model-last"}
+    if names and not overwrite and (finished or SCORES not in names):
+        raise ZeroShotError("Z092", output=str(output))
+    for name in ("model-best", "model-last"):
+        shutil.rmtree(output / name, ignore_errors=True)
+    (output / REPORT).unlink(missing_ok=True)
+    if overwrite:
+        (output / SCORES).unlink(missing_ok=True)
+
+
+def _teach(
+    nlp: Language, pipe: ZeroShotTextCategorizer, texts: Sequence[str], path: Path, n_process: int, track: Track
+) -> Floats2d:
+    """The teacher's scores, shape (texts, labels), kept line by line in a file; what is there is not scored again."""
+    label_set = pipe.label_set()
+    head = {"teacher": str(nlp.path or pipe.model.name), "labels": label_set.labels, "hypotheses": label_set.hypotheses}
+    head.update(multi_label=not label_set.exclusive, temperature=pipe.temperature, calibration=pipe.calibration)
+    lines = [json.dumps(head, ensure_ascii=False)]
+    if path.exists():
+        # the last line may have been cut off
+        found = path.read_text(encoding="utf8", errors="replace").split("\n")[:-1]
+        if found and found[0] != lines[0]:
+            raise ZeroShotError("Z092", output=str(path.parent))
+        rows = [json.loads(line) for line in found[1:]]
+        if any(row["text"] != text for row, text in zip(rows, texts)) or len(rows) > len(texts):
+            raise ZeroShotError("Z092", output=str(path.parent))
+        lines = found or lines
+    scores = [json.loads(line)["cats"] for line in lines[1:]]
+    left = texts[len(scores) :]
+    docs = nlp.pipe(left, n_process=n_process, disable=unneeded_pipes(nlp, pipe)) if left else ()
+    with path.open("w", encoding="utf8") as out:
+        out.writelines(line + "\n" for line in lines)
+        for text, doc in zip(left, track(docs, len(left), f"{len(left):,} texts")):
+            scores.append(pipe.own_cats(doc.cats))
+            out.write(json.dumps({"text": text, "cats": scores[-1]}, ensure_ascii=False) + "\n")
+            out.flush()
+    return np.array([[cats[label] for label in label_set.labels] for cats in scores]).reshape(-1, len(label_set.labels))
+
+
+def _check_selection(selection: Selection, count: int, recipe: Recipe) -> None:
+    kept = len(selection.rows)
+    learned = int((selection.targets == 1.0).any(axis=0).sum())
+    reason = None
+    if kept < FEWEST_TEXTS:
+        reason = f"a student needs {FEWEST_TEXTS}"
+    elif learned < min(2, selection.targets.shape[1]):
+        reason = "all with the same label"
+    if reason is not None:
+        raise ZeroShotError("Z091", kept=kept, count=count, threshold=recipe.threshold, reason=reason)
+
+
+def _write_docs(path: Path, nlp: Language, texts: Sequence[str], part: Selection, label_set: LabelSet) -> None:
+    packed = DocBin(attrs=["ORTH", "SPACY"])
+    for row, targets in zip(part.rows.tolist(), part.targets.tolist()):
+        doc = nlp.make_doc(texts[row])
+        # spaCy's textcat leaves a label without a value out of the loss
+        doc.cats = {label: value for label, value in zip(label_set.labels, targets) if value == value}
+        packed.add(doc)
+    packed.to_disk(path)
+
+
+def _decisions(
+    nlp: Language,
+    texts: Sequence[str],
+    label_set: LabelSet,
+    decide: Callable[[Doc], list[str]],
+    disable: Sequence[str],
+    track: Track,
+) -> tuple[np.ndarray, float]:
+    """Decisions of shape (texts, labels), and documents per second."""
+    chosen = np.zeros((len(texts), len(label_set.labels)), dtype=bool)
+    # the first texts load weights and compile kernels
+    list(nlp.pipe(texts[:32], disable=disable))
+
+    def timed() -> Iterator[Doc]:
+        yield from nlp.pipe(texts, disable=disable)
+
+    start, seconds = time.perf_counter(), 0.0
+    for row, doc in enumerate(track(timed(), len(texts), f"comparison: {len(texts):,} texts"), start=1):
+        for label in decide(doc):
+            chosen[row - 1, label_set.labels.index(label)] = True
+        if row <= TIMED:
+            seconds = time.perf_counter() - start
+    return chosen, min(len(texts), TIMED) / max(seconds, 1e-9)
+
+
+def _decide_student(student: Language) -> Callable[[Doc], list[str]]:
+    """How the student's textcat chooses: the best label, or those that reach its threshold."""
+    pipe: Any = student.get_pipe(student.pipe_names[-1])
+    if student.pipe_names[-1] == "textcat":
+        return lambda doc: [max(doc.cats, key=lambda label: doc.cats[label])]
+    return lambda doc: [label for label, score in doc.cats.items() if score >= pipe.cfg["threshold"]]
+
+
+def _teacher_size(nlp: Language, pipe: ZeroShotTextCategorizer) -> float:
+    """Mebibytes of the pipeline and, where it only refers to its checkpoint, of that."""
+    size = folder_size(Path(nlp.path)) if nlp.path else 0.0
+    checkpoint = pipe.model.shims[0].runtime.checkpoint.folder  # type: ignore[attr-defined]
+    inside = nlp.path is not None and Path(nlp.path) in Path(checkpoint).parents
+    return size if inside else size + folder_size(Path(checkpoint))
+
+
+def _write_report(path: Path, done: Distilled, recipe: Recipe) -> None:
+    teacher, student = done.results
+    report = {
+        "recipe": asdict(recipe),
+        "texts": done.texts,
+        "kept": done.kept,
+        "compared_with_gold": done.gold,
+        "compared_on": done.compared_on,
+        "teacher": teacher._asdict(),
+        "student": student._asdict(),
+        "agreement": done.agreement,
+        "speedup": student.speed / max(teacher.speed, 1e-9),
+    }
+    path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf8")
+
+
+def _most_confident(rows: Ints1d, confidence: Floats1d, limit: int) -> Ints1d:
+    return rows[np.argsort(-confidence[rows], kind="stable")[:limit]]
