@@ -46,17 +46,19 @@ class RawRow(NamedTuple):
     """A row before it is parsed.
 
     number (int): Its line (text formats) or its place, from 1.
-    content (str | dict[str, Any] | bytes): A line, a table's row by column, or a serialised Doc.
+    content (str | dict[str, Any]): A line, or the fields of a table's row or of a Doc.
     key (bytes): What it is fingerprinted by; equal in every run.
     problem (str | None): Why it cannot be parsed, if that is known by now.
     offset (int): Where it begins in the uncompressed file, in bytes; -1 where that is not known.
+    doc (bytes | None): The Doc it is, serialised.
     """
 
     number: int
-    content: str | dict[str, Any] | bytes
+    content: str | dict[str, Any]
     key: bytes
     problem: str | None = None
     offset: int = -1
+    doc: bytes | None = None
 
 
 class BadRow(Exception):
@@ -111,6 +113,10 @@ class DataFile:
                 yield row
         if row is None:
             raise ZeroShotError("Z043", path=str(self.path))
+
+    def close(self) -> None:
+        """Close the file. Reading all rows does it, too."""
+        self._raw.close()
 
     def fraction(self) -> float:
         """RETURNS (float): How much of the file has been read, between 0 and 1."""
@@ -236,7 +242,7 @@ class DataFile:
             parts = [packed.tokens[i].tobytes(), packed.spaces[i].tobytes(), packed.span_groups[i]]
             parts += [packed.user_data[i] or b"", json.dumps(packed.cats[i]).encode()]
             self._done = i + 1
-            yield RawRow(i + 1, doc.to_bytes(), b"\0".join(parts))
+            yield RawRow(i + 1, doc_fields(doc), b"\0".join(parts), doc=doc.to_bytes())
 
     def _check_names(self, reason: str) -> None:
         if len(set(self.fields or ())) < len(self.fields or ()):
@@ -247,10 +253,8 @@ def parse_row(row: RawRow, form: str) -> dict[str, Any]:
     """Make fields of a row of a format. RETURNS (dict[str, Any]): Its fields. RAISES (BadRow): If it has none."""
     if row.problem is not None:
         raise BadRow(row.problem)
-    if isinstance(row.content, bytes):
-        return doc_fields(Doc(Vocab()).from_bytes(row.content))
     if isinstance(row.content, dict):
-        if form != "parquet":
+        if form in ("csv", "tsv"):
             _check_unicode("".join(row.content.values()))
         return row.content
     _check_unicode(row.content)

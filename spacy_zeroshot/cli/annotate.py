@@ -1,0 +1,112 @@
+"""python -m spacy zeroshot annotate: label a whole corpus."""
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from ..errors import ZeroShotError
+from ._util import Bar, Code, Component, GpuId, Labels, Model, MultiLabel, Pipeline, Template, TextField, note, run
+
+COMMAND = "annotate"
+# Rows that were left out are shown one by one up to this many; all are in the rejects file
+SHOWN = 10
+
+
+def annotate(
+    source: Annotated[
+        Path, typer.Argument(metavar="INPUT", help=".txt, .jsonl, .csv, .tsv, .parquet or .spacy, plain or with .gz")
+    ],
+    output: Annotated[Path, typer.Argument(metavar="OUTPUT", help=".jsonl, .jsonl.gz, .parquet or .spacy")],
+    labels: Labels = "",
+    pipeline: Pipeline = None,
+    model: Model = None,
+    templates: Template = None,
+    multi_label: MultiLabel = None,
+    component: Component = None,
+    threshold: Annotated[
+        float | None, typer.Option("--threshold", min=0.0, max=1.0, help="Decide for labels with at least this score")
+    ] = None,
+    decided: Annotated[
+        bool, typer.Option("--decided", help="In .spacy: doc.cats are 1.0 or 0.0, which spacy train takes")
+    ] = False,
+    text_field: TextField = "text",
+    labels_field: Annotated[
+        str, typer.Option("--label-field", "--labels-field", help="Field for the decided labels")
+    ] = "labels",
+    cats_field: Annotated[str, typer.Option("--cats-field", help="Field for the scores")] = "cats",
+    n_process: Annotated[int, typer.Option("--n-process", "-n", min=1, help="Processes, or Ray workers")] = 1,
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Texts scored together")] = 256,
+    chunk_size: Annotated[
+        int, typer.Option("--chunk-size", "--shard-size", min=1, help="Rows a kill can lose, for each process")
+    ] = 512,
+    engine: Annotated[
+        Literal["local", "ray"], typer.Option("--engine", help="This machine, or a Ray cluster")
+    ] = "local",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an output that was made with other settings")
+    ] = False,
+    code: Code = None,
+    gpu_id: GpuId = -1,
+) -> None:
+    """Label every text of a file. Every field of the input is kept; labels and scores are added.
+
+    Stopped at any moment, the same command goes on where it was. Rows that cannot be used go to
+    OUTPUT.rejects.jsonl, and the rest goes on.
+
+    Example: python -m spacy zeroshot annotate news.jsonl.gz labelled.jsonl --labels "politics,sport,music"
+    """
+    with run(COMMAND):
+        from ..annotation import annotate as annotate_corpus
+        from ..loading import read_label_list
+
+        given = read_label_list(labels)
+        if pipeline is None and not given:
+            raise ZeroShotError("Z067")
+        rejected = 0
+        start = time.monotonic()
+        with Bar(COMMAND) as bar:
+
+            def watch(done: int, fraction: float, rejects: Sequence[Mapping[str, Any]]) -> None:
+                nonlocal rejected
+                for reject in rejects[: max(SHOWN - rejected, 0)]:
+                    unit, number = next(iter(reject.items()))
+                    bar.console.print(f"{source}, {unit} {number} left out: {reject['error']}", soft_wrap=True)
+                if rejected <= SHOWN < rejected + len(rejects):
+                    bar.console.print("further rows that are left out are not shown one by one", soft_wrap=True)
+                rejected += len(rejects)
+                bar.update(done, fraction)
+
+            summary = annotate_corpus(
+                source,
+                output,
+                pipeline,
+                model=model,
+                labels=given,
+                templates=templates or (),
+                multi_label=multi_label,
+                component=component,
+                text_field=text_field,
+                labels_field=labels_field,
+                cats_field=cats_field,
+                threshold=threshold,
+                decided=decided,
+                batch_size=batch_size,
+                chunk_size=chunk_size,
+                code=code,
+                gpu_id=gpu_id,
+                engine=engine,
+                n_process=n_process,
+                overwrite=overwrite,
+                watch=watch,
+            )
+        parts = [f"{output}: {summary.written:,} texts labelled"]
+        if summary.resumed:
+            parts.append(f"{summary.resumed:,} of them before")
+        if summary.rejected:
+            parts.append(f"{summary.rejected:,} rows left out, see {output}.rejects.jsonl")
+        note(f"{', '.join(parts)}; {time.monotonic() - start:,.1f} s, {bar.rate:,.1f} rows/s")
+        name = pipeline or model or "bundled"
+        note(f"next: correct the labels of some rows, then python -m spacy zeroshot evaluate {name} FILE")
