@@ -131,6 +131,8 @@ MESSAGES: dict[str, str] = {
     "Z092": "{output} is not empty. Name another folder, or add --overwrite.",
     "Z093": "a DocBin cannot hold {size} bytes of {what}: its format ends at 4 GiB. Write .jsonl or .parquet, or "
     "split the input.",
+    "Z094": "none of the {count} rows of {path} could be labelled. Of the first: {reason}. All are in {rejects}. Check "
+    "the file and --text-field.",
     # Tuning, calibration and display
     "Z200": "there are no texts to learn from: {reason}. Give a file with at least one text that is not blank.",
     "Z201": "the gold labels {labels} are not labels of the pipeline, which has {known}. Add them with set_labels(), "
