@@ -7,7 +7,7 @@ here, because every Language() imports this file.
 
 import weakref
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -33,6 +33,7 @@ from .labels import (
     check_labels,
     check_templates,
     make_label_set,
+    own_gold,
     own_labels,
     register_labels_extension,
 )
@@ -47,11 +48,12 @@ from .settings import (
     Settings,
     as_json,
     check_settings,
-    config_beside,
     entries,
     from_config,
+    overrides_of,
     reject_dollars,
     restore_settings,
+    take_old_settings,
     upgrade,
     write_through,
 )
@@ -59,8 +61,9 @@ from .training import draw_examples, loss_of
 from .util import replace_folder
 
 SETTINGS_FORMAT = 2
-# The architecture of the bundled model's default config, which names no checkpoint of the user's
-BUNDLED = "bundled"
+# What names a checkpoint in the model block of a config, and what says how its logits are to be understood
+CHECKPOINT = {"model.@architectures", "model.name", "model.revision"}
+MEANING = ("entailment", "contradiction", "temperature", "midpoint", "prompt")
 
 # Each component's pipeline, to know its present name and where its settings are configured. Not an attribute: it would
 # travel in pickles.
@@ -140,6 +143,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
     train_encoder (bool): With the bundled layout: whether that reaches the encoder, too.
     max_negatives (int): In training: how many wrong labels a text is contrasted with.
     scorer (Callable | None): The scoring method.
+    abstain, calibrated: Settings of 0.1.0, for pipelines that it saved. Leave them out.
     RAISES (ZeroShotError): Z002 to Z009 for settings that are not possible, Z008 for text that would not come back
         from a saved config as it was.
 
@@ -196,6 +200,8 @@ class ZeroShotTextCategorizer(TrainablePipe):
         train_encoder: bool = False,
         max_negatives: int = 5,
         scorer: Callable | None = None,
+        abstain: float | None = None,
+        calibrated: bool | None = None,
     ):
         given = {key: value for key, value in locals().items() if key in DEFAULTS}
         self.vocab = nlp.vocab
@@ -207,13 +213,16 @@ class ZeroShotTextCategorizer(TrainablePipe):
         self.get_spans = get_spans
         self._listwise_weight = 0.0
         self._warned_unread = False
+        # the label set of these settings
+        self._worded: tuple[Settings, LabelSet] | None = None
         with named(name):
             check_model(model)
-            # what the config says, to tell overrides from what was saved
+            # what the config says by now, so that only changes are written to it
             self._configured = as_json(given)
             for key, sign in (("labels", "${"), ("examples", "${"), *((key, "$") for key in DOLLARLESS)):
                 reject_dollars(key, given[key], sign)
-            self._take({**self._configured, "labels": from_config(labels)})
+            take_old_settings(given, abstain, calibrated)
+            self._take({**as_json(given), "labels": from_config(labels)})
         self._loads_model = True
         _pipelines[self] = weakref.ref(nlp)
         _register_extensions()
@@ -371,6 +380,10 @@ class ZeroShotTextCategorizer(TrainablePipe):
             mode = self.multi_label if multi_label is None else multi_label
             own = self._settings.own if hypotheses is None else check_hypotheses(hypotheses, None)
             if labels is not None:
+                if self.label_groups and templates is None:
+                    # a label of a group is worded as there
+                    known = self._own_label_set()
+                    own = {**{label: known.hypotheses_of(i) for i, label in enumerate(known.labels)}, **own}
                 questions: Sequence[Question] = [Question("", check_labels(labels), chosen, mode)]
             else:
                 questions = [
@@ -391,14 +404,20 @@ class ZeroShotTextCategorizer(TrainablePipe):
         exclusive = not self.multi_label and len(self.labels) > 1
         return default_rule(exclusive, self.threshold, self._settings.thresholds, self.top_k, self.none_label)
 
-    def rules(self, label_set: LabelSet) -> list[Rule]:
-        """RETURNS (list[Rule]): The rule of each group. label_set (LabelSet): Labels in groups."""
+    def rules(self, label_set: LabelSet, key_prefix: str = "") -> list[Rule]:
+        """The rule of each group of labels.
+
+        label_set (LabelSet): Labels in groups.
+        key_prefix (str): Put before the labels that have their own thresholds.
+        RETURNS (list[Rule]): The rules.
+        """
         thresholds = {question.name: question.threshold for question in self._settings.questions}
+        own = {key_prefix + label: value for label, value in self._settings.thresholds.items()}
         return [
             default_rule(
                 group.exclusive,
                 thresholds[group.name] if thresholds.get(group.name) is not None else self.threshold,
-                self._settings.thresholds,
+                own,
                 self.top_k,
                 self.none_label,
             )
@@ -452,13 +471,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
         RETURNS (dict[str, float]): Values by label, without key_prefix. Labels of other components are left out, and
             those this one does not have, if it has any of the others.
         """
-        prefix = self.key_prefix
-        mine = {key.removeprefix(prefix): cats[key] for key in cats if prefix and key.startswith(prefix)}
-        if not mine:
-            foreign = self._foreign_keys() if cats.keys() - set(self.labels) else frozenset()
-            mine = {key: cats[key] for key in cats if key in self.labels or key not in foreign}
-        known = {label: value for label, value in mine.items() if label in self.labels}
-        return known or mine
+        return own_gold(cats, self.labels, self.key_prefix, self._foreign_keys())
 
     # Scoring
 
@@ -574,8 +587,11 @@ class ZeroShotTextCategorizer(TrainablePipe):
         docs (Iterable[Doc]): The documents.
         scores (Sequence[DocScores]): What predict gave.
         """
-        # a copy of a component meets its first document here
+        docs = list(docs)
+        # a copy of a component meets its first document here, and one that another pipeline took over, its vocab
         _pipelines.setdefault(self, None)
+        if docs:
+            self.vocab = docs[0].vocab
         prefix, spans_key = self.key_prefix, self.spans_key
         keys: dict[int, list[str]] = {}
         for doc, found in zip(docs, scores):
@@ -633,21 +649,24 @@ class ZeroShotTextCategorizer(TrainablePipe):
         """
         if self.scorer is None:
             return {}
+        prefix = self.key_prefix
         settings = {
-            "labels": [self.key_prefix + label for label in self.labels],
+            "labels": [prefix + label for label in self.labels],
             # not called multi_label: spaCy's textcat scorers set an argument of that name themselves
             "independent": self.multi_label,
             "threshold": self.threshold,
-            "label_thresholds": {self.key_prefix + label: value for label, value in self._settings.thresholds.items()},
+            "label_thresholds": {prefix + label: value for label, value in self._settings.thresholds.items()},
             "top_k": self.top_k,
-            "key_prefix": self.key_prefix,
+            "none_label": self.none_label,
+            "key_prefix": prefix,
+            "foreign": self._foreign_keys(),
             **kwargs,
         }
         if self.label_groups:
             label_set = self._own_label_set()
             settings["groups"] = [
-                ([self.key_prefix + label for label in label_set.labels[group.start : group.stop]], rule)
-                for group, rule in zip(label_set.groups, self.rules(label_set))
+                (settings["labels"][group.start : group.stop], group.exclusive, rule)
+                for group, rule in zip(label_set.groups, self.rules(label_set, prefix))
             ]
         with named(self.name):
             return self.scorer(examples, **settings)
@@ -677,19 +696,21 @@ class ZeroShotTextCategorizer(TrainablePipe):
         RAISES (ZeroShotError): Z041 if no labels can be had.
         """
         with named(self.name):
-            if labels is not None:
+            if nlp is not None:
+                # also of a component that this pipeline took over from another one
+                _pipelines[self] = weakref.ref(nlp)
+            validate_get_examples(get_examples, "ZeroShotTextCategorizer.initialize")
+            if labels is not None and tuple(labels) != self.labels:
                 self.set_labels(labels)
             elif not self.labels and self._examples:
                 self._own_label_set()
-            elif not self.labels or self.trainable:
-                validate_get_examples(get_examples, "ZeroShotTextCategorizer.initialize")
-                found = list(
-                    dict.fromkeys(label for one in get_examples() for label in self.gold_cats(one.reference.cats))
-                )
-                if not self.labels and not found:
+            gold = dict.fromkeys(label for one in get_examples() for label in self.gold_cats(one.reference.cats))
+            if not self.labels:
+                if not gold:
                     raise ZeroShotError("Z041")
-                if not self.labels:
-                    self.set_labels(found)
+                self.set_labels(list(gold))
+            if not self.trainable and not gold.keys().isdisjoint(self.labels):
+                warn("Z124")
             self._listwise_weight = listwise_weight
             self._shim.initialize(InitConfig(tuple(freeze), layer_decay, head_rate))
 
@@ -746,7 +767,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
                 path,
                 {
                     "model": self._write_model,
-                    "cfg": lambda p: srsly.write_json(p, self._saved(exclude)),
+                    "cfg": lambda p: srsly.write_json(p, self._saved()),
                     "examples": self._write_vectors,
                 },
                 exclude,
@@ -765,12 +786,12 @@ class ZeroShotTextCategorizer(TrainablePipe):
         path = Path(path)
         exclude = list(exclude)
         with named(self.name):
-            # nlp.from_disk excludes the vocab, a call by hand does not: only a pipeline has a config beside
-            config = config_beside(path) if "vocab" in exclude else None
+            # nlp.from_disk excludes the vocab, a call by hand does not, and knows of no config
+            overridden = overrides_of(self._nlp, path) if "vocab" in exclude else ()
             util.from_disk(
                 path,
                 {
-                    "cfg": lambda p: self._restore(_read_settings(p), config),
+                    "cfg": lambda p: self._restore(_read_settings(p), overridden),
                     "model": self._read_model,
                     "examples": lambda p: self._take_vectors(p.read_bytes() if p.is_file() else b""),
                 },
@@ -784,7 +805,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
         with named(self.name):
             return util.to_bytes(
                 {
-                    "cfg": lambda: srsly.json_dumps(self._saved(exclude)),
+                    "cfg": lambda: srsly.json_dumps(self._saved()),
                     "model": self._shim.to_bytes,
                     "examples": lambda: self._examples.dump_vectors(self._shim.weights_key()),
                 },
@@ -802,7 +823,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
             util.from_bytes(
                 bytes_data,
                 {
-                    "cfg": lambda data: self._restore(srsly.json_loads(data), None),
+                    "cfg": lambda data: self._restore(srsly.json_loads(data)),
                     "model": lambda data: self._shim.from_bytes(data) if self._loads_model else None,
                     "examples": self._take_vectors,
                 },
@@ -830,46 +851,45 @@ class ZeroShotTextCategorizer(TrainablePipe):
         """Check settings and take them all at once: other threads see the old ones or the new."""
         before: dict[str, Any] = self._settings.values if hasattr(self, "_settings") else {}
         examples = values["examples"], values["key_prefix"]
-        if not before or examples != (before["examples"], before["key_prefix"]):
-            store = ExampleStore(*examples)
-        else:
+        if before and examples == (before["examples"], before["key_prefix"]):
             store = self._examples
+        else:
+            store = ExampleStore(*examples)
         plain = (SLOT,) if self.has_own_prompt else None
         settings = check_settings(values, plain, store.listed_labels)
         template = values["hypothesis_template"]
         if plain and template not in (SLOT, before.get("hypothesis_template", DEFAULT_TEMPLATE)):
             warn("Z105", template=check_templates(template)[0])
+        self._shim.set_trainable(settings.values["trainable"], settings.values["train_encoder"])
         self._settings: Settings = settings
         self._examples = store
-        self._worded: LabelSet | None = None
-        self._shim.set_trainable(self.trainable, self.train_encoder)
 
     def _write_config(self, *names: str) -> None:
         for name in names:
-            write_through(self._nlp, self.name, name, self._settings.values[name])
+            write_through(self._nlp, self.name, name, self._settings.values[name], DEFAULTS[name])
 
     def _own_label_set(self) -> LabelSet:
         """The component's label set, made once for all documents; it takes the labels of its examples if it must."""
-        if self._worded is None:
-            if not self.labels and self._examples:
+        settings, worded = self._settings, self._worded
+        if worded is None or worded[0] is not settings:
+            if not settings.labels and self._examples:
                 self.set_labels(self._examples.labels)
+                settings = self._settings
             if self._examples:
-                self._examples.warn_of_unknown(self.labels)
-            self._worded = make_label_set(self._settings.questions, self._settings.own)
-        return self._worded
+                self._examples.warn_of_unknown(settings.labels)
+            worded = self._worded = settings, make_label_set(settings.questions, settings.own)
+        return worded[1]
 
     def _foreign_keys(self) -> frozenset[str]:
-        """The keys of doc.cats that other components of the pipeline write."""
+        """The keys of doc.cats that other components of the pipeline write, and this one does not."""
         nlp = self._nlp
-        if nlp is None:
-            return frozenset()
-        others = [(name, pipe) for name, pipe in nlp.components if pipe is not self]
-        return frozenset(
+        found = {
             getattr(pipe, "key_prefix", "") + label
-            for name, pipe in others
-            if "doc.cats" in nlp.get_pipe_meta(name).assigns
+            for name, pipe in ([] if nlp is None else nlp.components)
+            if pipe is not self and nlp is not None and "doc.cats" in nlp.get_pipe_meta(name).assigns
             for label in getattr(pipe, "labels", ())
-        ) - frozenset(self.labels)
+        }
+        return frozenset(found.difference(self.key_prefix + label for label in self.labels))
 
     # Inside: scoring
 
@@ -953,30 +973,34 @@ class ZeroShotTextCategorizer(TrainablePipe):
 
     # Inside: serialisation
 
-    def _saved(self, exclude: Sequence[str]) -> dict[str, Any]:
+    def _saved(self) -> dict[str, Any]:
         """What the file cfg holds."""
-        settings = self._settings.values
-        saved = {"format": SETTINGS_FORMAT, "settings": settings, "checkpoint": self._shim.spec, "cfg": self.cfg}
+        model = {name: getattr(self._shim.spec, name) for name in ("architecture", *MEANING)}
+        saved = {"format": SETTINGS_FORMAT, "settings": self._settings.values, "model": model, "cfg": self.cfg}
         return {**saved, "examples": self._examples.to_list()} if self._examples else saved
 
-    def _restore(self, saved: Mapping[str, Any], beside: Mapping[str, Any] | None) -> None:
-        """Take what _saved gave. beside: As for restore_settings."""
-        if saved.get("format", 0) > SETTINGS_FORMAT:
-            raise ZeroShotError("Z050", detail=f"format {saved['format']}")
-        current = self._settings.values
-        if saved.get("format", 0) < SETTINGS_FORMAT:
-            saved = upgrade(saved, current)
-        self._take(restore_settings(saved["settings"], current, self._configured, DEFAULTS, beside))
-        if "examples" in saved and self._settings.values["examples"] == saved["settings"]["examples"]:
+    def _restore(self, saved: Mapping[str, Any], overridden: Collection[str] = ()) -> None:
+        """Take what _saved gave, but for what the user overrides."""
+        version = saved.get("format", 0)
+        if version > SETTINGS_FORMAT:
+            raise ZeroShotError("Z050", detail=f"format {version}")
+        if version < SETTINGS_FORMAT:
+            saved = upgrade(saved)
+        settings = saved["settings"]
+        self._take(restore_settings(settings, self._settings.values, overridden))
+        values = self._settings.values
+        if "examples" in saved and values["examples"] == settings["examples"]:
             self._examples.take_rows(saved["examples"])
         self.cfg.update(saved.get("cfg", {}))
-        self._write_config(*DEFAULTS)
-        # Another checkpoint or architecture, named in spacy.load(config=...), wins over the saved one. The default
-        # checkpoint names none.
-        own, other = dict(self._shim.spec), dict(saved.get("checkpoint") or {})
-        other.setdefault("architecture", own.get("architecture"))
-        default = own.get("name") in (None, BUNDLED) and other["architecture"] == own.get("architecture")
-        self._loads_model = default or other == own
+        self._write_config(*(name for name in DEFAULTS if values[name] != self._configured[name]))
+        # another checkpoint or architecture that the user names wins over the saved one
+        self._loads_model = CHECKPOINT.isdisjoint(overridden)
+        if self._loads_model and "model" in saved:
+            spec, model = self._shim.spec, saved["model"]
+            if model["architecture"] != spec.architecture:
+                raise ZeroShotError("Z053", saved=model["architecture"], own=spec.architecture)
+            meant = {name: model[name] for name in MEANING if f"model.{name}" not in overridden}
+            self._shim.spec = replace(spec, **meant)
 
     def _write_model(self, folder: Path) -> None:
         with replace_folder(folder) as fresh:
@@ -1004,7 +1028,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
 DEFAULTS: dict[str, Any] = {
     key: default
     for key, default in (ZeroShotTextCategorizer.__init__.__kwdefaults__ or {}).items()
-    if key not in ("get_spans", "scorer")
+    if key not in ("get_spans", "scorer", "abstain", "calibrated")
 }
 
 

@@ -78,6 +78,8 @@ MESSAGES: dict[str, str] = {
     "Z052": "this pipeline was saved with another bundled model than the one installed, whose scores differ (saved: "
     "{saved}, installed: {installed}). Create it anew from its labels and settings with nlp.add_pipe, or install the "
     "spacy-zeroshot it was saved with (0.1.0 has a bundled model of its own).",
+    "Z053": "this component was saved with the architecture {saved} and is now filled into one with {own}. Give it that "
+    "architecture in its [model] block, or load the whole pipeline with spacy.load().",
     # Command line
     "Z060": "{what} {value!r} cannot be used: {reason}.",
     "Z061": "the pipeline {name!r} cannot be loaded: {reason}. Correct that, or give a folder written by nlp.to_disk "
@@ -150,6 +152,7 @@ MESSAGES: dict[str, str] = {
     "Z205": "document {number} has no scores to show: its doc.cats is empty. Run the pipeline on it first.",
     "Z206": "document {number} has no {spans_key!r} in doc.spans with scores of {label!r}; it has {known}. Set "
     "spans_key = {spans_key!r} in the component's config.",
+    "Z209": "{label!r} is not one of the labels {labels}. Name one of those to explain.",
     # Adaptation
     "Z210": "the tokenizer of {name!r} has no mask token, so no words can be hidden for the model to guess. Take a "
     "checkpoint of the BERT kind.",
@@ -173,6 +176,8 @@ MESSAGES: dict[str, str] = {
     "Z220": "no row of {path} has both a text and a label, so there is no example. Check the file, or set examples = "
     "[].",
     # Warnings
+    "Z124": "the examples have gold cats for this component, and trainable = false: nothing will be learnt. Set "
+    "trainable = true, or leave the warning if it is only to score.",
     "Z123": "{count} rows of {path} have several right labels, and one is chosen for each, because the labels compete. "
     "Give --multi-label to score each label on its own.",
     "Z122": "the examples have the labels {labels}, which are none of the component's {known}: they do not vote. Add "

@@ -1,6 +1,6 @@
 """From labels to hypotheses: each label is worded as one or more sentences that a text may entail."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
@@ -242,6 +242,24 @@ def _is_group(entry: Mapping[str, Any]) -> bool:
 def own_labels(doc: Doc) -> Sequence[str] | None:
     """RETURNS (Sequence[str] | None): What doc._.zero_shot_labels was set to, also while it is not registered."""
     return doc.user_data.get(("._.", OWN_LABELS, None, None))
+
+
+def own_gold(
+    cats: Mapping[str, float], labels: Collection[str], key_prefix: str = "", foreign: Collection[str] = ()
+) -> dict[str, float]:
+    """A component's part of gold cats, which may be written with its key_prefix or without.
+
+    cats (Mapping[str, float]): Gold cats, perhaps also of other components.
+    labels (Collection[str]): The component's labels.
+    key_prefix (str): What it puts before them.
+    foreign (Collection[str]): Keys that other components write.
+    RETURNS (dict[str, float]): Values by label, without key_prefix. Labels that the component does not have are left
+        out if it has any of the others.
+    """
+    mine = {key.removeprefix(key_prefix): cats[key] for key in cats if key_prefix and key.startswith(key_prefix)}
+    mine = mine or {key: value for key, value in cats.items() if key not in foreign}
+    known = {label: value for label, value in mine.items() if label in labels}
+    return known or mine
 
 
 def is_text(value: object) -> bool:

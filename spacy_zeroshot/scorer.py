@@ -1,18 +1,19 @@
 """spacy_zeroshot.zero_shot_textcat_scorer.v1: scores of doc.cats for spacy evaluate and spacy train."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from spacy.scorer import PRFScore, ROCAUCScore
 from spacy.training import Example
 
 from .decisions import Rule, decide, default_rule
-from .labels import own_labels
+from .labels import own_gold, own_labels
 from .premises import is_blank
 
 # Tables by label are left out beyond this many labels: NLI pairs bring thousands of hypotheses.
 MANY_LABELS = 1000
-Groups = Sequence[tuple[Sequence[str], Rule]]
+# The keys of each group of labels, whether they compete, and the rule
+Groups = Sequence[tuple[Sequence[str], bool, Rule]]
 
 
 def make_scorer() -> Callable:
@@ -29,7 +30,9 @@ def score_zero_shot(
     label_thresholds: Mapping[str, float] | None = None,
     top_k: int | None = None,
     positive_label: str | None = None,
+    none_label: str | None = None,
     key_prefix: str = "",
+    foreign: Collection[str] = (),
     groups: Groups = (),
     **cfg: Any,
 ) -> dict[str, Any]:
@@ -47,7 +50,10 @@ def score_zero_shot(
     label_thresholds (Mapping[str, float] | None): Thresholds of single keys, in place of the global one.
     top_k (int | None): Choose at most this many.
     positive_label (str | None): Of two labels that compete, the one whose F is cats_score.
+    none_label (str | None): A label more, without a score of its own: chosen where no other is, and right where no
+        other is or gold says so. It is left out if it is never right.
     key_prefix (str): What the component puts before its labels.
+    foreign (Collection[str]): Keys of other components.
     groups (Groups): The keys of each group of labels and its rule, in place of the settings above.
     cfg (Any): Settings of other components' scorers, which spaCy hands to all.
     RETURNS (dict[str, Any]): The keys of Scorer.score_cats; none if no example has gold for these labels, so that the
@@ -55,50 +61,53 @@ def score_zero_shot(
     """
     counts = {label: PRFScore() for label in labels}
     curves = {label: ROCAUCScore() for label in labels}
-    own_sets = found_gold = False
+    none_key = None if none_label is None else key_prefix + none_label
+
+    def count(key: str, score: float, right: float, chosen: bool) -> None:
+        prf = counts.setdefault(key, PRFScore())
+        prf.tp += bool(right > 0 and chosen)
+        prf.fp += bool(chosen and not right > 0)
+        prf.fn += bool(right > 0 and not chosen)
+        curves.setdefault(key, ROCAUCScore()).score_set(score, right)
+
+    own_sets = False
     for example in examples:
         own = own_labels(example.predicted)
         keys = list(labels) if own is None else [key_prefix + label for label in own]
+        wanted = [*keys] if none_key is None else [*keys, none_key]
+        gold = own_gold(example.reference.cats, [key.removeprefix(key_prefix) for key in wanted], key_prefix, foreign)
+        all_gold = {key_prefix + label: value for label, value in gold.items()}
+        if all_gold.keys().isdisjoint(wanted):
+            continue
         own_sets = own_sets or not set(keys) <= set(labels)
-        all_gold = _gold(example.reference.cats, keys, key_prefix)
-        found_gold = found_gold or bool(all_gold)
-        for group, rule in groups if own is None and groups else [(keys, None)]:
-            gold = {key: all_gold[key] for key in group if key in all_gold}
-            if not gold:
+        scores = example.predicted.cats
+        exclusive = not independent and len(keys) > 1
+        plain = keys, exclusive, default_rule(exclusive, threshold, label_thresholds, top_k)
+        for group, exclusive, rule in groups if own is None and groups else [plain]:
+            right = {key: all_gold[key] for key in group if key in all_gold}
+            if not right and none_key not in all_gold:
                 continue
-            exclusive = (not independent and len(group) > 1) if rule is None else rule.top_k == 1
-            rule = rule or default_rule(exclusive, threshold, label_thresholds, top_k)
-            cats = {key: example.predicted.cats.get(key, 0.0) for key in group}
+            cats = {key: scores.get(key, 0.0) for key in group}
             chosen = [] if is_blank(example.predicted.text) else decide(cats, rule).labels
             if exclusive:
                 # one label is right, so a key that is not annotated is wrong
-                gold = {key: gold.get(key, 0.0) for key in group}
-            for key, value in gold.items():
-                _count(counts.setdefault(key, PRFScore()), value > 0, key in chosen)
-                curves.setdefault(key, ROCAUCScore()).score_set(cats[key], value)
-    if not found_gold:
+                right = {key: right.get(key, 0.0) for key in group}
+            for key, value in right.items():
+                count(key, cats[key], value, key in chosen)
+            if none_key is not None:
+                value = all_gold.get(none_key, float(not any(right.values())))
+                count(none_key, 1.0 - max(cats.values(), default=0.0), value, not chosen)
+    if not any(curve.golds for curve in curves.values()):
         return {}
+    if none_key in curves and not any(curves[none_key].golds):
+        del counts[none_key]
     if own_sets:
         counts = {key: prf for key, prf in counts.items() if curves[key].golds}
     summary = _summary(counts, curves, "micro F" if own_sets else "macro AUC" if independent else "macro F")
-    if positive_label in counts and len(counts) == 2 and not independent:
+    if positive_label in counts and len(labels) == 2 and not independent:
         summary["cats_score"] = counts[positive_label].fscore
         summary["cats_score_desc"] = f"F ({positive_label})"
     return summary
-
-
-def _gold(cats: Mapping[str, float], keys: Sequence[str], key_prefix: str) -> dict[str, float]:
-    """Gold values by key; those written without key_prefix count where none has it."""
-    gold = {key: cats[key] for key in keys if key in cats}
-    if not gold and key_prefix:
-        gold = {key: cats[key.removeprefix(key_prefix)] for key in keys if key.removeprefix(key_prefix) in cats}
-    return gold
-
-
-def _count(prf: PRFScore, right: bool, chosen: bool) -> None:
-    prf.tp += right and chosen
-    prf.fp += chosen and not right
-    prf.fn += right and not chosen
 
 
 def _summary(counts: dict[str, PRFScore], curves: dict[str, ROCAUCScore], main: str) -> dict[str, Any]:

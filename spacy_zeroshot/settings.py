@@ -1,14 +1,14 @@
 """Settings of the component as attributes: checked when they are assigned, saved, and written to the config."""
 
-import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from spacy.language import Language
+from spacy.util import dict_to_dot
 from thinc.api import Config
 
 from .decisions import check_threshold, check_thresholds, check_top_k
@@ -165,7 +165,7 @@ def check_settings(
         labels = labels or tuple(example_labels)
         questions = (Question("", labels, used, values["multi_label"], values["threshold"]),)
     known = [key for question in questions for key in question.keys]
-    own = check_hypotheses(values["hypotheses"], known)
+    own = check_hypotheses(values["hypotheses"], known or None)
     thresholds = check_thresholds(values["label_thresholds"])
     for label in thresholds:
         if known and label not in known:
@@ -174,66 +174,85 @@ def check_settings(
 
 
 def restore_settings(
-    saved: Mapping[str, Any],
-    current: Mapping[str, Any],
-    given: Mapping[str, Any],
-    defaults: Mapping[str, Any],
-    beside: Mapping[str, Any] | None,
+    saved: Mapping[str, Any], current: Mapping[str, Any], overridden: Collection[str]
 ) -> dict[str, Any]:
-    """The settings of a component that is filled from a saved one: those that were given otherwise for it stay.
+    """The settings of a component that is filled from a saved one.
 
     saved (Mapping[str, Any]): The saved settings.
     current (Mapping[str, Any]): The component's.
-    given (Mapping[str, Any]): What its config said when it was made.
-    defaults (Mapping[str, Any]): What a config says that says nothing.
-    beside (Mapping[str, Any] | None): The component's block in the config that was saved with it: a setting that was
-        given otherwise overrides. None if it is not known; then, and for a component made with nothing but defaults,
-        every saved setting is taken.
+    overridden (Collection[str]): Settings that stay as they are: see overrides_of.
     RETURNS (dict[str, Any]): The settings.
     """
-    taken = {name: value for name, value in saved.items() if name in defaults}
-    if beside is not None and any(given[name] != default for name, default in defaults.items()):
-        in_file = {**defaults, **as_json(beside)}
-        taken = {name: value for name, value in taken.items() if same_setting(given[name], in_file[name])}
-    restored = {**current, **taken}
-    if "labels" not in taken and current["labels"]:
+    restored = {name: current[name] if name in overridden else saved.get(name, current[name]) for name in current}
+    if "labels" in overridden and current["labels"]:
         # labels that override have no use for wordings and thresholds of those that were saved
         for name in ("hypotheses", "label_thresholds", "calibration"):
             restored[name] = [entry for entry in restored[name] if entry["label"] in current["labels"]]
     return restored
 
 
-def upgrade(saved: Mapping[str, Any], current: Mapping[str, Any]) -> dict[str, Any]:
+def overrides_of(nlp: Language | None, folder: Path) -> frozenset[str]:
+    """What spacy.load(config=...) gives a component otherwise than the config that was saved with it.
+
+    nlp (Language | None): The component's pipeline, while its from_disk runs.
+    folder (Path): The component's folder in the saved pipeline.
+    RETURNS (frozenset[str]): Names of settings, among them "model.name" and the like.
+    """
+    path = folder.parent / "config.cfg"
+    if nlp is None or not path.is_file():
+        return frozenset()
+    # Language.from_disk has just read this file and the overrides into its config. They are not to be had from the
+    # property nlp.config: it puts what the components were made with in their place.
+    given, saved = (_blocks(config, folder.name) for config in (nlp._config, Config().from_disk(path, interpolate=False)))
+    pairs = [(one, other) for one, other in zip(given, saved) if one is not None and other is not None]
+    return frozenset(
+        key for one, other in pairs for key in {*one, *other} if one.get(key, ...) != other.get(key, ...)
+    )
+
+
+def _blocks(config: Config, component: str) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """A component's block by dotted names, as it is written, and with its variables filled in."""
+    try:
+        filled = Config(config).interpolate()
+    except ValueError:
+        # it needs variables that only the command line gives
+        filled = Config()
+    blocks = [one.get("components", {}).get(component) for one in (config, filled)]
+    as_written, interpolated = (dict_to_dot(block) if isinstance(block, dict) else None for block in blocks)
+    return as_written, interpolated
+
+
+def upgrade(saved: Mapping[str, Any]) -> dict[str, Any]:
     """What 0.1.0 saved, in the present form: labels set at run time, own wordings and examples.
 
     saved (Mapping[str, Any]): The content of its file.
-    current (Mapping[str, Any]): The component's settings.
     RETURNS (dict[str, Any]): The content of a file of this version.
     """
-    known = {name: current[name] for name in ("labels", "hypotheses", "examples")}
+    settings: dict[str, Any] = {}
     if "labels" in saved:
-        known["labels"] = list(saved["labels"])
         own = saved.get("own", {})
-        known["hypotheses"] = [{"label": label, "text": text} for label, texts in own.items() for text in texts]
-    upgraded: dict[str, Any] = {"settings": known, "checkpoint": saved.get("checkpoint", {})}
-    if "examples" in saved:
-        known["examples"] = saved["examples"]["configured"]
-        upgraded["examples"] = saved["examples"]["rows"]
-    return upgraded
+        settings["labels"] = saved["labels"]
+        settings["hypotheses"] = [{"label": label, "text": text} for label, texts in own.items() for text in texts]
+    if "examples" not in saved:
+        return {"settings": settings}
+    settings["examples"] = saved["examples"]["configured"]
+    return {"settings": settings, "examples": saved["examples"]["rows"]}
 
 
-def config_beside(folder: Path) -> Mapping[str, Any] | None:
-    """RETURNS (Mapping[str, Any] | None): A component's block in the config.cfg beside its folder, if there is one."""
-    path = folder.parent / "config.cfg"
-    if not path.is_file():
-        return None
-    try:
-        config = Config().from_disk(path, interpolate=True)
-    except ValueError:
-        # it needs variables that only the command line gives: nothing can be compared
-        return None
-    block = config.get("components", {}).get(folder.name)
-    return block if isinstance(block, Mapping) else None
+def take_old_settings(given: dict[str, Any], abstain: float | None, calibrated: bool | None) -> None:
+    """Turn settings that only configs of 0.1.0 have into those of this version.
+
+    given (dict[str, Any]): The settings, changed in place.
+    abstain (float | None): 1 - this was a threshold where labels compete.
+    calibrated (bool | None): False switched calibration and temperature off. None for a config of this version.
+    """
+    if calibrated is None:
+        return
+    if not calibrated:
+        given.update(calibration=[], temperature=1.0)
+    if not given["multi_label"] and given["top_k"] is None and not given["label_thresholds"]:
+        # the threshold did not count there
+        given["threshold"] = None if abstain is None else 1.0 - abstain
 
 
 def as_json(value: Any) -> Any:
@@ -279,28 +298,18 @@ def from_config(labels: Sequence[str]) -> list[str]:
     return [part for label in labels for part in re.split(r"(?<=\$), (?=\$)", label)]
 
 
-def same_setting(one: Any, other: Any) -> bool:
-    """Whether two values of a setting are the same, but for what a config does to a "$"."""
-    first, second = (json.dumps(value, sort_keys=True, ensure_ascii=False) for value in (one, other))
-    if first == second or "$" not in first or "$" not in second:
-        return first == second
-    return re.sub(r'[$",\s]', "", first) == re.sub(r'[$",\s]', "", second)
-
-
-def write_through(nlp: Language | None, component: str, name: str, value: Any) -> None:
-    """Write a setting to the config that nlp.to_disk saves, unless the config could not give it back.
+def write_through(nlp: Language | None, component: str, name: str, value: Any, default: Any) -> None:
+    """Write a setting to the config that nlp.to_disk saves.
 
     nlp (Language | None): The component's pipeline.
     component (str): Its name in the pipeline.
     name (str): The setting.
     value (Any): Its value.
+    default (Any): What is written if the config could not give the value back.
     """
     if nlp is None or component not in nlp.component_names:
         return
-    texts = strings_of(value)
     # labels are read back without their doubled "$", other settings are not
-    if any("${" in text or ("$" in text and name != "labels") for text in texts):
-        return
-    config = nlp.get_pipe_config(component)
-    if config.get(name) != value:
-        config[name] = value
+    sign = "${" if name == "labels" else "$"
+    lost = any(sign in text for text in strings_of(value))
+    nlp.get_pipe_config(component)[name] = as_json(default if lost else value)
