@@ -106,12 +106,16 @@ class Run:
         """Texts per second: a warm-up, a guess, and one run of about a second. Notes the figures."""
         most = min(most, len(self.texts))
         count = min(first, most)
-        self.time(lambda: program.score(self.texts[:count], labels))
+
+        def once() -> object:
+            return program.score(self.texts[:count], labels)
+
+        self.time(once)
         for _ in range(2):
-            guess = self.time(lambda: program.score(self.texts[:count], labels))
+            guess = self.time(once)
             count = int(max(count, min(most, count * (0.1 if self.tiny else 1.0) / guess)))
         self.device.forget_peak()
-        seconds = self.time(lambda: program.score(self.texts[:count], labels))
+        seconds = self.time(once)
         peak = self.device.peak()
         self.figures[f"{program.name}, {len(labels)} labels"] = {"texts": count, "seconds": seconds, "peak_mb": peak}
         self.add(f"{program.name}, {len(labels)} labels: {count / seconds:,.1f} texts/s, peak {peak:,.0f} MB")

@@ -18,6 +18,7 @@ import typer
 from torch.utils.flop_counter import FlopCounterMode
 
 import spacy_zeroshot.bundled
+from spacy_zeroshot.cli._print import make_console, print_table
 from spacy_zeroshot.cli.benchmark import (
     BATCH_SIZES,
     PAIRS,
@@ -33,7 +34,6 @@ from spacy_zeroshot.cli.benchmark import (
     make_texts,
     measure,
     pipeline,
-    table,
     time_in_turn,
 )
 from spacy_zeroshot.labels import DEFAULT_TEMPLATE
@@ -170,7 +170,8 @@ def main(
     against = [f"transformers {kind}" for kind in pipelines]
     against.append(f"{against[0]}, batch 1")
     columns = ("program", "labels", "documents/s", "pairs/s", "working MB", "of the product", *against)
-    print(f"{describe_machine(where)}\n\n{table(columns, rows(speeds, against, shares))}\n")
+    print(f"{describe_machine(where)}\n")
+    print_table(make_console(), columns, rows(speeds, against, shares))
     if labels.count(",") > 0:
         for program in quick:
             print(f"{program.name}: a label more costs {cost_of_a_label(speeds, program.name):.2%} of a text")

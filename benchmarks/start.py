@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import typer
 
-from spacy_zeroshot.cli.benchmark import table
+from spacy_zeroshot.cli._print import make_console, print_table
 
 # The package is hidden from importlib.metadata, as if it were not installed
 HIDE = """
@@ -66,7 +66,7 @@ def rows(found: Mapping[str, list[tuple[float, float]]]) -> list[list[str]]:
 
 def main(rounds: int = typer.Option(5, min=1, help="How often each program is timed.")) -> None:
     """Print seconds and resident memory of a blank pipeline with and without the package, and of the first score."""
-    print(table(("process", "seconds", "spread", "resident MB"), rows(measure(PROGRAMS, rounds))))
+    print_table(make_console(), ("process", "seconds", "spread", "resident MB"), rows(measure(PROGRAMS, rounds)))
 
 
 if __name__ == "__main__":

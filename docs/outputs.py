@@ -82,8 +82,8 @@ def run(block: Block) -> str:
     printed: list[tuple[int, str]] = []
 
     def record(*values: Any) -> None:
-        text = " ".join(map(str, values))
-        printed.extend((sys._getframe(1).f_lineno, line) for line in text.splitlines() or [""])
+        line = sys._getframe(1).f_lineno
+        printed.extend((line, text) for text in " ".join(map(str, values)).splitlines() or [""])
 
     with empty_folder():
         exec(compile(tree, f"{block.page}, block at line {block.line}", "exec"), {"print": record, "__name__": "page"})

@@ -16,11 +16,12 @@ PACKAGE = Path(spacy_zeroshot.__file__).parent
 LAYERS = [
     {"errors"},
     {"util"},
+    {"corpus"},
     {"readers"},
     {"model", "settings", "neighbors", "training", "scorer", "scores", "decisions", "labels", "premises"},
     {"component"},
     {"loading", "display"},
-    {"tuning", "annotation", "corpus", "distillation", "evaluation", "checks"},
+    {"tuning", "annotation", "annotation_output", "distillation", "evaluation", "checks"},
     {"cli"},
 ]
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
@@ -29,8 +30,8 @@ LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
 VISIBLE = {"model.types", "model.architectures"}
 ALSO_VISIBLE = {"cli.benchmark": {"model.reference"}}
 HEAVY = {"torch", "transformers", "tokenizers", "safetensors", "huggingface_hub", "openvino", "nncf"}
-# reads and writes arrays, without torch
-LIGHT = {"safetensors.numpy"}
+# reads and writes arrays, without torch: for embeddings of examples
+LIGHT = {"safetensors.numpy", "safetensors.SafetensorError"}
 
 
 def modules() -> list[str]:
@@ -100,7 +101,9 @@ def test_nothing_imports_what_measures_or_makes_the_model(module: str) -> None:
 @pytest.mark.parametrize("module", [name for name in MODULES if not name.startswith("model")])
 def test_torch_and_transformers_stay_inside_model(module: str) -> None:
     heavy = {name for name in imported(module) if name.split(".")[0] in HEAVY}
-    assert not {name for name in heavy if name not in LIGHT and name.rpartition(".")[0] not in LIGHT}
+    if module == "neighbors":
+        heavy = {name for name in heavy if name not in LIGHT and name.rpartition(".")[0] not in LIGHT}
+    assert not heavy
 
 
 def test_there_is_no_circle() -> None:

@@ -3,11 +3,8 @@
 from typing import NamedTuple
 
 import spacy
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-WIDTH = 26
+from spacy_zeroshot.cli._print import lines_of, make_console, print_bars
 
 
 class Sample(NamedTuple):
@@ -44,24 +41,17 @@ SAMPLES = [
 
 
 def main() -> None:
-    console = Console(highlight=False)
+    console = make_console()
     nlp = spacy.blank("xx")
     pipe = nlp.add_pipe("zero_shot_textcat")
-    console.print("The bundled model has not been trained on these labels.\n")
+    console.print("The model was not trained on these labels. ● marks the best one.\n", soft_wrap=True)
     for sample in SAMPLES:
         pipe.set_labels(sample.labels)
         pipe.templates = sample.template
         cats = nlp(sample.text).cats
-        console.print(Text(sample.language, style="cyan"))
-        console.print(Text(sample.text), soft_wrap=True)
-        bars = Table.grid(padding=(0, 2))
-        best = max(cats, key=cats.get)
-        for label, score in sorted(cats.items(), key=lambda pair: -pair[1]):
-            style = "bold green" if label == best else ""
-            bars.add_row("✓" if label == best else " ", Text(label, style), "█" * round(WIDTH * score), f"{score:.2f}")
-        console.print(bars)
-        console.print()
-    console.print('Your own:  .venv/bin/python -m spacy zeroshot classify "A text." --labels "one,two,three"')
+        console.print(sample.language, style="cyan")
+        print_bars(console, sample.text, lines_of(cats, [max(cats, key=cats.get)]))
+    console.print('Your own: .venv/bin/python -m spacy zeroshot classify "A text." --labels "one,two"', soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import typer
 
 from ..errors import ZeroShotError
 from ..labels import DEFAULT_TEMPLATE
+from ._print import make_console, print_table
 from ._util import GpuId, run
 
 if TYPE_CHECKING:
@@ -96,8 +97,10 @@ def benchmark(
         if json_:
             print(json.dumps({"machine": machine, "speeds": [speed._asdict() for speed in speeds]}))
             return
-        print(f"{machine}\n")
-        print(table(("program", "labels", "documents/s", "pairs/s", "working MB", "times as fast"), _rows(speeds)))
+        console = make_console()
+        console.print(f"{machine}\n", soft_wrap=True)
+        columns = ("program", "labels", "documents/s", "pairs/s", "working MB", "times as fast")
+        print_table(console, columns, _rows(speeds))
 
 
 def _benchmark(
@@ -235,15 +238,6 @@ def make_texts(count: int, wordpieces: int, measure: Callable[[Sequence[str]], l
     return texts
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """RETURNS (str): A table in Markdown, aligned, numbers to the right."""
-    cells = [list(columns), *([str(cell) for cell in row] for row in rows)]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
-    lines = ["| " + " | ".join(_padded(row, widths)) + " |" for row in cells]
-    rule = ["-" * width + (":" if i else "-") for i, width in enumerate(width - 1 for width in widths)]
-    return "\n".join([lines[0], "| " + " | ".join(rule) + " |", *lines[1:]])
-
-
 def as_rate(value: float) -> str:
     """Three digits, whatever the size."""
     return f"{value:,.{0 if value >= 100 else 1 if value >= 10 else 2}f}"
@@ -276,10 +270,6 @@ def _rows(speeds: Sequence[Speed]) -> list[list[object]]:
         ]
         for speed in speeds
     ]
-
-
-def _padded(row: Sequence[str], widths: Sequence[int]) -> list[str]:
-    return [cell.rjust(width) if i else cell.ljust(width) for i, (cell, width) in enumerate(zip(row, widths))]
 
 
 def _numbers(text: str) -> list[int]:

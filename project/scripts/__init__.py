@@ -1,1 +1,0 @@
-"""The study's scripts: roads from no labels to labels, compared at growing numbers of labelled texts."""
