@@ -18,7 +18,7 @@ LAYERS = [
     {"util"},
     {"corpus"},
     {"readers"},
-    {"model", "settings", "neighbors", "training", "scorer", "scores", "decisions", "labels", "premises"},
+    {"model", "settings", "neighbors", "training", "scorer", "scores", "decisions", "labels", "premises", "explain"},
     {"component"},
     {"loading", "display"},
     {"tuning", "annotation", "annotation_output", "distillation", "evaluation", "checks"},
