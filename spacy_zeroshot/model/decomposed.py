@@ -35,8 +35,8 @@ WEIGHTS = "model.safetensors"
 EVENNESS = 0.7
 # Bytes that are kept of hypotheses, and of texts in training: these go on in a temporary file
 HYPOTHESIS_BYTES, TEXT_BYTES, FILE_BYTES = 128 << 20, 256 << 20, 8 << 30
-# Label sets that are kept numbered, and bytes of those that are kept ready for the interaction layers
-NUMBERED_SETS, PREPARED_BYTES = 32, 128 << 20
+# Bytes of label sets that are kept ready for the interaction layers, and how many of their index arrays are kept
+PREPARED_BYTES, KEPT = 128 << 20, 64
 # Our names of a layer's parts, and BertModel's
 PARTS = {
     "attention_output": "attention.output.dense",
@@ -57,6 +57,8 @@ class DecomposedConfig:
     interaction_from (int): Hypotheses enter the first of them with their states before this layer of the encoder.
     hypothesis_states (int | str): "all": every token of a hypothesis goes through the interaction layers. A number:
         the means of so many stretches of its tokens, nearly equal in length, go in their place.
+    hypothesis_stretch (int): Tokens that one of these stretches has at most: a longer hypothesis is cut into more of
+        them; 0 for no limit.
     similarity (tuple[float, float, float]): What a cosine is worth: its scale and offset in the margin of entailment,
         its scale where labels compete.
     competition_temperature (float): What entailment logits are divided by; margins stay as they are.
@@ -70,6 +72,7 @@ class DecomposedConfig:
     interaction_layers: int = 3
     interaction_from: int = 9
     hypothesis_states: int | str = "all"
+    hypothesis_stretch: int = 0
     similarity: tuple[float, float, float] = (0.0, 0.0, 0.0)
     competition_temperature: float = 1.0
     competition_head_weight: float = 1.0
@@ -107,6 +110,8 @@ class DecomposedConfig:
         """RETURNS (dict[str, Any]): The content of config.json."""
         values = asdict(self)
         more = values.pop("more")
+        if not self.hypothesis_stretch:
+            del values["hypothesis_stretch"]
         return {"model_type": MODEL_TYPE, "architectures": ["DecomposedEncoder"], **values, **more}
 
     def _why_not(self) -> str | None:
@@ -121,6 +126,8 @@ class DecomposedConfig:
         states = self.hypothesis_states
         if states != "all" and not (isinstance(states, int) and states > 0):
             return f"hypothesis_states = {states!r} is neither 'all' nor a positive number"
+        if not (isinstance(self.hypothesis_stretch, int) and self.hypothesis_stretch >= 0):
+            return f"hypothesis_stretch = {self.hypothesis_stretch!r} is not a number of tokens"
         if self.id2label != {0: "not_entailment", 1: "entailment"}:
             return f"its classes {list(self.id2label.values())} are not not_entailment and entailment"
         return None
@@ -189,22 +196,24 @@ class Layer(nn.Module):
         scale = query.shape[-1] ** -0.5
         scores = (query * scale) @ key.transpose(2, 3)
         if text_padding is not None:
-            scores = scores.masked_fill(text_padding[:, None, None, :], -torch.inf)
+            scores.masked_fill_(text_padding[:, None, None, :], -torch.inf)
         # in float32, which compiles no kernel for each number of pairs
-        own = (own_query.float() * scale) @ own_key.float().transpose(2, 3)
+        own = (own_query.float() @ own_key.float().transpose(2, 3)).mul_(scale).to(scores.dtype)
         padding = chunk.pairs.padding()
         if padding is not None:
-            own = own.masked_fill(padding[:, None, None, :], -torch.inf)
+            own.masked_fill_(padding[:, None, None, :], -torch.inf)
         # (pairs, heads, n, n) -> packed (tokens, heads * n) -> (texts, heads, tokens of a text, n)
         own = chunk.rows.pad(chunk.pairs.unpad(own.transpose(1, 2)))
-        own = own.view(*own.shape[:2], heads, -1).transpose(1, 2).to(scores.dtype)
+        own = own.view(*own.shape[:2], heads, -1).transpose(1, 2)
         weights = self._drop(torch.cat([scores, own], -1).softmax(-1)).to(value.dtype)
         seen = scores.shape[-1]
         context = chunk.rows.unpad((weights[..., :seen] @ value).transpose(1, 2))
+        # and back
         own = chunk.pairs.pad(chunk.rows.unpad(weights[..., seen:].transpose(1, 2)))
         own = own.view(*own.shape[:2], heads, -1).transpose(1, 2)
-        own_context = chunk.pairs.unpad((own.float() @ own_value.float()).transpose(1, 2))
-        return self.feed_forward(context + own_context.to(context.dtype), states)
+        own_context = (own.float() @ own_value.float()).to(context.dtype)
+        own_context = chunk.pairs.unpad(own_context.transpose(1, 2))
+        return self.feed_forward(context + own_context, states)
 
     def feed_forward(self, context: Tensor, states: Tensor) -> Tensor:
         """The rest of a layer after attention, over packed tokens."""
@@ -335,8 +344,10 @@ class DecomposedEncoder(nn.Module):
 
     def n_states(self, n_tokens: NDArray[np.int64]) -> NDArray[np.int64]:
         """How many states of hypotheses of so many tokens go through the interaction layers."""
-        most = self.config.hypothesis_states
-        return n_tokens if most == "all" else np.minimum(n_tokens, int(most))
+        wanted, stretch = self.config.hypothesis_states, self.config.hypothesis_stretch
+        if wanted == "all":
+            return n_tokens
+        return np.minimum(n_tokens, np.maximum(int(wanted), -(-n_tokens // stretch) if stretch else 0))
 
     def head(self, pooled: Tensor) -> Tensor:
         """RETURNS (Tensor): Shape (pairs,): the head's margin of entailment, float32."""
@@ -398,15 +409,15 @@ class DecomposedBatch(NamedTuple):
     sequences (tuple[Ints1d, ...]): Token ids of the texts, longest first.
     texts (PackedSequences): The same, packed.
     hypotheses (Hypotheses): The distinct hypotheses.
-    text_of_pair, hypothesis_of_pair (Ints1d): Shape (pairs,).
+    text_of_pair, hypothesis_of_pair (Tensor): Shape (pairs,).
     chunks (list[Chunk]): How the pairs go through the interaction layers, in order.
     """
 
     sequences: tuple[Ints1d, ...]
     texts: PackedSequences
     hypotheses: Hypotheses
-    text_of_pair: Ints1d
-    hypothesis_of_pair: Ints1d
+    text_of_pair: Tensor
+    hypothesis_of_pair: Tensor
     chunks: list[Chunk]
 
 
@@ -457,6 +468,7 @@ class DecomposedScorer:
         self._recent_texts = StateCache(0)
         self._prepared: dict[tuple[Any, ...], PreparedHypotheses] = {}
         self._known: dict[tuple[Any, ...], Hypotheses] = {}
+        self._alike: dict[Any, Chunk] = {}
 
     def remember_texts(self, max_bytes: int) -> None:
         """Keep the encoder's states of recent texts, for other label sets; 0 keeps none."""
@@ -468,6 +480,7 @@ class DecomposedScorer:
         return room if longest_hypothesis <= room else 0
 
     def batches(self, windows: Sequence[Window], sets: Sequence[HypothesisSet], budget: int) -> Iterator[Batch]:
+        device = self.module.device
         edges = sum(map(len, self.tokenizer.single))
         lengths = np.fromiter((len(window.ids) + edges for window in windows), "int64", len(windows))
         for chosen in sorted_slices(lengths, budget, EVENNESS):
@@ -479,20 +492,26 @@ class DecomposedScorer:
             of_pair = np.concatenate(numbers)
             sequences = tuple(self.tokenizer.add_special_tokens(window.ids) for window in part)
             texts = pack(sequences, self.multiple)
-            chunks = list(self._chunks(hypotheses, of_pair, n_pairs, texts.rows, budget))
+            longest = texts.rows.longest
+            chunks = list(self._chunks(hypotheses, of_pair, n_pairs, lengths[chosen], longest, budget))
             text_of_pair = np.repeat(np.arange(len(part)), n_pairs)
-            inputs = DecomposedBatch(sequences, texts, hypotheses, text_of_pair, of_pair, chunks)
+            inputs = DecomposedBatch(
+                sequences,
+                texts.to(device),
+                hypotheses,
+                to_device(text_of_pair, device),
+                to_device(of_pair, device),
+                chunks,
+            )
             n_tokens = int(lengths[chosen].sum() + hypotheses.counts[of_pair].sum())
             yield Batch(np.repeat(first, n_pairs) + count_up(n_pairs), inputs, n_tokens)
 
     def forward(self, batch: Batch) -> Tensor:
         inputs: DecomposedBatch = batch.inputs
-        device = self.module.device
         vectors, levels = self._read_texts(inputs)
         hypotheses = self._prepare(inputs.hypotheses)
-        margins = self.interact(levels, inputs.texts.rows.to(device), hypotheses, inputs.chunks)
-        texts_, hypotheses_ = (to_device(array, device) for array in (inputs.text_of_pair, inputs.hypothesis_of_pair))
-        cosines = (vectors @ hypotheses.vectors.T)[texts_, hypotheses_]
+        margins = self.interact(levels, inputs.texts.rows, hypotheses, inputs.chunks)
+        cosines = (vectors @ hypotheses.vectors.T)[inputs.text_of_pair, inputs.hypothesis_of_pair]
         return self.module.logits(margins, cosines)
 
     def interact(
@@ -503,7 +522,6 @@ class DecomposedScorer:
         keys_values = [texts.pad(layer.keys_values(states)) for layer, states in zip(layers, levels, strict=True)]
         margins = []
         for chunk in chunks:
-            chunk = chunk.to(self.module.device)
             padding = None if texts.take is None else padding_of(texts.lengths[chunk.texts], chunk.longest)
             states, qkv = gather(hypotheses.states, chunk.tokens), gather(hypotheses.qkv, chunk.tokens)
             for number, (layer, read) in enumerate(zip(layers, keys_values, strict=True)):
@@ -580,7 +598,7 @@ class DecomposedScorer:
 
     def _text_states(self, sequences: Sequence[Ints1d]) -> list[Tensor]:
         """For each text its vector and its states, level after level: shape (1 + levels * tokens, width)."""
-        vectors, levels = self._encode(pack(sequences, self.multiple))
+        vectors, levels = self._encode(pack(sequences, self.multiple).to(self.module.device))
         lengths = [len(sequence) for sequence in sequences]
         per_level = [states[: sum(lengths)].split(lengths) for states in levels]
         return [
@@ -596,7 +614,6 @@ class DecomposedScorer:
         return [torch.cat([vector[None], part.float()]) for vector, part in zip(vectors, parts, strict=True)]
 
     def _encode(self, texts: PackedSequences) -> tuple[Tensor, list[Tensor]]:
-        texts = texts.to(self.module.device)
         last, levels = self.read(texts)
         return F.normalize(segment_mean(last, texts.rows), dim=-1), levels
 
@@ -606,7 +623,7 @@ class DecomposedScorer:
 
     def _encode_hypotheses(self, sequences: Sequence[Ints1d]) -> tuple[Tensor, Tensor]:
         """Vectors of hypotheses, shape (hypotheses, width), and their states for the first interaction layer."""
-        vectors, levels = self._encode(pack(sequences, self.multiple))
+        vectors, levels = self._encode(pack(sequences, self.multiple).to(self.module.device))
         lengths = np.asarray([len(sequence) for sequence in sequences], dtype="int64")
         states = levels[0][: int(lengths.sum())]
         counts = self.module.n_states(lengths)
@@ -634,8 +651,7 @@ class DecomposedScorer:
                 numbers[number] = of_set
             counts = self.module.n_states(np.fromiter(map(len, sequences), "int64", len(sequences)))
             found = Hypotheses(key, tuple(sequences), numbers, counts, np.cumsum(counts) - counts)
-            kept = dict(islice(self._known.items(), max(0, len(self._known) - NUMBERED_SETS), None))
-            self._known = {**kept, key: found}
+            self._known = {**_youngest(self._known), key: found}
         return found
 
     def _chunks(
@@ -643,7 +659,8 @@ class DecomposedScorer:
         hypotheses: Hypotheses,
         of_pair: NDArray[np.int64],
         n_pairs: NDArray[np.int64],
-        texts: RaggedIndex,
+        lengths: NDArray[np.int64],
+        padded: int,
         budget: int,
     ) -> Iterator[Chunk]:
         """Cut a batch's pairs into chunks of at most `budget` tokens: whole texts, or one text's in parts."""
@@ -656,8 +673,8 @@ class DecomposedScorer:
             if self.multiple > 1 and stop == len(n_pairs):
                 # few shapes: what is left over goes in powers of two
                 stop = start + (1 << ((stop - start).bit_length() - 1))
-            longest = int(texts.lengths[start])
-            longest = min(few_sizes(longest) if self.multiple > 1 else longest, texts.longest)
+            longest = int(lengths[start])
+            longest = min(few_sizes(longest) if self.multiple > 1 else longest, padded)
             place = slice(start, stop), longest
             inside = of_pair[ends[start] - n_pairs[start] : ends[stop - 1]]
             if stop - start > 1 or tokens[start] <= budget:
@@ -670,15 +687,29 @@ class DecomposedScorer:
     def _chunk(
         self, hypotheses: Hypotheses, of_pair: NDArray[np.int64], n_pairs: NDArray[np.int64], texts: slice, longest: int
     ) -> Chunk:
-        counts = hypotheses.counts[of_pair]
-        rows = np.add.reduceat(counts, np.cumsum(n_pairs) - n_pairs)
-        total = int(rows.sum())
-        uneven = rows.min() != rows.max()
-        size = few_sizes(total) if self.multiple > 1 and uneven else total
-        tokens = np.zeros(size, dtype="int64")
-        tokens[:total] = np.repeat(hypotheses.first[of_pair], counts) + count_up(counts)
-        pairs = ragged(counts, 1, size)
-        return Chunk(texts, longest, torch.from_numpy(tokens), ragged(rows, self.multiple, size), pairs)
+        # Chunks of equally many texts with one and the same set are alike but for the texts.
+        alike = len(hypotheses.numbers) == 1 and len(of_pair) == len(n_pairs) * len(hypotheses.counts)
+        key = (hypotheses.key, len(n_pairs)) if alike else None
+        found = self._alike.get(key)
+        if found is None:
+            counts = hypotheses.counts[of_pair]
+            rows = np.add.reduceat(counts, np.cumsum(n_pairs) - n_pairs)
+            total = int(rows.sum())
+            size = few_sizes(total) if self.multiple > 1 and rows.min() != rows.max() else total
+            tokens = np.zeros(size, dtype="int64")
+            tokens[:total] = np.repeat(hypotheses.first[of_pair], counts) + count_up(counts)
+            # no inference tensors: this chunk may be wanted in training
+            with torch.inference_mode(False):
+                rows_, pairs = ragged(rows, self.multiple, size), ragged(counts, 1, size)
+                found = Chunk(texts, longest, torch.from_numpy(tokens), rows_, pairs).to(self.module.device)
+            if key is not None:
+                self._alike = {**_youngest(self._alike), key: found}
+        return found._replace(texts=texts, longest=longest)
+
+
+def _youngest(known: dict[Any, Any]) -> dict[Any, Any]:
+    """The most recent entries of a cache, with room for one more."""
+    return dict(islice(known.items(), max(0, len(known) - KEPT), None))
 
 
 def _cuts(counts: NDArray[np.int64], budget: int) -> list[int]:

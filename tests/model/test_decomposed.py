@@ -32,10 +32,11 @@ def folders(tmp_path_factory):
     """RETURNS (Callable): A tiny checkpoint's folder by how many states of a hypothesis read the text."""
     made = {}
 
-    def get(states="all"):
-        if states not in made:
-            made[states] = make_decomposed(tmp_path_factory.mktemp("decomposed"), hypothesis_states=states)
-        return made[states]
+    def get(states="all", **more):
+        if (states, *more) not in made:
+            folder = tmp_path_factory.mktemp("decomposed")
+            made[(states, *more)] = make_decomposed(folder, hypothesis_states=states, **more)
+        return made[(states, *more)]
 
     return get
 
@@ -124,7 +125,8 @@ class Reference:
         first = self.config["interaction_from"]
         x, most = begun[first], self.config["hypothesis_states"]
         if most != "all":
-            parts = np.array_split(x[0].numpy(), min(most, x.shape[1]))
+            stretch = self.config.get("hypothesis_stretch", x.shape[1])
+            parts = np.array_split(x[0].numpy(), min(x.shape[1], max(most, math.ceil(x.shape[1] / stretch))))
             x = torch.from_numpy(np.stack([part.mean(0) for part in parts]))[None]
         for number in range(self.config["interaction_layers"]):
             text_states = levels[first + number]
@@ -147,6 +149,15 @@ def test_equals_the_padded_reference(folders, states, multiple):
     for text, logits in zip(TEXTS, score(make_scorer(folders(states), multiple), TEXTS, [chosen]), strict=True):
         expected = [reference.logits(text, hypothesis) for hypothesis in chosen]
         np.testing.assert_allclose(logits, expected, atol=1e-5)
+
+
+def test_long_hypotheses_are_cut_into_more_states(folders):
+    folder = folders(2, hypothesis_stretch=4)
+    reference, scorer = Reference(folder), make_scorer(folder)
+    lengths = np.array([1, 2, 8, 9, 40])
+    assert scorer.module.n_states(lengths).tolist() == [1, 2, 2, 3, 10]
+    [logits] = score(scorer, TEXTS[:1], [HYPOTHESES[:6]])
+    np.testing.assert_allclose(logits, [reference.logits(TEXTS[0], one) for one in HYPOTHESES[:6]], atol=1e-5)
 
 
 def test_bfloat16_stays_near(folders, scorer):
@@ -372,6 +383,7 @@ def test_plain_transformers_refuses(folders):
         ({"interaction_layers": 0}, "interaction layers"),
         ({"hypothesis_states": "some"}, "'some'"),
         ({"hypothesis_states": 0}, "hypothesis_states = 0"),
+        ({"hypothesis_stretch": -1}, "hypothesis_stretch = -1"),
         ({"id2label": {"0": "entailment", "1": "not_entailment"}}, "not not_entailment and entailment"),
     ],
 )
