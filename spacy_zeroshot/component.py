@@ -24,6 +24,7 @@ from thinc.types import Floats1d, Floats2d, Ints1d, Ints2d
 
 from .decisions import Decision, Rule, decide, default_rule
 from .errors import ZeroShotError, named, warn
+from .explain import Explanation, explain
 from .labels import (
     DEFAULT_TEMPLATE,
     SLOT,
@@ -472,6 +473,18 @@ class ZeroShotTextCategorizer(TrainablePipe):
             those this one does not have, if it has any of the others.
         """
         return own_gold(cats, self.labels, self.key_prefix, self._foreign_keys())
+
+    def explain(self, doc: Doc, label: str | None = None, *, n_sentences: int = 2, max_parts: int = 64) -> Explanation:
+        """Find out which sentences and words speak for a label, and which against it, by leaving them out.
+
+        doc (Doc): The document; it is not changed.
+        label (str | None): The label, with key_prefix or without; None for the best one.
+        n_sentences, max_parts (int): As in spacy_zeroshot.explain.explain, which also says what weights do not mean.
+        RETURNS (Explanation): The parts with their weights, and how many texts were scored.
+        RAISES (ZeroShotError): Z209 for a label that is not scored.
+        """
+        with named(self.name):
+            return explain(self, doc, label, n_sentences=n_sentences, max_parts=max_parts)
 
     # Scoring
 
