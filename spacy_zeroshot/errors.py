@@ -153,6 +153,7 @@ MESSAGES: dict[str, str] = {
     "Z206": "document {number} has no {spans_key!r} in doc.spans with scores of {label!r}; it has {known}. Set "
     "spans_key = {spans_key!r} in the component's config.",
     "Z209": "{label!r} is not one of the labels {labels}. Name one of those to explain.",
+    "Z219": "the explanation is not of document {number}. Give the one document that was explained.",
     # Adaptation
     "Z210": "the tokenizer of {name!r} has no mask token, so no words can be hidden for the model to guess. Take a "
     "checkpoint of the BERT kind.",
