@@ -7,7 +7,7 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -26,7 +26,7 @@ from .labels import LabelSet
 from .loading import find_component, unneeded_pipes
 from .premises import is_blank
 from .readers import LabelledText
-from .tuning.score import gold_array
+from .tuning.score import gold_array, predictor_of
 from .util import Track, no_progress
 
 SCORES, REPORT = "labelled.jsonl", "report.json"
@@ -322,10 +322,13 @@ def _teach(
         lines = found or lines
     scores = [json.loads(line)["cats"] for line in lines[1:]]
     left = texts[len(scores) :]
-    docs = nlp.pipe(left, n_process=n_process, disable=unneeded_pipes(nlp, pipe)) if left else ()
+    docs: Iterable[Doc] = ()
+    if left:
+        docs = nlp.pipe(left, n_process=n_process, disable=unneeded_pipes(nlp, pipe))
+        docs = track(docs, len(left), f"{len(left):,} texts")
     with path.open("w", encoding="utf8") as out:
         out.writelines(line + "\n" for line in lines)
-        for text, doc in zip(left, track(docs, len(left), f"{len(left):,} texts")):
+        for text, doc in zip(left, docs):
             scores.append(pipe.own_cats(doc.cats))
             out.write(json.dumps({"text": text, "cats": scores[-1]}, ensure_ascii=False) + "\n")
             out.flush()
@@ -388,11 +391,12 @@ def _decide_student(student: Language) -> Callable[[Doc], list[str]]:
 
 
 def _teacher_size(nlp: Language, pipe: ZeroShotTextCategorizer) -> float:
-    """Mebibytes of the pipeline and, where it only refers to its checkpoint, of that."""
-    size = folder_size(Path(nlp.path)) if nlp.path else 0.0
-    checkpoint = pipe.model.shims[0].runtime.checkpoint.folder  # type: ignore[attr-defined]
-    inside = nlp.path is not None and Path(nlp.path) in Path(checkpoint).parents
-    return size if inside else size + folder_size(Path(checkpoint))
+    """Mebibytes of the pipeline's folder and, where it only refers to its weights, of these."""
+    path = Path(nlp.path) if nlp.path else None
+    size = folder_size(path) if path else 0.0
+    if path and any((path / pipe.name).rglob("model.safetensors")):
+        return size
+    return size + sum(weights.nbytes for weights in predictor_of(pipe).checkpoint.module.parameters()) / MEBIBYTE
 
 
 def _write_report(path: Path, done: Distilled, recipe: Recipe) -> None:

@@ -20,7 +20,6 @@ from ..readers import LabelledText, label_names, read_labelled
 from ..util import Track, no_progress
 
 BATCH = 128
-ONCE = "once for all labels"
 
 
 class Scored(NamedTuple):
@@ -57,10 +56,10 @@ def score_texts(
     description (str): What the texts are, for the progress.
     RETURNS (Scored): The texts and their logits.
     """
-    # A model that reads a text once for all hypotheses reads it once for all label sets. Any other reads it again for
-    # each, and its windows depend on the longest hypothesis of a set.
-    reads_once = predictor_of(pipe).scorer.text_passes == ONCE
-    asked = [join(label_sets)] if reads_once else list(label_sets)
+    # Where a text's windows do not depend on the hypotheses, it is read once for all label sets. Any other model reads
+    # it again for each, and cuts it by the longest hypothesis of a set.
+    fits = predictor_of(pipe).scorer.max_premise_tokens
+    asked = [join(label_sets)] if fits(0) == fits(8) else list(label_sets)
 
     def passes() -> Iterator[tuple[int, Doc, list[np.ndarray]]]:
         for batch in minibatch(docs_before(nlp, pipe.name, texts, batch_size), batch_size):

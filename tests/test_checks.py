@@ -1,0 +1,299 @@
+"""What `check` finds."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import spacy
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spacy_zeroshot import checks
+from spacy_zeroshot.checks import (
+    TEMPLATES,
+    alike,
+    barely,
+    check_config,
+    check_keys,
+    check_labels_of,
+    check_language,
+    check_pipeline,
+    check_room,
+    check_scores,
+    costs,
+    costs_of_labels,
+    language_of,
+    plain_form,
+    without_effect,
+)
+
+from .util import LABELS, SENTENCES, make_nlp, words
+
+
+def make(folder: Path, labels: list[str], **settings: Any) -> Any:
+    return make_nlp(folder, labels=labels, **settings).get_pipe("zero_shot_textcat")
+
+
+def codes(issues: Any) -> list[str]:
+    return [f"{issue.level} {issue.code}" for issue in issues]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Sport", "sport"),
+        ("sport", "sports"),
+        ("search/rescue", "search rescue"),
+        ("card_arrival", "card  arrivals"),
+        ("city", "Cities"),
+        ("box", "boxes"),
+        ("ｓｐｏｒｔ", "sport"),
+    ],
+)
+def test_labels_that_read_alike(one: str, other: str) -> None:
+    assert plain_form(one) == plain_form(other)
+
+
+@pytest.mark.parametrize(("one", "other"), [("sport", "port"), ("+", "-"), ("press", "pres"), ("gas", "ga")])
+def test_labels_that_do_not(one: str, other: str) -> None:
+    assert plain_form(one) != plain_form(other)
+
+
+@given(st.text(min_size=1, max_size=30))
+def test_case_and_spacing_never_tell_labels_apart(label: str) -> None:
+    assert plain_form(label) == plain_form(f" {label}  ") or not label.strip() or plain_form(label) == label
+    assert plain_form(label)
+
+
+def test_z070_to_z073(nli_folder: Path) -> None:
+    own = [{"label": "a", "text": "One."}, {"label": "b", "text": "One."}, {"label": "c", "text": "Two."}]
+    pipe = make(nli_folder, ["a", "b", "c"], hypotheses=[*own, own[2]])
+    found = list(check_labels_of(pipe))
+    assert codes(found) == ["error Z071", "warning Z072"]
+    assert "['a', 'b']" in found[0].message and "'One.'" in found[0].message
+    assert found[0].component == "zero_shot_textcat" and not found[0].message.startswith("[")
+    assert codes(check_labels_of(make(nli_folder, ["Sport", "sports", "music"]))) == ["warning Z070"]
+    assert codes(check_labels_of(make(nli_folder, []))) == ["warning Z073"]
+    assert codes(check_labels_of(make(nli_folder, ["sport", "music"]))) == []
+    # two questions may have like answers
+    groups = [{"name": "one", "labels": ["other", "sport"]}, {"name": "two", "labels": ["Other", "music"]}]
+    pipe = make_nlp(nli_folder, labels=[], label_groups=groups).get_pipe("zero_shot_textcat")
+    assert codes(check_labels_of(pipe)) == []
+
+
+def test_z079_equal_keys(nli_folder: Path) -> None:
+    nlp = make_nlp(nli_folder, name="one")
+    assert codes(check_keys(nlp)) == []
+    textcat = nlp.add_pipe("textcat")
+    textcat.add_label("sport")
+    textcat.add_label("spam")
+    (found,) = check_keys(nlp)
+    assert (found.code, found.component) == ("Z079", "textcat")
+    assert "['one', 'textcat']" in found.message and "['sport']" in found.message and "key_prefix" in found.message
+    nlp = make_nlp(nli_folder, name="one")
+    nlp.add_pipe("zero_shot_textcat", name="two", config={"labels": ["music", "art"]})
+    assert "['one', 'two']" in next(check_keys(nlp)).message
+    nlp.get_pipe("two").key_prefix = "two_"
+    assert codes(check_keys(nlp)) == []
+
+
+@pytest.mark.parametrize(
+    ("labels", "lang", "proposed"),
+    [
+        (["정치", "스포츠", "IT"], "en", "ko"),
+        (["スポーツ", "政治"], "en", "ja"),
+        (["政治", "体育"], "en", "zh"),
+        (["政治", "経済"], "ja", "ja"),
+        (["спорт", "политика"], "en", "ru"),
+        (["رياضة"], "en", "ar"),
+        (["खेल"], "en", "hi"),
+        (["sport", "politics"], "en", None),
+        (["Fußball", "Politik"], "de", None),
+        (["+", "1"], "en", None),
+    ],
+)
+def test_z230_a_template_in_the_language_of_the_labels(
+    nli_folder: Path, labels: list[str], lang: str, proposed: str | None
+) -> None:
+    found = list(check_language(make(nli_folder, labels), lang))
+    assert codes(found) == (["warning Z230"] if proposed else [])
+    if proposed:
+        assert repr(TEMPLATES[proposed]) in found[0].message
+        # what is proposed is no issue itself
+        assert not list(check_language(make(nli_folder, labels, hypothesis_template=TEMPLATES[proposed]), lang))
+    assert not list(check_language(make(nli_folder, labels, hypothesis_template="{}"), lang))
+
+
+def test_labels_in_latin_letters_and_another_template(nli_folder: Path) -> None:
+    (found,) = check_language(make(nli_folder, ["Sport", "Politik"], hypothesis_template=TEMPLATES["ko"]), "de")
+    assert repr(TEMPLATES["de"]) in found.message
+    # own wordings have no template
+    own = [{"label": "정치", "text": "정치에 관한 글이다."}]
+    assert not list(check_language(make(nli_folder, ["정치"], hypotheses=own)))
+    groups = [{"name": "g", "labels": ["정치", "경제"], "hypothesis_template": TEMPLATES["ko"]}, {"name": "h", "labels": ["좋다"]}]
+    pipe = make_nlp(nli_folder, labels=[], label_groups=groups).get_pipe("zero_shot_textcat")
+    assert [issue.message.split("]")[0] for issue in check_language(pipe)] == ["the labels ['좋다'"]
+
+
+def test_templates_are_in_the_scripts_of_their_languages() -> None:
+    assert len(TEMPLATES) == 15
+    for lang, template in TEMPLATES.items():
+        assert template.count("{}") == 1
+        assert language_of(template) == (lang if lang in ("ko", "ja", "zh", "ru", "ar", "hi") else "en")
+
+
+def runtime(pipe: Any) -> Any:
+    return pipe.model.shims[0].runtime
+
+
+def test_z074_z075_and_what_does_not_fit(nli_folder: Path) -> None:
+    # 128 positions
+    assert codes(check_room(make(nli_folder, ["sport"], window_overlap=16))) == []
+    large = " ".join(["sport"] * (90 // runtime(make(nli_folder, ["sport"])).wordpieces(["sport"])[0]))
+    assert codes(check_room(make(nli_folder, [large], window_overlap=4))) == ["warning Z074"]
+    assert codes(check_room(make(nli_folder, [" ".join(words(400))]))) == ["error Z011"]
+    assert codes(check_room(make(nli_folder, ["sport"], window_overlap=64))) == ["warning Z075"]
+    assert codes(check_room(make(nli_folder, ["sport"], window_overlap=125))) == ["error Z012"]
+    assert codes(check_room(make(nli_folder, ["sport"], window_overlap=125, long_text="truncate"))) == []
+    # what check says of an overlap, the component says, too
+    with pytest.raises(ValueError, match="Z012"):
+        nlp = spacy.blank("en")
+        settings = {"labels": ["sport"], "window_overlap": 125, "model": {"name": str(nli_folder)}}
+        nlp.add_pipe("zero_shot_textcat", config=settings)
+        nlp(" ".join(words(300)))
+
+
+def test_all_mistakes_of_a_config_at_once() -> None:
+    block: dict[str, Any] = {
+        "factory": "zero_shot_textcat",
+        "labels": ["a", "b", "a", " "],
+        "hypothesis_template": ["no slot", "fine {}", "{} twice {}"],
+        "hypotheses": [{"label": "x", "text": "y"}, {"label": "a"}],
+        "label_thresholds": [{"label": "z", "threshold": 0.5}, {"label": "a", "threshold": 7}],
+        "calibration": [{"label": "a"}],
+    }
+    found = check_config({"components": {"zs": block, "other": {"factory": "ner"}}})
+    expected = ["Z004", "Z004", "Z002", "Z003", "Z005", "Z006", "Z009", "Z007", "Z006"]
+    assert [issue.code for issue in found] == expected
+    assert {issue.level for issue in found} == {"error"}
+    assert {issue.component for issue in found} == {"zs"}
+    groups = {"factory": "zero_shot_textcat", "label_groups": [{"name": "g"}]}
+    assert [issue.code for issue in check_config({"components": {"zs": groups}})] == ["Z006"]
+
+
+def test_costs_of_pairs_are_those_of_scoring(nli_folder: Path) -> None:
+    pipe = make(nli_folder, ["sport", "music"], window_overlap=10, hypothesis_template="{}")
+    lengths = runtime(pipe).wordpieces(["sport", "music"])
+    short, long = costs(pipe, [20, 300])
+    # [CLS] text [SEP] hypothesis [SEP], once for each label
+    assert short == (20, 1, 2, 1, 2 * (20 + 3) + sum(lengths))
+    room = 128 - 3 - max(lengths)
+    n_windows = 1 + -(-(300 - room) // (room - 10))
+    read = 300 + 10 * (n_windows - 1)
+    assert long[:3] == (300, n_windows, 2 * n_windows)
+    assert long.tokens == 2 * (read + 3 * n_windows) + sum(lengths) * n_windows
+    assert runtime(pipe).scorer.text_passes == "again for every hypothesis"
+    (cut,) = costs(make(nli_folder, ["sport"], long_text="truncate"), [5000])
+    assert cut.windows == 1
+
+
+def test_costs_of_the_bundled_layout(decomposed_folder: Path) -> None:
+    pipe = make(decomposed_folder, ["sport", "music"], hypothesis_template="{}", window_overlap=10)
+    one, more = costs(pipe, [20]) + costs_of_labels(pipe, (200,), 20)
+    assert one[:3] == (20, 1, 2) and more[:3] == (20, 1, 200)
+    # the text is read once, however many labels there are
+    assert one.tokens < 2 * 20 + 20
+    assert runtime(pipe).scorer.text_passes == "once for all labels"
+
+
+@pytest.mark.parametrize("family", ["nli_folder", "decomposed_folder"])
+def test_costs_of_labels_are_those_of_such_a_component(family: str, request: pytest.FixtureRequest) -> None:
+    labels = [f"label {i % 10}" + " " * (i // 10) + "x" for i in range(10)]
+    pipe = make(request.getfixturevalue(family), labels, window_overlap=8)
+    ten, hundred = costs_of_labels(pipe, (10, 100), 60)
+    assert ten == costs(pipe, (60,))[0]
+    assert hundred.pairs == 10 * ten.pairs and hundred.tokens > ten.tokens
+
+
+def test_a_checkpoint_that_is_none_is_an_issue(tmp_path: Path) -> None:
+    (tmp_path / "config.cfg").write_text(
+        '[nlp]\nlang = "en"\npipeline = ["zs"]\n[components]\n[components.zs]\nfactory = "zero_shot_textcat"\n'
+        'labels = ["a", "b"]\n[components.zs.model]\n@architectures = "spacy_zeroshot.NLIClassifier.v1"\n'
+        f'name = "{tmp_path}"\n'
+    )
+    report = check_pipeline(str(tmp_path / "config.cfg"))
+    assert codes(report.issues) == ["error Z021"]
+    assert report.issues[0].component == "zs"
+    assert report.has_errors
+
+
+def test_a_pipeline_with_two_writers(nli_folder: Path, tmp_path: Path) -> None:
+    nlp = make_nlp(nli_folder, name="one", window_overlap=16)
+    nlp.add_pipe("zero_shot_textcat", name="two", config={"labels": ["music", "art"], "model": {"name": str(nli_folder)}})
+    nlp.to_disk(tmp_path)
+    report = check_pipeline(str(tmp_path), {"components.two.window_overlap": 16})
+    assert codes(report.issues) == ["warning Z079"] and [pipe.name for pipe in report.pipes] == ["one", "two"]
+    assert not report.has_errors
+
+
+# What is found by scoring sample texts
+
+
+def test_alike_by_hand():
+    base = np.random.default_rng(0).normal(size=(30, 4))
+    assert alike(base) == []
+    # strong everywhere for no reason of the label's: no issue
+    assert alike(base + 10 * np.random.default_rng(1).normal(size=(30, 1))) == []
+    twins = np.column_stack([base, base[:, 1] + 3])
+    assert [(i, j) for i, j, _ in alike(twins)] == [(1, 4)]
+    assert alike(twins[:2]) == [] and alike(twins[:, [1, 4]]) == []
+
+
+def test_barely_by_hand():
+    logits = np.tile([2.0, 2.1, -3.0], (10, 1))
+    logits[:5, 0] += 1
+    assert [i for i, _ in barely(logits)] == [2]
+    logits[0, 2] = 9.0
+    assert barely(logits) == []
+
+
+def test_without_effect_by_hand():
+    state = np.random.default_rng(0)
+    strong, weak, other = (state.normal(size=(200, 3)) * scale for scale in (5, 0.001, 5))
+    assert [i for i, _ in without_effect([strong, weak, other])] == [1]
+    assert without_effect([strong]) == []
+
+
+def test_z076_labels_that_are_read_alike(nli_folder):
+    # two labels, one wording but for a sign the tiny tokenizer does not know apart
+    own = [{"label": "a", "text": "It is sport."}, {"label": "b", "text": "It is SPORT."}]
+    nlp = make_nlp(nli_folder, labels=["a", "b", "music", "politics"], hypotheses=own)
+    pipe = nlp.get_pipe("zero_shot_textcat")
+    found = list(check_scores(nlp, pipe))
+    assert [f.code for f in found if "['a', 'b']" in f.message] == ["Z076"]
+    assert all(f.level == "warning" and f.component == pipe.name for f in found)
+
+
+def test_z078_templates_without_effect(nli_folder):
+    templates = ["This text is about {}.", "This text is about {} .", "This text is about {}."]
+    nlp = make_nlp(nli_folder, hypothesis_template=templates)
+    pipe = nlp.get_pipe("zero_shot_textcat")
+    codes = {issue.code for issue in check_scores(nlp, pipe, SENTENCES)}
+    # the templates say the same, so each can be left out
+    assert "Z078" in codes
+    assert "Z078" not in {issue.code for issue in check_scores(nlp, pipe)}
+
+
+def test_z077_labels_that_barely_fit(nli_folder, monkeypatch):
+    # the tiny model gives all labels like scores: move the line
+    monkeypatch.setattr(checks, "BARELY", 2.0)
+    labels = ["sport", "music", "politics", "vote", "penalty", "planets", "park", "parliament"]
+    nlp = make_nlp(nli_folder, labels=labels, hypothesis_template="{}")
+    pipe = nlp.get_pipe("zero_shot_textcat")
+    scored = np.array([list(doc.cats.values()) for doc in nlp.pipe(SENTENCES)])
+    never = {label for i, label in enumerate(labels) if i not in scored.argmax(axis=1)}
+    found = [issue.message for issue in check_scores(nlp, pipe, SENTENCES) if issue.code == "Z077"]
+    assert never and len(found) == len(never)
+    assert all(any(f"label {label!r}" in message for message in found) for label in never)
+    assert "Z077" not in [issue.code for issue in check_scores(nlp, pipe)]

@@ -1,0 +1,139 @@
+"""The report: one file, whole, escaped."""
+
+import re
+import sys
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from spacy_zeroshot.decisions import Rule, default_rule
+from spacy_zeroshot.labels import LabelGroup, LabelSet
+from spacy_zeroshot.tuning.report import confusions, describe, has_matplotlib, report
+from spacy_zeroshot.tuning.search import Candidate, search
+from spacy_zeroshot.tuning.tune import Tuned, TunedGroup
+
+SCRIPT = "<script>document.title = 'broken'</script>"
+LABELS = ("sport", SCRIPT, '$x_1$ & "more"', "politics")
+VOID = {"meta", "link", "br", "img", "path", "use", "rect", "circle"}
+needs_charts = pytest.mark.skipif(not has_matplotlib(), reason="charts need the extra 'report'")
+
+
+def make(exclusive: bool, labels=LABELS, texts: int = 80, names=("",)) -> Tuned:
+    state = np.random.default_rng(0)
+    groups = []
+    for name in names:
+        gold = np.zeros((texts, len(labels)), dtype=bool)
+        gold[np.arange(texts), state.integers(0, len(labels), texts)] = True
+        if not exclusive:
+            gold |= state.random(gold.shape) < 0.2
+        label_set = LabelSet(
+            tuple(labels), tuple(labels), (1,) * len(labels), (LabelGroup(name, 0, len(labels), exclusive),)
+        )
+        templates = ["It is {}.", SCRIPT + "{}"]
+        tried = [Candidate(t, state.normal(size=gold.shape) + gold, np.zeros(len(labels))) for t in templates]
+        own = tried[0]._replace(name="as it is", temperature=1.0, rule=default_rule(exclusive))
+        found = search([own, *tried], gold, label_set)
+        sets = [(templates[0],), *((template,) for template in templates)]
+        groups.append(TunedGroup(label_set, gold, False, sets, [own, *tried], found))
+    written = [f"Text {i} {SCRIPT} & <b>bold</b>" for i in range(texts)]
+    return Tuned("zsc", written, groups, {"hypothesis_template": SCRIPT + "{}"})
+
+
+class Checker(HTMLParser):
+    """Collects elements and attributes, and checks that they are nested."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list = []
+        self.seen: list = []
+        self.ids: list = []
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.append((tag, dict(attrs)))
+        self.ids += [value for name, value in attrs if name == "id"]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.seen.append((tag, dict(attrs)))
+        self.ids += [value for name, value in attrs if name == "id"]
+
+    def handle_endtag(self, tag):
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+
+def check_page(page: str) -> Checker:
+    checker = Checker()
+    checker.feed(page)
+    assert not checker.open
+    assert not {"script", "b", "link", "img"} & {tag for tag, _ in checker.seen}
+    assert len(checker.ids) == len(set(checker.ids))
+    # nothing from elsewhere
+    for _, attributes in checker.seen:
+        for name in ("src", "href", "xlink:href"):
+            assert (attributes.get(name) or "#").startswith("#")
+    assert "&lt;script&gt;" in page and "url(http" not in page
+    assert "default-src 'none'" in page
+    for heading in ("Settings", "Labels", "taken at their word", "Confusion", "Templates", "hardest"):
+        assert heading in page or heading == "Confusion"
+    return checker
+
+
+@needs_charts
+@pytest.mark.parametrize("exclusive", [True, False])
+def test_report_is_one_whole_escaped_file(exclusive):
+    page = report(make(exclusive))
+    assert "svg" in {tag for tag, _ in check_page(page).seen}
+    # charts follow the page's colours
+    assert "var(--one)" in page and not re.search(r"#01020\d", page)
+    assert ("top-k" in page) == (not exclusive)
+
+
+@needs_charts
+def test_groups_have_a_section_each():
+    page = report(make(True, names=("topic", "tone & mood")))
+    check_page(page)
+    assert "<h2>topic</h2>" in page and "<h2>tone &amp; mood</h2>" in page
+
+
+def test_without_matplotlib_there_are_no_charts(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    page = report(make(True))
+    assert "svg" not in {tag for tag, _ in check_page(page).seen}
+    assert "pip install &#39;spacy-zeroshot[report]&#39;" in page
+
+
+def test_many_labels_get_a_list_of_mistakes():
+    page = report(make(True, [f"label {i}" for i in range(29)] + [SCRIPT], 300))
+    assert "the most frequent mistakes" in page
+
+
+def test_a_single_label():
+    assert "top-k" not in report(make(False, [SCRIPT]))
+
+
+def test_nothing_better_is_said():
+    tuned = make(True)
+    group = tuned.groups[0]
+    stays = TunedGroup(*(*vars(group).values(),)[:5], group.search._replace(best=group.search.trials[0]))
+    page = report(Tuned("zsc", tuned.texts, [stays], {}))
+    assert "the settings stay" in page and "as they were" in page
+
+
+def test_confusions_by_hand():
+    gold = np.array([[1, 0], [1, 0], [0, 1], [0, 0], [1, 1]], dtype=bool)
+    chosen = np.array([[1, 0], [0, 1], [0, 0], [1, 0], [1, 1]], dtype=bool)
+    counts, names = confusions(gold, chosen, ("a", "b"))
+    assert names == ["a", "b", "none of these"]
+    assert counts.tolist() == [[2, 1, 0], [0, 1, 1], [1, 0, 0]]
+    counts, names = confusions(gold[:2], chosen[:2], ("a", "b"))
+    assert names == ["a", "b"] and counts.tolist() == [[1, 1], [0, 0]]
+
+
+def test_rules_in_words():
+    assert describe(Rule(0.0, top_k=1), 4) == "the best label"
+    assert describe(Rule(0.25, top_k=1), 4) == "the best label, or none below a score of 0.25"
+    assert describe(Rule(0.0, top_k=2), 4) == "the 2 best labels"
+    assert describe(Rule(0.3, {"a": 0.1}), 4) == "labels that score 0.3 or more; 1 have their own threshold"

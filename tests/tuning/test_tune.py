@@ -1,0 +1,390 @@
+"""Tuning and calibrating real pipelines, down to the folder that spacy.load opens."""
+
+import numpy as np
+import pytest
+import spacy
+
+from spacy_zeroshot.errors import ZeroShotError, ZeroShotWarning
+from spacy_zeroshot.evaluation import evaluate
+from spacy_zeroshot.readers import LabelledText
+from spacy_zeroshot.tuning.calibration import calibrate
+from spacy_zeroshot.tuning.report import report
+from spacy_zeroshot.tuning.search import Candidate, Votes, search
+from spacy_zeroshot.tuning.settings import apply_settings, pipeline_folder
+from spacy_zeroshot.tuning.tune import COUNTS, WEIGHTS, candidate_sets, tune, with_votes
+
+from ..util import LABELS, SENTENCES, make_nlp
+
+ROWS = [LabelledText(f"{text} {i}", (LABELS[i % 3],)) for i in range(4) for text in SENTENCES[:4]]
+TEMPLATES = ("It is about {}.", "{}.")
+# the label is the sentence's: neighbours know it, and the random weights of the model do not
+LEARNABLE = [LabelledText(f"{SENTENCES[i % 3]} {j}", (LABELS[i % 3],)) for i in range(3) for j in range(6)]
+EXAMPLES = [{"label": row.labels[0], "text": row.text} for row in LEARNABLE[::2]]
+
+
+def assert_same_rule(one, other):
+    """But for the last digit, which srsly's JSON reader does not keep."""
+    assert (one.top_k, one.none_label) == (other.top_k, other.none_label)
+    assert one.threshold == pytest.approx(other.threshold)
+    assert one.label_thresholds == pytest.approx(other.label_thresholds)
+
+
+def build(folder, **settings):
+    nlp = make_nlp(folder, **settings)
+    return nlp, nlp.get_pipe("zero_shot_textcat")
+
+
+@pytest.mark.parametrize("family", ["nli_folder", "decomposed_folder"])
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_a_tuned_pipeline_comes_back_from_disk_as_it_was_measured(family, tmp_path, multi_label, request):
+    nlp, pipe = build(request.getfixturevalue(family), multi_label=multi_label)
+    nlp.add_pipe("sentencizer")
+    tuned = tune(nlp, ROWS, templates=TEMPLATES)
+    (group,) = tuned.groups
+    # as it is, and two of each template: as it is, and calibrated without labels
+    assert len(group.candidates) == 1 + 2 * 3
+    # measuring changes nothing
+    assert pipe.templates == ("This text is about {}.",) and pipe.temperature == 1.0
+    apply_settings(nlp, pipe.name, tuned.settings)
+    with pipeline_folder(nlp, tmp_path / "tuned", False) as folder:
+        (folder / "more.txt").write_text("more")
+    again = spacy.load(tmp_path / "tuned")
+    loaded = again.get_pipe("zero_shot_textcat")
+    assert again.pipe_names == ["zero_shot_textcat", "sentencizer"]
+    assert (tmp_path / "tuned" / "more.txt").exists()
+    assert_same_rule(loaded.rule, group.rule)
+    assert loaded.temperature == pytest.approx(group.search.best.temperature)
+    for text, scores, chosen in zip(tuned.texts, group.scores, group.chosen_labels, strict=True):
+        doc = again(text)
+        assert list(doc.cats.values()) == pytest.approx(scores.tolist(), abs=1e-4)
+        assert set(loaded.decide(doc).labels) == {label for label, one in zip(LABELS, chosen, strict=True) if one}
+
+
+@pytest.mark.parametrize("goal", ["macro_f1", "micro_f1", "accuracy"])
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_nothing_worse_than_before_is_written(nli_folder, tmp_path, multi_label, goal):
+    """The same figure of the same file by the one evaluation, before and after; and the mode stays."""
+    import json
+
+    dev = tmp_path / "dev.jsonl"
+    dev.write_text("".join(json.dumps({"text": row.text, "labels": row.labels}) + "\n" for row in LEARNABLE))
+    nlp, pipe = build(nli_folder, multi_label=multi_label)
+    (before,) = evaluate(nlp, [dev])
+    tuned = tune(nlp, LEARNABLE, goal=goal)
+    assert getattr(tuned.groups[0].before, goal) == pytest.approx(getattr(before, goal))
+    apply_settings(nlp, pipe.name, tuned.settings)
+    (after,) = evaluate(nlp, [dev])
+    assert getattr(after, goal) == pytest.approx(getattr(tuned.groups[0].after, goal))
+    assert getattr(after, goal) >= getattr(before, goal) - 1e-9
+    assert after.mode == before.mode == ("multi-label" if multi_label else "single-label")
+    if not multi_label:
+        assert all(len(pipe.decide(nlp(row.text)).labels) <= 1 for row in LEARNABLE)
+
+
+def test_settings_stay_if_nothing_is_better(nli_folder):
+    nlp, _ = build(nli_folder, threshold=None)
+    # what the pipeline says anyway
+    rows = [LabelledText(row.text, (max(cats, key=cats.get),)) for row in ROWS if (cats := nlp(row.text).cats)]
+    if len({row.labels for row in rows}) < 2:
+        rows[0] = LabelledText("Music! music?", (next(label for label in LABELS if label not in rows[0].labels),))
+    tuned = tune(nlp, rows, templates=())
+    if not tuned.groups[0].changed:
+        assert tuned.settings == {}
+    assert tuned.groups[0].after.macro_f1 >= tuned.groups[0].before.macro_f1
+
+
+def test_scores_before_are_those_of_the_pipeline(nli_folder):
+    nlp, _ = build(nli_folder, temperature=2.0, calibration=[{"label": "music", "bias": 1.5}])
+    (group,) = tune(nlp, ROWS, templates=()).groups
+    assert list(nlp(ROWS[0].text).cats.values()) == pytest.approx(group.before_scores[0].tolist(), abs=1e-5)
+
+
+def test_candidates_that_word_labels_alike_are_scored_once(nli_folder):
+    own = [{"label": label, "text": f"This is {label}."} for label in LABELS]
+    _, pipe = build(nli_folder, hypotheses=own)
+    assert candidate_sets(pipe)[0] == [("This text is about {}.",)]
+    _, pipe = build(nli_folder, hypothesis_template=["It is about {}.", "{}."])
+    assert candidate_sets(pipe, TEMPLATES)[0] == [TEMPLATES, *((template,) for template in TEMPLATES)]
+
+
+@pytest.mark.parametrize("family", ["nli_folder", "decomposed_folder"])
+def test_all_templates_at_once_score_as_each_alone(family, request):
+    """Also of texts that are longer than a window."""
+    from spacy_zeroshot.tuning.score import score_texts
+
+    nlp, pipe = build(request.getfixturevalue(family), window_overlap=8)
+    sets = [pipe.label_set(templates=template) for template in ("{}", "This example is about {} and only about {}."[:27])]
+    texts = [SENTENCES[0], "", " ".join(SENTENCES * 8)]
+    scored = score_texts(nlp, pipe, texts, sets)
+    assert scored.rows.tolist() == [0, 2]
+    docs = [nlp.make_doc(texts[row]) for row in scored.rows]
+    for label_set, logits in zip(sets, scored.logits, strict=True):
+        np.testing.assert_allclose(logits, pipe.label_logits(docs, label_set), atol=1e-4)
+
+
+def test_the_dev_set_is_scored_once(nli_folder):
+    """And the pipeline can go on scoring meanwhile: nothing of it is changed for a while."""
+    nlp, pipe = build(nli_folder)
+    before = dict(nlp.get_pipe_config(pipe.name)), dict(nlp(SENTENCES[1]).cats)
+    seen, shown = [], []
+
+    def watch(items, total, description):
+        shown.append((total, description))
+        for item in items:
+            seen.append(dict(nlp(SENTENCES[1]).cats))
+            yield item
+
+    tune(nlp, ROWS, templates=TEMPLATES, track=watch)
+    assert shown == [(16, "16 texts")] and len(seen) == 16
+    assert all(cats == before[1] for cats in seen) and dict(nlp.get_pipe_config(pipe.name)) == before[0]
+
+
+@pytest.mark.parametrize("written", ["t_", ""])
+def test_gold_with_and_without_the_prefix(nli_folder, written):
+    nlp, _ = build(nli_folder, key_prefix="t_")
+    nlp.add_pipe("textcat").add_label("spam")
+    rows = [LabelledText(row.text, (written + row.labels[0], "spam")) for row in ROWS]
+    (group,) = tune(nlp, rows, templates=()).groups
+    assert group.gold.tolist() == [[label in row.labels for label in LABELS] for row in ROWS]
+
+
+def test_texts_without_a_label(nli_folder, tmp_path):
+    nlp, pipe = build(nli_folder, multi_label=True)
+    rows = [*ROWS, LabelledText("Nothing.", ("none",)), LabelledText("Less.", ())]
+    tuned = tune(nlp, rows, templates=(), none_label="none")
+    assert not tuned.groups[0].gold[-2:].any() and tuned.groups[0].none
+    apply_settings(nlp, pipe.name, tuned.settings)
+    nlp.to_disk(tmp_path)
+    assert spacy.load(tmp_path).get_pipe("zero_shot_textcat").none_label == "none"
+
+
+def test_the_threshold_of_none_where_labels_compete(nli_folder):
+    """Texts of another kind altogether: neighbours give them low scores."""
+    nlp, pipe = build(nli_folder, examples=EXAMPLES, examples_weight=1.0)
+    others = [LabelledText(f"{SENTENCES[4]} {SENTENCES[5]} {i}", ("none",)) for i in range(6)]
+    (group,) = tune(nlp, [*LEARNABLE[1::2], *others], templates=(), none_label="none").groups
+    assert group.after.macro_f1 >= group.before.macro_f1
+    if group.changed:
+        assert group.rule.top_k == 1 and not group.rule.label_thresholds
+
+
+def test_groups_are_tuned_one_by_one(nli_folder, tmp_path):
+    groups = [
+        {"name": "topic", "labels": LABELS},
+        {"name": "tone", "labels": ["late", "planets"], "multi_label": True, "threshold": 0.9},
+    ]
+    nlp, pipe = build(nli_folder, labels=[], label_groups=groups)
+    rows = [LabelledText(row.text, (*row.labels, "late")[: 1 + (i % 3 > 0)]) for i, row in enumerate(LEARNABLE)]
+    with pytest.warns(ZeroShotWarning, match=r"Z121.*planets"):
+        tuned = tune(nlp, rows, templates=TEMPLATES)
+    assert [group.label_set.groups[0].name for group in tuned.groups] == ["topic", "tone"]
+    assert all(group.after.macro_f1 >= group.before.macro_f1 for group in tuned.groups)
+    assert tuned.groups[1].changed
+    apply_settings(nlp, pipe.name, tuned.settings)
+    nlp.to_disk(tmp_path)
+    loaded = spacy.load(tmp_path)
+    found = loaded.get_pipe("zero_shot_textcat")
+    assert found.rules(found.label_set())[1].threshold == pytest.approx(tuned.groups[1].rule.threshold)
+    for i, text in enumerate(tuned.texts):
+        chosen = found.decide_groups(loaded(text))
+        for group in tuned.groups:
+            expected = {label for label, one in zip(group.label_set.labels, group.chosen_labels[i], strict=True) if one}
+            assert set(chosen[group.label_set.groups[0].name].labels) == expected
+    assert "<h2>topic</h2>" in report(tuned)
+
+
+def test_blank_texts_are_left_out_z120(nli_folder):
+    nlp, _ = build(nli_folder)
+    with pytest.warns(ZeroShotWarning, match=r"Z120.*1 of 13"):
+        tuned = tune(nlp, [LabelledText("  ", ("sport",)), *ROWS[:12]], templates=())
+    assert tuned.texts == [row.text for row in ROWS[:12]]
+
+
+def test_labels_that_are_never_right_z121(nli_folder):
+    nlp, _ = build(nli_folder)
+    rows = [row for row in ROWS if row.labels != ("music",)]
+    with pytest.warns(ZeroShotWarning, match=r"Z121.*music"):
+        tune(nlp, rows, templates=())
+
+
+def test_z200_no_texts(nli_folder):
+    nlp, _ = build(nli_folder)
+    with pytest.raises(ZeroShotError, match="Z200"):
+        tune(nlp, [])
+    with pytest.raises(ZeroShotError, match="Z200"):
+        tune(nlp, [LabelledText(" ", ("sport",))])
+    with pytest.raises(ZeroShotError, match="Z200"):
+        calibrate(nlp, [])
+
+
+def test_z201_labels_the_pipeline_does_not_have(nli_folder):
+    nlp, _ = build(nli_folder)
+    with pytest.raises(ZeroShotError, match=r"Z201.*\['art', 'war'\].*--none-label"):
+        tune(nlp, [*ROWS, LabelledText("A text.", ("art", "sport")), LabelledText("A text.", ("war",))])
+    with pytest.raises(ZeroShotError, match=r"Z201.*\['art'\]"):
+        calibrate(nlp, ["A text."], labelled=[LabelledText("A text.", ("art",))])
+
+
+def test_z202_a_single_class(nli_folder):
+    nlp, _ = build(nli_folder)
+    with pytest.raises(ZeroShotError, match=r"Z202.*sport"):
+        tune(nlp, [LabelledText(text, ("sport",)) for text in SENTENCES])
+
+
+def test_z204_a_label_cannot_mean_none(nli_folder):
+    nlp, _ = build(nli_folder)
+    with pytest.raises(ZeroShotError, match=r"Z204.*music"):
+        tune(nlp, ROWS, none_label="music")
+
+
+def test_z062_no_such_component(nli_folder):
+    nlp, _ = build(nli_folder)
+    with pytest.raises(ZeroShotError, match=r"Z062.*other"):
+        tune(nlp, ROWS, component="other")
+
+
+def test_stopping_leaves_nothing_behind(nli_folder, tmp_path):
+    nlp, pipe = build(nli_folder)
+
+    def interrupt(items, total, description):
+        yield next(iter(items))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tune(nlp, ROWS, track=interrupt)
+    with pytest.raises(KeyboardInterrupt), pipeline_folder(nlp, tmp_path / "tuned", False):
+        raise KeyboardInterrupt
+    assert not list(tmp_path.iterdir())
+    assert pipe.templates == ("This text is about {}.",)
+
+
+def test_z092_a_folder_that_is_there(nli_folder, tmp_path):
+    nlp, _ = build(nli_folder)
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(ZeroShotError, match="Z092"), pipeline_folder(nlp, tmp_path, False):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+    with pytest.raises(ZeroShotError, match="Z060"), pipeline_folder(nlp, tmp_path / "mine.txt", True):
+        pass
+
+
+@pytest.mark.parametrize("method", ["marginals", "content-free", "none"])
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_calibration_is_stored_and_found_anew(nli_folder, tmp_path, method, multi_label):
+    nlp, pipe = build(nli_folder, multi_label=multi_label)
+    texts = [row.text for row in ROWS]
+    before = np.array([list(doc.cats.values()) for doc in nlp.pipe(texts)])
+    found = calibrate(nlp, texts, method=method)
+    assert before.mean(axis=0) == pytest.approx(found.rates[0], abs=1e-4)
+    apply_settings(nlp, pipe.name, found.settings)
+    nlp.to_disk(tmp_path)
+    after = np.array([list(doc.cats.values()) for doc in spacy.load(tmp_path).pipe(texts)])
+    assert after.mean(axis=0) == pytest.approx(found.rates[1], abs=1e-4)
+    assert np.ptp(after.mean(axis=0)) <= np.ptp(before.mean(axis=0)) + 1e-6 or method == "content-free"
+    assert np.allclose(after, before, atol=1e-5) == (method == "none")
+    # a second calibration starts anew
+    assert calibrate(nlp, texts, method=method).biases == pytest.approx(found.biases, abs=1e-4)
+
+
+def test_a_temperature_from_labelled_texts(nli_folder):
+    nlp, _ = build(nli_folder)
+    found = calibrate(nlp, [row.text for row in ROWS], labelled=ROWS)
+    assert found.temperature != 1.0 and found.reliability is not None
+    assert 0.0 <= found.reliability[1].ece <= 1.0
+
+
+def test_a_prior(nli_folder):
+    nlp, _ = build(nli_folder)
+    found = calibrate(nlp, [row.text for row in ROWS], prior={"sport": 6, "politics": 3, "music": 1})
+    assert found.rates[1] == pytest.approx([0.6, 0.3, 0.1], abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "prior", [{"sport": 1.0}, {"sport": 0.0, "politics": 0.5, "music": 0.5}, {"sport": 1, "politics": 1, "art": 1}]
+)
+def test_z007_no_prior(nli_folder, prior):
+    nlp, _ = build(nli_folder)
+    with pytest.raises(ZeroShotError, match=r"Z007.*prior"):
+        calibrate(nlp, ["A text."], prior=prior)
+
+
+def test_only_tunable_settings_are_applied(nli_folder):
+    nlp, pipe = build(nli_folder)
+    with pytest.raises(ValueError, match="pooling"):
+        apply_settings(nlp, pipe.name, {"pooling": "mean"})
+    with pytest.raises(ZeroShotError, match="Z007"):
+        apply_settings(nlp, pipe.name, {"temperature": 0.0})
+
+
+def test_labels_with_a_dollar_sign_are_tuned(nli_folder, tmp_path):
+    """A config cannot hold them; what the component saves beside it can."""
+    nlp, pipe = build(nli_folder, multi_label=True)
+    pipe.set_labels([*LABELS, "a$"])
+    rows = [*ROWS, *(LabelledText(f"Music! {i}", ("a$",)) for i in range(6))]
+    tuned = tune(nlp, rows, templates=())
+    apply_settings(nlp, pipe.name, tuned.settings)
+    nlp.to_disk(tmp_path)
+    loaded = spacy.load(tmp_path).get_pipe("zero_shot_textcat")
+    assert loaded.labels[-1] == "a$"
+    assert_same_rule(loaded.rule, tuned.groups[0].rule)
+
+
+# Votes of examples
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_neighbours_that_know_are_chosen_and_come_back_from_disk(nli_folder, tmp_path, multi_label):
+    nlp, pipe = build(nli_folder, multi_label=multi_label, examples=EXAMPLES)
+    tuned = tune(nlp, LEARNABLE[1::2], templates=())
+    (group,) = tuned.groups
+    assert group.chosen.votes is not None and group.search.held_out > 0.9
+    if group.changed:
+        assert tuned.settings["n_neighbors"] == group.chosen.votes.n_neighbors
+        assert tuned.settings["examples_weight"] == group.chosen.votes.weight
+    # 9 examples: 8 neighbours, the component's own number, is the most that is tried
+    counts = {c.votes.n_neighbors for c in group.candidates if c.votes is not None}
+    assert counts == {count for count in COUNTS if count <= 9}
+    assert len(group.candidates) == len(group.templates) == 1 + 2 * (1 + len(counts) * len(WEIGHTS))
+    apply_settings(nlp, pipe.name, tuned.settings)
+    nlp.to_disk(tmp_path / "tuned")
+    again = spacy.load(tmp_path / "tuned")
+    for text, expected in zip(tuned.texts, group.scores, strict=True):
+        assert list(again(text).cats.values()) == pytest.approx(expected.tolist(), abs=1e-4)
+    page = report(tuned)
+    assert "neighbour" in page and "40 best of" not in page or page.count("neighbours, weight") <= 41
+
+
+def test_scores_before_have_the_votes_of_the_settings(nli_folder):
+    nlp, _ = build(nli_folder, examples=EXAMPLES, n_neighbors=3, examples_weight=0.4)
+    tuned = tune(nlp, LEARNABLE[1::2], templates=())
+    expected = [list(nlp(text).cats.values()) for text in tuned.texts]
+    np.testing.assert_allclose(tuned.groups[0].before_scores, expected, atol=1e-5)
+
+
+def test_an_example_does_not_vote_on_itself(nli_folder):
+    alone = [{"label": "sport", "text": SENTENCES[0]}, {"label": "politics", "text": SENTENCES[1]}]
+    nlp, _ = build(nli_folder, labels=["sport", "politics"], examples=alone, n_neighbors=1, examples_weight=1.0)
+    rows = [LabelledText(entry["text"], (entry["label"],)) for entry in alone]
+    (group,) = tune(nlp, rows, templates=()).groups
+    # each is left to the other one, which is wrong
+    assert group.before.accuracy == 0.0
+    assert [nlp(row.text).cats[row.labels[0]] for row in rows] == pytest.approx([1.0, 1.0])
+
+
+def test_examples_that_are_of_no_use_get_no_weight(nli_folder):
+    wrong = {"sport": "politics", "politics": "music", "music": "sport"}
+    examples = [{"label": wrong[row.labels[0]], "text": row.text} for row in LEARNABLE]
+    _, pipe = build(nli_folder, examples=examples)
+    rows = [LabelledText(f"{row.text} more", row.labels) for row in LEARNABLE]
+    gold = np.array([[label in row.labels for label in LABELS] for row in rows])
+    shares, known = pipe.votes([row.text for row in rows], pipe.label_set(), [4])
+    votes = Votes(shares[0], known, 4, 0.75)
+    tried = with_votes([Candidate("zero-shot", gold * 8.0, np.zeros(3))], [votes])
+    assert [c.name for c in tried] == ["zero-shot", "zero-shot + 4 neighbours, weight 0.75"]
+    assert tried[search(tried, gold, pipe.label_set()).best.candidate].votes is None
+
+
+def test_without_examples_the_settings_say_nothing_of_them(nli_folder):
+    nlp, _ = build(nli_folder)
+    tuned = tune(nlp, LEARNABLE, templates=())
+    assert "n_neighbors" not in tuned.settings and "examples_weight" not in tuned.settings
