@@ -13,19 +13,24 @@ from spacy.tokens import Doc
 from spacy.util import is_in_jupyter
 
 from .errors import ZeroShotError, named
+from .explain import Explanation, Part
 
 # Labels beyond these are counted, not drawn
 MOST_LABELS = 12
 STYLE = """
 .zsc { color-scheme: light dark; --zsc-ink: #1a1c20; --zsc-soft: #5c6370; --zsc-line: #e3e6eb; --zsc-bar: #8aa4bd;
-  --zsc-best: #0072b2; font: 16px/1.6 system-ui, sans-serif; color: var(--zsc-ink); margin: 0 0 2rem;
-  max-width: 48rem; overflow-wrap: anywhere; }
+  --zsc-best: #0072b2; --zsc-against: #d55e00; font: 16px/1.6 system-ui, sans-serif; color: var(--zsc-ink);
+  margin: 0 0 2rem; max-width: 48rem; overflow-wrap: anywhere; }
 @media (prefers-color-scheme: dark) { .zsc { --zsc-ink: #e8eaee; --zsc-soft: #a5acb8; --zsc-line: #2c313a;
-  --zsc-bar: #5b7389; --zsc-best: #56b4e9; } }
+  --zsc-bar: #5b7389; --zsc-best: #56b4e9; --zsc-against: #e69f00; } }
 .zsc h2 { font-size: 1.1rem; margin: 0 0 .5rem; }
-.zsc .text { white-space: pre-wrap; margin: 0 0 1rem; }
+.zsc .text { white-space: pre-wrap; unicode-bidi: plaintext; margin: 0 0 1rem; }
 .zsc .text mark { color: inherit; border-radius: .2rem; padding: .1em 0; -webkit-box-decoration-break: clone;
   box-decoration-break: clone; background: color-mix(in srgb, var(--zsc-best) var(--zsc-tint), transparent); }
+.zsc .text .for { border-bottom: 2px solid var(--zsc-best); }
+.zsc .text .against { border-bottom: 2px dashed var(--zsc-against);
+  background: color-mix(in srgb, var(--zsc-against) var(--zsc-tint), transparent); }
+.zsc .parts { margin: 1rem 0 0; padding: 0; list-style: none; }
 .zsc .labels { display: grid; grid-template-columns: minmax(5rem, max-content) 1fr auto; gap: .25rem .7rem;
   margin: 0; align-items: center; }
 .zsc .track { background: var(--zsc-line); border-radius: .2rem; height: .8rem; }
@@ -54,6 +59,7 @@ def render(
     *,
     spans_key: str | None = None,
     label: str | None = None,
+    explanation: Explanation | None = None,
     page: bool = False,
     minify: bool = False,
     jupyter: bool | None = None,
@@ -64,15 +70,18 @@ def render(
     spans_key (str | None): A key of doc.spans that the component has filled (its setting spans_key): windows or
         sentences are tinted by how much each supports a label.
     label (str | None): That label, as in doc.cats; None for each document's best.
+    explanation (Explanation | None): What pipe.explain found about the one document: words are underlined, solid for
+        the label and dashed against it, and sentences listed with their weights. It need not be scored.
     page (bool): A whole HTML page, not just a piece of one.
     minify (bool): Without line breaks between elements.
     jupyter (bool | None): Show it in a notebook and return nothing; None finds out.
     RETURNS (str | None): HTML; all of the documents' text is escaped.
-    RAISES (ZeroShotError): Z205 for a document without scores, Z206 for one without spans or without the label.
+    RAISES (ZeroShotError): Z205 for a document without scores, Z206 for one without spans or without the label,
+        Z219 for an explanation of another text.
     """
     given = [docs] if isinstance(docs, Doc) else list(docs)
     with named("display"):
-        parts = [_document(doc, number, spans_key, label) for number, doc in enumerate(given)]
+        parts = [_document(doc, number, spans_key, label, explanation) for number, doc in enumerate(given)]
     html = "\n".join([f"<style>{STYLE}</style>", *parts])
     if page:
         html = (
@@ -106,8 +115,12 @@ def pieces(doc: Doc, spans: Sequence[tuple[int, int]], support: Sequence[float])
     return found
 
 
-def _document(doc: Doc, number: int, spans_key: str | None, label: str | None) -> str:
+def _document(
+    doc: Doc, number: int, spans_key: str | None, label: str | None, explanation: Explanation | None = None
+) -> str:
     tables = _scores_of(doc)
+    if explanation is not None:
+        tables = tables or [{explanation.label: explanation.score}]
     if not tables:
         raise ZeroShotError("Z205", number=number)
     if label is not None:
@@ -119,6 +132,8 @@ def _document(doc: Doc, number: int, spans_key: str | None, label: str | None) -
         spans, scored = _scored_spans(doc, number, spans_key, shown)
         text = "".join(_tinted(piece) for piece in pieces(doc, spans, scored))
         note = f'<p class="note">Tinted by how much each part supports {escape(shown)}</p>\n'
+    if explanation is not None:
+        text, note = _explained(doc, number, explanation)
     title = doc.user_data.get("title")
     head = f"<h2>{escape(str(title))}</h2>\n" if title else ""
     bars = "\n".join(_bars(cats, max(cats, key=lambda key: cats[key])) for cats in tables)
@@ -148,6 +163,31 @@ def _tinted(piece: Piece) -> str:
     # at most this dark, so that the text stays readable on either background
     tint = round(60 * min(max(piece.support, 0.0), 1.0))
     return f'<mark style="--zsc-tint: {tint}%" title="{piece.support:.3f}">{text}</mark>'
+
+
+def _explained(doc: Doc, number: int, explanation: Explanation) -> tuple[str, str]:
+    """RETURNS (tuple[str, str]): A text with its words marked, and its sentences with their weights."""
+    parts = [*explanation.sentences, *explanation.words]
+    if any(doc.text[part.start : part.end] != part.text for part in parts):
+        raise ZeroShotError("Z219", number=number)
+    largest = max((abs(part.weight) for part in explanation.words), default=0.0) or 1.0
+    text, done = "", 0
+    for part in explanation.words:
+        css, tint = "for" if part.weight > 0 else "against", round(50 * abs(part.weight) / largest)
+        mark = f'<mark class="{css}" style="--zsc-tint: {tint}%" title="{part.weight:+.2f}">{escape(part.text)}</mark>'
+        text += escape(doc.text[done : part.start]) + mark
+        done = part.end
+    text += escape(doc.text[done:])
+    label = escape(explanation.label)
+    note = f"Solid: speaks for {label}. Dashed: speaks against it. Weight: by how much the log-odds of "
+    note += f"{explanation.score:.3f} fall without the part; {explanation.n_texts} texts were scored."
+    items = "\n".join(_listed(part) for part in explanation.sentences)
+    listed = f'<ol class="parts">\n{items}\n</ol>\n' if items else ""
+    return text, f'{listed}<p class="note">{note}</p>\n'
+
+
+def _listed(part: Part) -> str:
+    return f'<li><span class="value">{part.weight:+.2f}</span> {escape(part.text.strip())}</li>'
 
 
 def _bars(cats: Mapping[str, float], best: str) -> str:

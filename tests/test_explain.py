@@ -1,5 +1,7 @@
 """Why a text has a label's score."""
 
+import re
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +9,7 @@ import numpy as np
 import pytest
 from spacy.tokens import Doc
 
+from spacy_zeroshot import display
 from spacy_zeroshot.errors import ZeroShotError
 from spacy_zeroshot.explain import explain
 
@@ -31,7 +34,7 @@ def pipe_of(nlp: Any) -> Any:
 @pytest.mark.parametrize("text", [TEXT, KOREAN, ARABIC, CHINESE])
 def test_a_parts_score_is_that_of_the_text_without_it(decomposed_folder: Path, text: str, multi_label: bool) -> None:
     nlp = make_nlp(decomposed_folder, multi_label=multi_label)
-    found = explain(pipe_of(nlp), nlp.make_doc(text), "politics")
+    found = pipe_of(nlp).explain(nlp.make_doc(text), "politics")
     assert found.label == "politics" and found.score == pytest.approx(nlp(text).cats["politics"], abs=1e-6)
     assert len(found.sentences) > 1 and len(found.words) > 3
     for part in (*found.sentences, *found.words):
@@ -126,3 +129,26 @@ def test_documents_and_settings_stay_as_they_are(nlp: Any) -> None:
     explain(pipe_of(nlp), doc)
     assert (dict(doc.cats), doc.to_bytes(), pipe_of(nlp).labels) == before and before[2] == tuple(LABELS)
     assert not doc.has_annotation("SENT_START")
+
+
+def test_display_marks_for_and_against_without_colour_alone(nlp: Any) -> None:
+    doc = nlp("A man <b>plays</b> football & more. The minister resigned.")
+    found = pipe_of(nlp).explain(doc, "sport")
+    html = display.render(doc, explanation=found, jupyter=False)
+    assert html is not None and "<b>" not in html
+    marks = re.findall(r'<mark class="(\w+)" style="--zsc-tint: (\d+)%" title="([+-][\d.]+)">', html)
+    assert len(marks) == len(found.words)
+    assert [css for css, _, _ in marks] == ["for" if word.weight > 0 else "against" for word in found.words]
+    assert max(int(tint) for _, tint, _ in marks) == 50
+    assert html.count("<li>") == 2 and "Dashed: speaks against it" in html and f"{found.n_texts} texts" in html
+    # as everything was drawn in order, nothing of the text is lost
+    text = re.sub(r"<[^>]*>", "", html[html.index('<p class="text">') : html.index('<div class="labels">')])
+    assert unescape(text).strip() == doc.text
+
+
+def test_display_of_a_document_that_was_not_scored(nlp: Any) -> None:
+    doc = nlp.make_doc(TEXT)
+    html = display.render(doc, explanation=pipe_of(nlp).explain(doc, "music"), jupyter=False)
+    assert html is not None and re.findall(r'class="label best">(\w+)<', html) == ["music"]
+    with pytest.raises(ZeroShotError, match="Z219"):
+        display.render([doc, nlp.make_doc("Another.")], explanation=pipe_of(nlp).explain(doc, "music"), jupyter=False)
