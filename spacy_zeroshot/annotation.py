@@ -30,9 +30,9 @@ from spacy.language import Language
 from spacy.pipeline import MultiLabel_TextCategorizer, TextCategorizer
 from spacy.tokens import Doc
 
-from .annotation_output import FORMATS, Annotated, Columns, Output, make_output
+from .annotation_output import FORMATS, Annotated, Columns, Output, SpacyOutput, make_output
 from .component import ZeroShotTextCategorizer
-from .corpus import BadRow, DataFile, RawRow, parse_row, split_name, text_of
+from .corpus import BadRow, DataFile, RawRow, free_name, parse_row, split_name, text_of
 from .decisions import Rule, decide
 from .errors import ZeroShotError, named
 from .loading import BUNDLED, FACTORY, import_code, load_pipeline, open_pipeline, use_gpu
@@ -187,7 +187,7 @@ def annotate(
     if labels_field == cats_field:
         raise ZeroShotError("Z060", what="--cats-field", value=cats_field, reason="it is --labels-field, too")
     form, gzipped = split_name(job.output, FORMATS[:1] if job.output.suffix == ".gz" else FORMATS)
-    watch = watch or (lambda done, fraction, rejects: None)
+    tell: Watch = _tell_nobody if watch is None else watch
     with only_run(job.output), contextlib.closing(DataFile(job.source)) as file:
         for path in (job.output, job.rejects, job.receipt):
             remove_temporaries(path)
@@ -206,14 +206,20 @@ def annotate(
         if engine == "ray":
             from .annotation_ray import score_on_ray
 
-            score_on_ray(job, output_format, file, chunks, journal, n_process, watch)
+            score_on_ray(job, output_format, file, chunks, journal, n_process, tell)
             # what its workers left is taken into the journal now
             with contextlib.closing(DataFile(job.source)) as again:
-                summary = score_here(scorer, again, cut(again, chunk_size), journal, 1, watch)
+                summary = score_here(
+                    scorer, again, cut(again, chunk_size), journal, 1, lambda done, _, rejects: tell(done, 1.0, rejects)
+                )
         else:
-            summary = score_here(scorer, file, chunks, journal, n_process, watch)
+            summary = score_here(scorer, file, chunks, journal, n_process, tell)
         finish(job, journal, output_format, settings, summary)
         return summary
+
+
+def _tell_nobody(done: int, fraction: float, rejects: Sequence[Mapping[str, Any]]) -> None:
+    """A Watch that shows nothing."""
 
 
 class Chunk(NamedTuple):
@@ -388,15 +394,16 @@ class Scorer:
         self, rows: Sequence[RawRow], fields: dict[int, dict[str, Any]], form: str, on_doc: Callable[[int], None]
     ) -> Iterator[Annotated]:
         name = "text" if form in ("txt", "spacy") else self.job.text_field
-        docs = ((self._doc(row, fields[row.number][name]), row.number) for row in rows if row.number in fields)
+        docs = ((self._doc(row, fields[row.number], name), row.number) for row in rows if row.number in fields)
         short = ((doc, number) for doc, number in docs if doc is not None)
         for done, (doc, number) in enumerate(self.nlp.pipe(short, as_tuples=True, batch_size=self.job.batch_size), 1):
             labels = dict.fromkeys(label for choose in self._choosers for label in choose(doc))
             on_doc(done)
             yield Annotated(fields[number], name, doc, dict(doc.cats), list(labels))
 
-    def _doc(self, row: RawRow, text: str) -> Doc | str | None:
+    def _doc(self, row: RawRow, fields: dict[str, Any], name: str) -> Doc | str | None:
         """A text; or the Doc it came as, whose scores and user data have become fields."""
+        text = fields[name]
         if len(text) > self.nlp.max_length:
             limit = self.nlp.max_length
             self._errors[row.number] = f"its text has {len(text)} characters, nlp.max_length is {limit}"
@@ -404,6 +411,10 @@ class Scorer:
         if row.doc is None:
             return text
         doc = Doc(self.nlp.vocab).from_bytes(row.doc)
+        if not isinstance(self.output, SpacyOutput):
+            fields.update(
+                {free_name(key, fields): doc.to_json()[key] for key in ("ents", "spans") if getattr(doc, key)}
+            )
         doc.cats = {}
         for key in [key for key in doc.user_data if isinstance(key, str)]:
             del doc.user_data[key]

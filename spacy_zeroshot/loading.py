@@ -1,13 +1,14 @@
 """From a name to a pipeline and the zero-shot component in it: the one way for every command."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import spacy
 from spacy.language import Language
-from spacy.util import import_file, is_package
+from spacy.util import import_file
 
 from .component import ZeroShotTextCategorizer
 from .corpus import FORMATS, decode_lines
@@ -32,6 +33,7 @@ NO_CODE = (
     RuntimeError,
     SyntaxError,
 )
+HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 LABEL_FILES = (*FORMATS, "json")
 
 
@@ -133,7 +135,7 @@ def names_checkpoint(name: str) -> bool:
     """RETURNS (bool): Whether a name is that of a checkpoint, and not of a pipeline."""
     folder = Path(name)
     is_folder = (folder / "config.json").exists() and not (folder / "config.cfg").exists()
-    return name == BUNDLED or is_folder or ("/" in name and not folder.exists() and not is_package(name))
+    return name == BUNDLED or is_folder or (bool(HUB_NAME.fullmatch(name)) and not folder.exists())
 
 
 def pipeline_error(error: BaseException, name: str) -> ZeroShotError:

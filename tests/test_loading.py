@@ -1,6 +1,7 @@
 """From a name to a pipeline and its component."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,7 @@ def test_errors_name_the_command(tmp_path: Path) -> None:
 
 
 def test_a_components_own_error_is_kept(saved: Path, tmp_path: Path) -> None:
+    shutil.copytree(saved, tmp_path, dirs_exist_ok=True)
     config = (saved / "config.cfg").read_text(encoding="utf8")
     (tmp_path / "config.cfg").write_text(config.replace("about {}.", "about."), encoding="utf8")
     with pytest.raises(ZeroShotError, match="Z004"):
