@@ -20,8 +20,6 @@ ERRORS = ROOT / "docs" / "errors.md"
 OUTPUT = "# -> "
 # What may stand in a comment on the line before a block, and why it is not run as it stands
 MARK = re.compile(r"<!-- (?P<kind>not run|all but the last statement|slow)(?:: (?P<reason>.*))? -->")
-# What mkdocs puts a file in the place of
-SNIPPET = '--8<-- "'
 BLOCK = re.compile(r"(?P<before>[^\n]*\n)```(?P<language>\w+)[^\n]*\n(?P<code>.*?)```", re.DOTALL)
 # The headings of MESSAGES in errors.py are comments; the entries follow
 HEADING = re.compile(r'^    (?:# (?P<title>.*)|"(?P<code>Z\d{3})":.*)$', re.MULTILINE)
@@ -73,7 +71,7 @@ def run(block: Block) -> str:
     block (Block): The block.
     RETURNS (str): Its code with what it prints now.
     """
-    if block.kind == "not run" or SNIPPET in block.code:
+    if block.kind == "not run":
         return block.code
     lines = [line for line in block.code.splitlines() if not line.startswith(OUTPUT.rstrip())]
     tree = ast.parse("\n".join(lines))
