@@ -1,0 +1,137 @@
+"""Choose what the head and the cosine are worth, on the held-out training sets and the pairs kept from training.
+
+Where labels compete: E = (weight * head + scale * cosine) / temperature. Each label on its own, and NLI: the sigmoid of
+sharpness * head + a * cosine + b (the sharpness goes into the classifier's weights).
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from .data import Data
+from .measures import calibration_error, macro_f1, micro_f1
+from .network import Network
+from .remember import States
+from .train_interaction import Dev
+
+RATIOS = (0.0, 0.0005, 0.001, 0.0015, 0.002, 0.003, 0.004, 0.006, 0.008, 0.012, 0.02)
+SCALE = 60.0  # of the cosine where labels compete, before the temperature
+COSINE_SCALES = (0.0, 10.0, 20.0, 30.0, 40.0, 60.0)
+SHARPNESS = (0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
+
+
+class Found(NamedTuple):
+    """A set or pairs: what is right (texts, labels), and both kinds of evidence for it."""
+
+    name: str
+    right: np.ndarray
+    head: np.ndarray
+    cosine: np.ndarray
+
+
+@torch.no_grad()
+def evidence(net: Network, dev: Dev) -> tuple[list[Found], list[Found]]:
+    """RETURNS (tuple[list[Found], list[Found]]): of label sets, of NLI pairs."""
+
+    def found(name: str, right: np.ndarray, batches: list) -> Found:
+        head = np.concatenate([batch.margins(net, 0.0).cpu().numpy() for batch in batches])
+        return Found(name, right, head, np.concatenate([batch.cosine.cpu().numpy() for batch in batches]))
+
+    sets = [found(name, right, batches) for name, (right, batches) in zip(dev.names, dev.sets, strict=True)]
+    return sets, [found(name, answers[:, None], batches) for name, (answers, batches) in dev.pairs.items()]
+
+
+def choose_ratio(sets: list[Found]) -> tuple[float, dict[float, float]]:
+    """The head's margin beside a cosine, where labels compete, by the mean macro-F1."""
+    table = {r: float(np.mean([macro_f1(s.right, (s.cosine + r * s.head).argmax(1)) for s in sets])) for r in RATIOS}
+    # the middle of the neighbours that are as good: one value's luck on so few sets does not decide
+    smooth = np.convolve(np.pad(list(table.values()), 1, "edge"), np.ones(3) / 3, "valid")
+    return RATIOS[int(smooth.argmax())], table
+
+
+def choose_temperature(sets: list[Found], ratio: float) -> float:
+    """The temperature with the best log-likelihood of the right labels, all sets alike."""
+
+    def loss(t: float) -> float:
+        total = 0.0
+        for s in sets:
+            z = SCALE * (s.cosine + ratio * s.head) / t
+            z = z - np.log(np.exp(z - z.max(1, keepdims=True)).sum(1, keepdims=True)) - z.max(1, keepdims=True)
+            total -= float((z * s.right).sum() / s.right.sum())
+        return total
+
+    temperatures = np.geomspace(0.1, 10, 60)
+    return float(temperatures[np.argmin([loss(t) for t in temperatures])])
+
+
+def choose_margin(sets: list[Found], pairs: list[Found]) -> tuple[float, float, float, dict[str, float]]:
+    """RETURNS: sharpness, a, b, and what they reach."""
+    best: tuple[float, float, float, float, dict[str, float]] = -np.inf, 1.0, 0.0, 0.0, {}
+    for a in COSINE_SCALES:
+        raw_sets, raw_pairs = ([s.head + a * s.cosine for s in group] for group in (sets, pairs))
+        middle = np.concatenate([raw.ravel() for raw in raw_pairs])
+        for b in -np.quantile(middle, np.linspace(0.35, 0.9, 45)).tolist():
+            accuracy = float(
+                np.mean([((raw + b > 0) == s.right).mean() for raw, s in zip(raw_pairs, pairs, strict=True)])
+            )
+            f1 = float(np.mean([micro_f1(s.right, raw + b > 0) for raw, s in zip(raw_sets, sets, strict=True)]))
+            for sharpness in SHARPNESS:
+                p = [1 / (1 + np.exp(-sharpness * (raw + b))) for raw in raw_sets]
+                error = float(np.mean([calibration_error(x, s.right) for x, s in zip(p, sets, strict=True)]))
+                value = 2 * accuracy + f1 - 4 * max(0.0, error - 0.07)
+                if value > best[0]:
+                    told = {"nli": accuracy, "f1": f1, "ece": error}
+                    best = value, sharpness, sharpness * a, sharpness * b, told
+    _, sharpness, a, b, told = best
+    logits = [sharpness * s.head + a * s.cosine + b for s in sets]
+    cuts = [
+        np.mean([micro_f1(s.right, z > cut) for z, s in zip(logits, sets, strict=True)])
+        for cut in np.linspace(-3, 3, 61)
+    ]
+    told["f1_at_best_threshold"] = float(max(cuts))
+    return sharpness, a, b, told
+
+
+def calibrate(sets: list[Found], pairs: list[Found]) -> dict:
+    """RETURNS (dict): the choices, and under "told" what they were made by."""
+    ratio, table = choose_ratio(sets)
+    sharpness, a, b, told = choose_margin(sets, pairs)
+    return {
+        "similarity": [round(a, 4), round(b, 4), SCALE],
+        "competition_temperature": round(choose_temperature(sets, ratio), 4),
+        "competition_head_weight": round(SCALE * ratio / sharpness, 5),
+        "sharpness": sharpness,
+        "told": {"macro-F1 by ratio": table, "ratio": ratio, **told},
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("base", type=Path)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("states", type=Path, help="folder that remember.py wrote with --held-out")
+    parser.add_argument("output", type=Path, help="JSON to write")
+    parser.add_argument("--weights", type=Path, nargs="+", required=True, help="prefixes of .npz files, later ones win")
+    parser.add_argument("--hypothesis-states", type=int, default=0)
+    parser.add_argument("--hypothesis-stretch", type=int, default=4)
+    parser.add_argument("--device", default="cpu")
+    args = parser.parse_args()
+    net = Network(json.loads((args.base / "config.json").read_text(encoding="utf8")))
+    net.load_base(args.base)
+    for prefix in args.weights:
+        net.mix(prefix, 1.0)
+    net = net.eval().to(args.device)
+    chunks = args.hypothesis_states, args.hypothesis_stretch
+    held = States(args.states, "dev_texts"), States(args.states, "dev_hyps").pooled(*chunks)
+    choices = calibrate(*evidence(net, Dev(Data(args.data), *held, args.device)))
+    choices.update(states=chunks[0], stretch=chunks[1])
+    args.output.write_text(json.dumps(choices, indent=1) + "\n", encoding="utf8")
+    print(json.dumps(choices, indent=1))
+
+
+if __name__ == "__main__":
+    main()

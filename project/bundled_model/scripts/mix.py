@@ -1,0 +1,30 @@
+"""Mix a trained encoder with the base's: share * trained + (1 - share) * base.
+
+Interaction layers and head to start from may come from another file.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from .network import Network
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("base", type=Path)
+    parser.add_argument("encoder", type=Path, help="prefix of the trained encoder's .npz files")
+    parser.add_argument("output", type=Path, help=".npz to write")
+    parser.add_argument("--share", type=float, default=0.6, help="of the trained encoder")
+    parser.add_argument("--interaction", type=Path, help="prefix of .npz files with interaction layers to start from")
+    args = parser.parse_args()
+    net = Network(json.loads((args.base / "config.json").read_text(encoding="utf8")))
+    net.load_base(args.base)
+    net.mix(args.encoder, args.share)
+    if args.interaction:
+        net.mix(args.interaction, 1.0)
+    net.save(args.output, encoder=True)
+
+
+if __name__ == "__main__":
+    main()
