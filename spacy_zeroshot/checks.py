@@ -416,7 +416,7 @@ def _config_checks(block: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
 def _check_threshold(entry: Mapping[str, Any], labels: Sequence[str] | None) -> None:
     for label in check_thresholds([entry]):
         if labels and label not in labels:
-            raise ZeroShotError("Z009", label=label, labels=list(labels))
+            raise ZeroShotError("Z009", setting="label_thresholds", label=label, labels=list(labels))
 
 
 def _read_config(name: str, overrides: Mapping[str, Any]) -> Mapping[str, Any]:

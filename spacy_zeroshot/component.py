@@ -45,11 +45,12 @@ from .premises import Premise, SpanGetter, count_unread, is_blank, premises_of
 from .scores import DocScores, blank_scores, calibrate, label_logits, pool_windows, to_scores
 from .settings import (
     DOLLARLESS,
+    ByLabel,
     Setting,
     Settings,
     as_json,
+    check_each,
     check_settings,
-    entries,
     from_config,
     overrides_of,
     reject_dollars,
@@ -66,8 +67,7 @@ SETTINGS_FORMAT = 2
 CHECKPOINT = {"model.@architectures", "model.name", "model.revision"}
 MEANING = ("entailment", "contradiction", "temperature", "midpoint", "prompt")
 
-# Each component's pipeline, to know its present name and where its settings are configured. Not an attribute: it would
-# travel in pickles.
+# Each component's pipeline, to know where its settings are configured. Not an attribute: it would travel in pickles.
 _pipelines: "weakref.WeakKeyDictionary[ZeroShotTextCategorizer, weakref.ref[Language] | None]"
 _pipelines = weakref.WeakKeyDictionary()
 
@@ -157,6 +157,8 @@ class ZeroShotTextCategorizer(TrainablePipe):
     hypotheses = Setting()
     multi_label = Setting()
     threshold = Setting()
+    label_thresholds = ByLabel("threshold")
+    calibration = ByLabel("bias")
     top_k = Setting()
     temperature = Setting()
     n_neighbors = Setting()
@@ -228,22 +230,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
         _pipelines[self] = weakref.ref(nlp)
         _register_extensions()
 
-    # Name and settings
-
-    @property
-    def name(self) -> str:
-        """RETURNS (str): The component's present name in its pipeline."""
-        nlp = self._nlp
-        for name, component in nlp.components if nlp is not None else ():
-            if component is self:
-                return name
-        return self._name
-
-    @name.setter
-    def name(self, name: str) -> None:
-        # spaCy sets it when another pipeline takes the component over
-        self._name = name
-        _pipelines.pop(self, None)
+    # Settings
 
     def setting(self, name: str) -> Any:
         """RETURNS (Any): A setting, as the config has it. name (str): Its name."""
@@ -261,31 +248,13 @@ class ZeroShotTextCategorizer(TrainablePipe):
             self._write_config(name)
 
     @property
-    def label_thresholds(self) -> dict[str, float]:
-        """RETURNS (dict[str, float]): Thresholds of single labels. Assign entries as in the config, or such a dict."""
-        return dict(self._settings.thresholds)
-
-    @label_thresholds.setter
-    def label_thresholds(self, value: Sequence[Mapping[str, Any]] | Mapping[str, float]) -> None:
-        self.change("label_thresholds", entries(value, "threshold"))
-
-    @property
-    def calibration(self) -> dict[str, float]:
-        """RETURNS (dict[str, float]): Biases of single labels. Assign entries as in the config, or such a dict."""
-        return dict(self._settings.biases)
-
-    @calibration.setter
-    def calibration(self, value: Sequence[Mapping[str, Any]] | Mapping[str, float]) -> None:
-        self.change("calibration", entries(value, "bias"))
-
-    @property
     def examples(self) -> ExampleStore:
         """RETURNS (ExampleStore): The labelled examples. Assign a list of entries, or the path of a file."""
         return self._examples
 
     @examples.setter
     def examples(self, value: str | Sequence[Mapping[str, str]]) -> None:
-        self.change("examples", value if isinstance(value, str) else [dict(entry) for entry in value])
+        self.change("examples", value)
 
     @property
     def is_trainable(self) -> bool:
@@ -601,10 +570,9 @@ class ZeroShotTextCategorizer(TrainablePipe):
         scores (Sequence[DocScores]): What predict gave.
         """
         docs = list(docs)
-        # a copy of a component meets its first document here, and one that another pipeline took over, its vocab
+        # for doc._.zero_shot: of a copied component, and of one that another pipeline took over
         _pipelines.setdefault(self, None)
-        if docs:
-            self.vocab = docs[0].vocab
+        self.vocab = docs[0].vocab if docs else self.vocab
         prefix, spans_key = self.key_prefix, self.spans_key
         keys: dict[int, list[str]] = {}
         for doc, found in zip(docs, scores):
@@ -708,10 +676,10 @@ class ZeroShotTextCategorizer(TrainablePipe):
         listwise_weight (float): Weight of a second loss, cross-entropy over an example's hypotheses that compete.
         RAISES (ZeroShotError): Z041 if no labels can be had.
         """
+        if nlp is not None:
+            # also of a component that this pipeline took over from another one
+            _pipelines[self] = weakref.ref(nlp)
         with named(self.name):
-            if nlp is not None:
-                # also of a component that this pipeline took over from another one
-                _pipelines[self] = weakref.ref(nlp)
             validate_get_examples(get_examples, "ZeroShotTextCategorizer.initialize")
             if labels is not None and tuple(labels) != self.labels:
                 self.set_labels(labels)
@@ -852,9 +820,10 @@ class ZeroShotTextCategorizer(TrainablePipe):
 
     @property
     def _nlp(self) -> Language | None:
-        """The pipeline, if this component was made for it and not copied or taken over since."""
+        """The pipeline this component is part of, if it was made or initialized for it. spaCy keeps `name` up to date."""
         reference = _pipelines.get(self)
-        return None if reference is None else reference()
+        nlp = None if reference is None else reference()
+        return nlp if nlp is not None and (self.name, self) in nlp.components else None
 
     @property
     def _windows(self) -> WindowConfig:
@@ -863,6 +832,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
     def _take(self, values: Mapping[str, Any]) -> None:
         """Check settings and take them all at once: other threads see the old ones or the new."""
         before: dict[str, Any] = self._settings.values if hasattr(self, "_settings") else {}
+        values = check_each(values)
         examples = values["examples"], values["key_prefix"]
         if before and examples == (before["examples"], before["key_prefix"]):
             store = self._examples
@@ -873,7 +843,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
         template = values["hypothesis_template"]
         if plain and template not in (SLOT, before.get("hypothesis_template", DEFAULT_TEMPLATE)):
             warn("Z105", template=check_templates(template)[0])
-        self._shim.set_trainable(settings.values["trainable"], settings.values["train_encoder"])
+        self._shim.set_trainable(values["trainable"], values["train_encoder"])
         self._settings: Settings = settings
         self._examples = store
 
@@ -1065,9 +1035,10 @@ class RankedLabels(NamedTuple):
 def _rank(doc: Doc) -> RankedLabels | None:
     """The getter of doc._.zero_shot: of the first component of the document's pipeline that has scored it."""
     found: dict[str, RankedLabels] = {}
-    for pipe in list(_pipelines):
+    # components that were removed from a pipeline come last
+    for pipe in sorted(_pipelines, key=lambda pipe: pipe._nlp is None):
         cats = pipe.own_cats(doc.cats, own_labels(doc)) if pipe.vocab is doc.vocab else {}
-        if cats:
+        if cats and pipe.name not in found:
             ranked = sorted(cats.items(), key=lambda pair: -pair[1])
             margin = ranked[0][1] - (ranked[1][1] if len(ranked) > 1 else 0.0)
             keys = [pipe.key_prefix + label for label, _ in ranked]

@@ -20,7 +20,7 @@ MESSAGES: dict[str, str] = {
     "Z007": "{setting} = {value!r} is not possible: {reason}.",
     "Z008": "{setting} = {value!r} holds {sign!r}, and spaCy's config changes it: '${{' begins a variable, and '$' "
     "is doubled when a pipeline is saved. Word it without, or give labels and hypotheses to set_labels().",
-    "Z009": "label_thresholds has an entry for {label!r}, which is not one of the labels {labels}. Add the label "
+    "Z009": "{setting} has an entry for {label!r}, which is not one of the labels {labels}. Add the label "
     "or remove the entry.",
     # Texts
     "Z010": "the spans of get_spans need sentence boundaries, and this document has none. Put a 'sentencizer', "

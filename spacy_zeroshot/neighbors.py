@@ -48,11 +48,9 @@ class ExampleStore:
     """
 
     def __init__(self, setting: ExamplesSetting = (), key_prefix: str = ""):
-        self.setting: str | list[dict[str, str]] = (
-            setting if isinstance(setting, str) else [dict(entry) for entry in setting]
-        )
+        self.setting = setting
         self._key_prefix = key_prefix
-        self._rows = None if isinstance(setting, str) and setting else check_examples(self.setting or ())
+        self._rows = None if isinstance(setting, str) and setting else check_examples(setting or ())
         self._vectors: tuple[str, Floats2d] | None = None
         self._voters: dict[Any, Voters] = {}
         self._warned = False

@@ -30,6 +30,24 @@ class Setting:
         owner.change(self.name, value)
 
 
+class ByLabel(Setting):
+    """A setting of numbers by label: read as a dict; assigned as entries, as a config has them, or as such a dict.
+
+    key (str): What an entry calls its number.
+    """
+
+    def __init__(self, key: str):
+        self.key = key
+
+    def __get__(self, owner: Any, kind: type | None = None) -> Any:
+        return self if owner is None else {e["label"]: float(e[self.key]) for e in owner.setting(self.name)}
+
+    def __set__(self, owner: Any, value: Any) -> None:
+        if isinstance(value, Mapping):
+            value = [{"label": label, self.key: number} for label, number in value.items()]
+        super().__set__(owner, value)
+
+
 def flag(name: str, value: Any) -> bool:
     """RETURNS (bool): The value. RAISES (ZeroShotError): Z007 for anything but true and false."""
     if not isinstance(value, (bool, np.bool_)):
@@ -87,8 +105,27 @@ def positive(name: str, value: Any) -> float:
     return float(value)
 
 
+def listed(name: str, value: Any) -> list[Any]:
+    """RETURNS (list[Any]): The value, as JSON has it. RAISES (ZeroShotError): Z007 for anything but a list."""
+    if not isinstance(value, (list, tuple)):
+        raise ZeroShotError("Z007", setting=name, value=value, reason="it is a list")
+    return as_json(value)
+
+
+def text_or_list(name: str, value: Any) -> str | list[Any]:
+    """RETURNS (str | list[Any]): The value. RAISES (ZeroShotError): Z007 for anything but a string or a list."""
+    return value if isinstance(value, str) else listed(name, value)
+
+
 # How single settings are checked: name and value in, the value as a config has it out
 CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    "labels": listed,
+    "label_groups": listed,
+    "hypothesis_template": text_or_list,
+    "hypotheses": listed,
+    "label_thresholds": listed,
+    "calibration": listed,
+    "examples": text_or_list,
     "none_label": optional_text,
     "multi_label": flag,
     "threshold": lambda name, value: check_threshold(value),
@@ -141,18 +178,22 @@ class Settings:
         return tuple(key for question in self.questions for key in question.keys)
 
 
-def check_settings(
-    given: Mapping[str, Any], templates: Sequence[str] | None = None, example_labels: Sequence[str] = ()
-) -> Settings:
-    """Check settings.
+def check_each(given: Mapping[str, Any]) -> dict[str, Any]:
+    """RETURNS (dict[str, Any]): Settings, each checked alone. RAISES (ZeroShotError): Z007."""
+    return {name: CHECKS[name](name, value) for name, value in given.items()}
 
-    given (Mapping[str, Any]): All of them, as a config has them.
+
+def check_settings(
+    values: dict[str, Any], templates: Sequence[str] | None = None, example_labels: Sequence[str] = ()
+) -> Settings:
+    """Check settings against each other.
+
+    values (dict[str, Any]): All of them, each checked alone.
     templates (Sequence[str] | None): What the model reads labels in, whatever hypothesis_template says.
     example_labels (Sequence[str]): Labels to take if there are no others.
     RETURNS (Settings): The settings.
     RAISES (ZeroShotError): Z002 to Z007, Z009.
     """
-    values = {name: CHECKS[name](name, value) if name in CHECKS else as_json(value) for name, value in given.items()}
     used = check_templates(values["hypothesis_template"])
     used = used if templates is None else tuple(templates)
     labels = check_labels(values["labels"])
@@ -166,11 +207,12 @@ def check_settings(
         questions = (Question("", labels, used, values["multi_label"], values["threshold"]),)
     known = [key for question in questions for key in question.keys]
     own = check_hypotheses(values["hypotheses"], known or None)
-    thresholds = check_thresholds(values["label_thresholds"])
-    for label in thresholds:
-        if known and label not in known:
-            raise ZeroShotError("Z009", label=label, labels=known)
-    return Settings(values, questions, own, thresholds, check_calibration(values["calibration"]))
+    thresholds, biases = check_thresholds(values["label_thresholds"]), check_calibration(values["calibration"])
+    for setting, numbers in (("label_thresholds", thresholds), ("calibration", biases)):
+        unknown = [label for label in numbers if known and label not in known]
+        if unknown:
+            raise ZeroShotError("Z009", setting=setting, label=unknown[0], labels=known)
+    return Settings(values, questions, own, thresholds, biases)
 
 
 def restore_settings(
@@ -184,10 +226,10 @@ def restore_settings(
     RETURNS (dict[str, Any]): The settings.
     """
     restored = {name: current[name] if name in overridden else saved.get(name, current[name]) for name in current}
-    if "labels" in overridden and current["labels"]:
+    if restored["labels"]:
         # labels that override have no use for wordings and thresholds of those that were saved
         for name in ("hypotheses", "label_thresholds", "calibration"):
-            restored[name] = [entry for entry in restored[name] if entry["label"] in current["labels"]]
+            restored[name] = [entry for entry in restored[name] if entry["label"] in restored["labels"]]
     return restored
 
 
@@ -260,13 +302,6 @@ def as_json(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(key): as_json(one) for key, one in value.items()}
     return [as_json(one) for one in value] if isinstance(value, (list, tuple)) else value
-
-
-def entries(value: Sequence[Mapping[str, Any]] | Mapping[str, float], key: str) -> list[dict[str, Any]]:
-    """RETURNS (list[dict[str, Any]]): Entries as in a config. value: Such entries, or a dict by label."""
-    if isinstance(value, Mapping):
-        return [{"label": label, key: number} for label, number in value.items()]
-    return [dict(entry) for entry in value]
 
 
 # A "$" in a config: confection doubles it whenever it writes a config out, never takes the doubling back, and drops the
