@@ -1,5 +1,6 @@
 """Why a text has a label's score."""
 
+import json
 import re
 from html import unescape
 from pathlib import Path
@@ -13,7 +14,7 @@ from spacy_zeroshot import display
 from spacy_zeroshot.errors import ZeroShotError
 from spacy_zeroshot.explain import explain
 
-from .util import LABELS, TEXTS, make_nlp
+from .util import LABELS, TEXTS, make_nlp, run_cli
 
 TEXT = "The minister resigned. A man plays football in the park; the goalkeeper saved a late penalty. Music!"
 KOREAN = "이 문장은 스포츠에 관한 것입니다. 오늘 경기는 정말 재미있었다!"
@@ -152,3 +153,16 @@ def test_display_of_a_document_that_was_not_scored(nlp: Any) -> None:
     assert html is not None and re.findall(r'class="label best">(\w+)<', html) == ["music"]
     with pytest.raises(ZeroShotError, match="Z219"):
         display.render([doc, nlp.make_doc("Another.")], explanation=pipe_of(nlp).explain(doc, "music"), jupyter=False)
+
+
+def test_classify_explains(decomposed_folder: Path) -> None:
+    text = "A man plays football. The minister resigned."
+    given = ["classify", text, "", "--model", decomposed_folder, "--labels", "sport,music", "--explain"]
+    shown = run_cli(*given)
+    assert shown.exit_code == 0, shown.stderr
+    assert re.search(r"words (for|against) \w+: \w+ \([+-]\d", shown.stdout)
+    assert "found by scoring 10 texts" in shown.stdout
+    rows = [json.loads(line) for line in run_cli(*given, "--json").stdout.splitlines()]
+    why = rows[0]["explanation"]
+    assert why["label"] == rows[0]["labels"][0] and len(why["words"]) + len(why["sentences"]) + 1 == why["n_texts"]
+    assert rows[1]["explanation"]["words"] == []

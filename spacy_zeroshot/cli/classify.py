@@ -3,12 +3,12 @@
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from ..errors import ZeroShotError
-from ._print import lines_of, make_console, print_bars
+from ._print import lines_of, make_console, print_bars, shorten
 from ._util import Code, Component, GpuId, Labels, Model, MultiLabel, Pipeline, Template, note, open_component, run
 
 if TYPE_CHECKING:
@@ -16,17 +16,21 @@ if TYPE_CHECKING:
     from spacy.tokens import Doc
 
     from ..component import ZeroShotTextCategorizer
+    from ..explain import Explanation
 
 COMMAND = "classify"
+# Sentences, and words, that --explain shows for a label, and against it
+SHOWN = 4
 
 
 class Scored(NamedTuple):
-    """A classified text: the scores of all labels, the chosen labels, the best first, and the score of none."""
+    """A classified text: the scores of all labels, the chosen labels, the best first, the score of none, and why."""
 
     text: str
     cats: dict[str, float]
     chosen: list[str]
     none: float
+    explanation: "Explanation | None" = None
 
 
 def classify(
@@ -43,7 +47,15 @@ def classify(
     threshold: Annotated[
         float | None, typer.Option("--threshold", min=0.0, max=1.0, help="Choose labels with at least this score")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help='JSON lines: {"text", "cats", "labels", "none"}')] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help='JSON lines: {"text", "cats", "labels", "none"}, and "explanation"')
+    ] = False,
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain", help="Say what speaks for the best label and against it; scores a text for every word"
+        ),
+    ] = False,
     batch_size: Annotated[
         int, typer.Option("--batch-size", min=1, help="Texts read ahead; 1 answers every line at once")
     ] = 32,
@@ -66,7 +78,7 @@ def classify(
         pipe.warm_up()
         show = _print_json if as_json else _bar_printer(only_chosen=threshold is not None or top_k is not None)
         failures: list[str] = []
-        for scored in score(nlp, pipe, texts or _lines(), batch_size, failures):
+        for scored in score(nlp, pipe, texts or _lines(), batch_size, failures, explain):
             show(scored)
         if failures:
             raise typer.Exit(1)
@@ -78,7 +90,12 @@ def reads_terminal() -> bool:
 
 
 def score(
-    nlp: "Language", pipe: "ZeroShotTextCategorizer", texts: Iterable[str], batch_size: int, failures: list[str]
+    nlp: "Language",
+    pipe: "ZeroShotTextCategorizer",
+    texts: Iterable[str],
+    batch_size: int,
+    failures: list[str],
+    explain: bool = False,
 ) -> Iterator[Scored]:
     """Score a stream of texts. One that fails is reported, noted in `failures` and left out; the rest go on."""
     from ..loading import unneeded_pipes
@@ -92,7 +109,8 @@ def score(
     with nlp.select_pipes(disable=unneeded_pipes(nlp, pipe)):
         for doc in nlp.pipe(_docs(nlp, texts, report), batch_size=batch_size):
             decision = pipe.decide(doc)
-            yield Scored(doc.text, pipe.own_cats(doc.cats), decision.labels, decision.none)
+            why = pipe.explain(doc, next(iter(decision.labels), None)) if explain else None
+            yield Scored(doc.text, pipe.own_cats(doc.cats), decision.labels, decision.none, why)
 
 
 def _set_rule(pipe: "ZeroShotTextCategorizer", threshold: float | None, top_k: int | None) -> None:
@@ -125,7 +143,10 @@ def _lines() -> Iterator[str]:
 
 def _print_json(scored: Scored) -> None:
     cats = {label: round(score, 6) for label, score in scored.cats.items()}
-    row = {"text": scored.text, "cats": cats, "labels": scored.chosen, "none": round(scored.none, 6)}
+    row: dict[str, Any] = {"text": scored.text, "cats": cats, "labels": scored.chosen, "none": round(scored.none, 6)}
+    if scored.explanation is not None:
+        parts = {key: [part._asdict() for part in getattr(scored.explanation, key)] for key in ("sentences", "words")}
+        row["explanation"] = {**scored.explanation._asdict(), **parts}
     print(json.dumps(row, ensure_ascii=False), flush=True)
 
 
@@ -137,5 +158,20 @@ def _bar_printer(only_chosen: bool) -> Callable[[Scored], None]:
         print_bars(console, scored.text if scored.text.strip() else "(blank)", lines)
         if not lines:
             console.print("    no label reaches the threshold\n")
+        if scored.explanation is not None:
+            for line in _reasons(scored.explanation):
+                console.print(f"    {line}", soft_wrap=True)
+            console.print()
 
     return show
+
+
+def _reasons(explanation: "Explanation") -> Iterator[str]:
+    """YIELDS (str): Lines with what speaks for the label and against it, the strongest first."""
+    for kind, parts in (("sentences", explanation.sentences), ("words", explanation.words)):
+        for side, sign in (("for", 1), ("against", -1)):
+            chosen = sorted((part for part in parts if sign * part.weight > 0), key=lambda part: -abs(part.weight))
+            shown = ", ".join(f"{shorten(part.text, 50)} ({part.weight:+.2f})" for part in chosen[:SHOWN])
+            if shown:
+                yield f"{kind} {side} {explanation.label}: {shown}"
+    yield f"found by scoring {explanation.n_texts} texts"
