@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -23,9 +23,9 @@ from torch import Tensor, nn
 
 from ..errors import ZeroShotError
 from ..util import first_line
-from .batching import Batch, HypothesisSet, Window, sorted_slices
+from .batching import Batch, HypothesisSet, Window, ranges, sorted_slices
 from .device import plain_tensors, to_device
-from .packing import PackedSequences, RaggedIndex, count_up, few_sizes, gather, pack, padding_of, ragged, segment_mean
+from .packing import PackedSequences, RaggedIndex, few_sizes, gather, pack, padding_of, ragged, segment_mean
 from .states import StateCache
 from .tokenization import PairTokenizer
 
@@ -174,12 +174,14 @@ class Layer(nn.Module):
             context = self._drop(scores.softmax(-1)).to(value.dtype) @ value
         return self.feed_forward(rows.unpad(context.transpose(1, 2)), states)
 
-    def keys_values(self, states: Tensor) -> Tensor:
-        """RETURNS (Tensor): Shape (tokens, 2 * width): keys and values of a text's states."""
-        return F.linear(states, self.qkv.weight[self.width :], self.qkv.bias[self.width :])
-
     def interact(
-        self, states: Tensor, qkv: Tensor, texts: Tensor, chunk: "Chunk", text_padding: Tensor | None
+        self,
+        states: Tensor,
+        qkv: Tensor,
+        texts: Tensor,
+        text_padding: Tensor | None,
+        rows: RaggedIndex,
+        pairs: RaggedIndex,
     ) -> Tensor:
         """Hypotheses that attend to their text and to themselves.
 
@@ -187,32 +189,35 @@ class Layer(nn.Module):
         product, all but a few of the scores between hypotheses would be masked.
 
         states, qkv (Tensor): Shape (tokens, width) and (tokens, 3 * width): of hypotheses, packed.
-        texts (Tensor): Shape (texts, longest, 2 * width): keys and values of the chunk's texts.
+        texts (Tensor): Shape (texts, longest, width): the states of their texts.
+        text_padding (Tensor | None): Shape (texts, longest): True for padding.
+        rows, pairs (RaggedIndex): The tokens of hypotheses by text, and by pair of text and hypothesis.
         RETURNS (Tensor): Shape (tokens, width): the next states.
         """
         width, heads = self.width, self.heads
-        query, (key, value) = self.to_heads(chunk.rows.pad(qkv[:, :width]), 1)[0], self.to_heads(texts, 2)
-        own_query, own_key, own_value = self.to_heads(chunk.pairs.pad(qkv))
+        key, value = self.to_heads(F.linear(texts, self.qkv.weight[width:], self.qkv.bias[width:]), 2)
+        [query] = self.to_heads(rows.pad(qkv[:, :width]), 1)
+        own_query, own_key, own_value = self.to_heads(pairs.pad(qkv))
         scale = query.shape[-1] ** -0.5
         scores = (query * scale) @ key.transpose(2, 3)
         if text_padding is not None:
             scores.masked_fill_(text_padding[:, None, None, :], -torch.inf)
         # in float32, which compiles no kernel for each number of pairs
         own = (own_query.float() @ own_key.float().transpose(2, 3)).mul_(scale).to(scores.dtype)
-        padding = chunk.pairs.padding()
+        padding = pairs.padding()
         if padding is not None:
             own.masked_fill_(padding[:, None, None, :], -torch.inf)
         # (pairs, heads, n, n) -> packed (tokens, heads * n) -> (texts, heads, tokens of a text, n)
-        own = chunk.rows.pad(chunk.pairs.unpad(own.transpose(1, 2)))
+        own = rows.pad(pairs.unpad(own.transpose(1, 2)))
         own = own.view(*own.shape[:2], heads, -1).transpose(1, 2)
         weights = self._drop(torch.cat([scores, own], -1).softmax(-1)).to(value.dtype)
         seen = scores.shape[-1]
-        context = chunk.rows.unpad((weights[..., :seen] @ value).transpose(1, 2))
+        context = rows.unpad((weights[..., :seen] @ value).transpose(1, 2))
         # and back
-        own = chunk.pairs.pad(chunk.rows.unpad(weights[..., seen:].transpose(1, 2)))
+        own = pairs.pad(rows.unpad(weights[..., seen:].transpose(1, 2)))
         own = own.view(*own.shape[:2], heads, -1).transpose(1, 2)
         own_context = (own.float() @ own_value.float()).to(context.dtype)
-        own_context = chunk.pairs.unpad(own_context.transpose(1, 2))
+        own_context = pairs.unpad(own_context.transpose(1, 2))
         return self.feed_forward(context + own_context, states)
 
     def feed_forward(self, context: Tensor, states: Tensor) -> Tensor:
@@ -321,7 +326,7 @@ class DecomposedEncoder(nn.Module):
         self.config = config
         width = config.hidden_size
         self.encoder = Encoder(config.encoder)
-        self.interaction = nn.ModuleList(Layer(config.encoder) for _ in range(config.interaction_layers))
+        self.interaction: Any = nn.ModuleList(Layer(config.encoder) for _ in range(config.interaction_layers))
         self.pooler, self.classifier = nn.Linear(width, width), nn.Linear(width, 2)
         self.similarity = nn.Parameter(torch.tensor(config.similarity, dtype=torch.float32))
 
@@ -348,6 +353,21 @@ class DecomposedEncoder(nn.Module):
         if wanted == "all":
             return n_tokens
         return np.minimum(n_tokens, np.maximum(int(wanted), -(-n_tokens // stretch) if stretch else 0))
+
+    def interact(
+        self,
+        states: Tensor,
+        qkv: Tensor,
+        texts: Sequence[Tensor],
+        text_padding: Tensor | None,
+        rows: RaggedIndex,
+        pairs: RaggedIndex,
+    ) -> Tensor:
+        """Run hypotheses through the interaction layers: see Layer.interact. texts: Their states for each layer."""
+        for number, (layer, read) in enumerate(zip(self.interaction, texts, strict=True)):
+            qkv = layer.qkv(states) if number else qkv
+            states = layer.interact(states, qkv, read, text_padding, rows, pairs)
+        return states
 
     def head(self, pooled: Tensor) -> Tensor:
         """RETURNS (Tensor): Shape (pairs,): the head's margin of entailment, float32."""
@@ -504,7 +524,7 @@ class DecomposedScorer:
                 chunks,
             )
             n_tokens = int(lengths[chosen].sum() + hypotheses.counts[of_pair].sum())
-            yield Batch(np.repeat(first, n_pairs) + count_up(n_pairs), inputs, n_tokens)
+            yield Batch(ranges(first, n_pairs), inputs, n_tokens)
 
     def forward(self, batch: Batch) -> Tensor:
         inputs: DecomposedBatch = batch.inputs
@@ -518,27 +538,28 @@ class DecomposedScorer:
         self, levels: Sequence[Tensor], texts: RaggedIndex, hypotheses: PreparedHypotheses, chunks: Iterable[Chunk]
     ) -> Tensor:
         """Run the interaction layers and the head. RETURNS (Tensor): Shape (pairs,): its margins, float32."""
-        layers = cast(list[Layer], list(self.module.interaction))
-        keys_values = [texts.pad(layer.keys_values(states)) for layer, states in zip(layers, levels, strict=True)]
+        padded = [texts.pad(states) for states in levels]
         margins = []
         for chunk in chunks:
+            # none of the padding of longer texts
+            read = [states[chunk.texts, : chunk.longest] for states in padded]
             padding = None if texts.take is None else padding_of(texts.lengths[chunk.texts], chunk.longest)
-            states, qkv = gather(hypotheses.states, chunk.tokens), gather(hypotheses.qkv, chunk.tokens)
-            for number, (layer, read) in enumerate(zip(layers, keys_values, strict=True)):
-                qkv = layer.qkv(states) if number else qkv
-                states = layer.interact(states, qkv, read[chunk.texts, : chunk.longest], chunk, padding)
+            states = self.interact_chunk(hypotheses, chunk, read, padding)
             margins.append(self.module.head(segment_mean(states, chunk.pairs)))
         return torch.cat(margins)
+
+    def interact_chunk(
+        self, hypotheses: PreparedHypotheses, chunk: Chunk, texts: Sequence[Tensor], padding: Tensor | None
+    ) -> Tensor:
+        """The last states of a chunk's hypotheses. texts: Their states for each layer, (texts, longest, width)."""
+        states, qkv = gather(hypotheses.states, chunk.tokens), gather(hypotheses.qkv, chunk.tokens)
+        return self.module.interact(states, qkv, texts, padding, chunk.rows, chunk.pairs)
 
     def forget(self) -> None:
         self._prepared = {}
         if not self._is_frozen():
             for cache in (self._hypotheses, self._texts, self._recent_texts):
                 cache.clear()
-
-    @property
-    def _first_layer(self) -> Layer:
-        return cast(Layer, self.module.interaction[0])
 
     def _is_frozen(self) -> bool:
         return not any(parameter.requires_grad for parameter in self.module.encoder.parameters())
@@ -572,7 +593,7 @@ class DecomposedScorer:
             read = self._remembered(self._hypotheses, hypotheses.sequences, self._hypothesis_states)
             vectors = torch.stack([one[0] for one in read]).float()
             states = torch.cat([one[1:] for one in read]).to(self.module.dtype)
-        prepared = PreparedHypotheses(vectors, states, self._first_layer.qkv(states))
+        prepared = PreparedHypotheses(vectors, states, self.module.interaction[0].qkv(states))
         if not training and len(hypotheses.numbers) == 1:
             size = sum(one.nbytes for known in (prepared, *self._prepared.values()) for one in known)
             # replaced in one step, so that threads see either the old or the new
@@ -631,7 +652,7 @@ class DecomposedScorer:
             return vectors, states
         # as numpy.array_split cuts: the first stretches are one longer where it does not come out even
         extra = np.repeat(lengths % counts, counts)
-        sizes = np.repeat(lengths // counts, counts) + (count_up(counts) < extra)
+        sizes = np.repeat(lengths // counts, counts) + (ranges(np.zeros_like(counts), counts) < extra)
         return vectors, segment_mean(states, ragged(sizes, 1, len(states)).to(states.device)).to(states.dtype)
 
     def _distinct(self, sets: dict[int, HypothesisSet]) -> Hypotheses:
@@ -697,7 +718,7 @@ class DecomposedScorer:
             total = int(rows.sum())
             size = few_sizes(total) if self.multiple > 1 and rows.min() != rows.max() else total
             tokens = np.zeros(size, dtype="int64")
-            tokens[:total] = np.repeat(hypotheses.first[of_pair], counts) + count_up(counts)
+            tokens[:total] = ranges(hypotheses.first[of_pair], counts)
             # no inference tensors: this chunk may be wanted in training
             with torch.inference_mode(False):
                 rows_, pairs = ragged(rows, self.multiple, size), ragged(counts, 1, size)

@@ -10,10 +10,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from thinc.types import Ints1d
 from torch import Tensor
 
+from .batching import ranges
 from .device import to_device
 
 # Tokens that a batch is filled up by, at least and at most
@@ -88,7 +88,7 @@ def pack(sequences: Sequence[Ints1d], multiple: int) -> PackedSequences:
     size = few_sizes(total) if multiple > 1 else total
     ids, positions = np.zeros((2, size), dtype="int64")
     ids[:total] = np.concatenate(sequences)
-    positions[:total] = count_up(lengths)
+    positions[:total] = ranges(np.zeros_like(lengths), lengths)
     return PackedSequences(torch.from_numpy(ids), torch.from_numpy(positions), ragged(lengths, multiple, size))
 
 
@@ -101,15 +101,9 @@ def ragged(lengths: Ints1d, multiple: int, n_tokens: int) -> RaggedIndex:
     take = np.zeros(len(lengths) * longest, dtype="int64")
     back = np.zeros(n_tokens, dtype="int64")
     total = int(lengths.sum())
-    back[:total] = np.repeat(np.arange(len(lengths)) * longest, lengths) + count_up(lengths)
+    back[:total] = ranges(np.arange(len(lengths)) * longest, lengths)
     take[back[:total]] = np.arange(total)
     return RaggedIndex(len(lengths), longest, counts, torch.from_numpy(take), torch.from_numpy(back))
-
-
-def count_up(lengths: Ints1d) -> NDArray[np.int64]:
-    """RETURNS (Ints1d): 0, 1, 2 ... for each length in turn, shape (sum of lengths,)."""
-    ends = np.cumsum(lengths)
-    return np.arange(ends[-1]) - np.repeat(ends - lengths, lengths)
 
 
 def few_sizes(total: int) -> int:
