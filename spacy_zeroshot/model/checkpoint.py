@@ -112,8 +112,9 @@ class Checkpoint:
 
     @property
     def is_exact(self) -> bool:
-        """Whether the module still holds what is stored, to the last bit."""
-        return self.module.dtype in (self.stored, torch.float32)
+        """Whether the module still holds what is stored, to the last bit, and can be saved so."""
+        wider = self.module.dtype == torch.float32 and self.config.model_type != DECOMPOSED
+        return wider or self.module.dtype == self.stored
 
 
 _shared: "weakref.WeakValueDictionary[tuple[Any, ...], Checkpoint]" = weakref.WeakValueDictionary()
@@ -166,6 +167,10 @@ def load_checkpoint(
         if folder is not None:
             return _load_decomposed(source, folder, kind, device, dtype, check)
         config = _load_config(source)
+        layout = (getattr(config, "zero_shot", None) or {}).get("layout", "pair")
+        if layout != "pair":
+            # declared by 0.1.0: run as pairs, it would give other scores without a word
+            raise ZeroShotError("Z030", layout=layout, name=source.name, reason="only spacy-zeroshot 0.1.0 knows it")
         if check is not None:
             check(config)
         pinned = source.pinned(config)

@@ -94,6 +94,12 @@ class ModelShim(Shim):
         """
         return self.runtime.embed(texts)
 
+    def remember_texts(self, max_bytes: int) -> None:
+        """Keep what was computed of recent texts, for other label sets: up to so many bytes, 0 for nothing."""
+        remember = getattr(self.runtime.scorer, "remember_texts", None)
+        if remember is not None:
+            remember(max_bytes)
+
     def weights_key(self) -> str:
         """What changes with the weights: the bundled model's hash, "own:0" for a checkpoint as it was loaded."""
         if self._is_bundled and not self._version:

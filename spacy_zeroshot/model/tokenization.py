@@ -166,21 +166,19 @@ def _pair_tokens(rust: Any) -> SpecialTokens:
 
 
 def _before_fork() -> None:
-    # The thread pool of the Rust half does not live on in a forked child; it then warns and goes on with one thread,
-    # unless it is told so beforehand.
-    if _PARALLELISM not in os.environ:
-        os.environ[_PARALLELISM] = "false"
-        global _set_for_fork
-        _set_for_fork = True
+    # The threads of the Rust half do not live on in a forked child: it would hang, or warn and go on with one thread.
+    _chosen.append(os.environ.get(_PARALLELISM))
+    os.environ[_PARALLELISM] = "false"
 
 
 def _after_fork_in_parent() -> None:
-    global _set_for_fork
-    if _set_for_fork:
-        os.environ.pop(_PARALLELISM, None)
-        _set_for_fork = False
+    chosen = _chosen.pop()
+    if chosen is None:
+        del os.environ[_PARALLELISM]
+    else:
+        os.environ[_PARALLELISM] = chosen
 
 
-_set_for_fork = False
+_chosen: list[str | None] = []
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent)
