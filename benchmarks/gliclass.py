@@ -30,6 +30,8 @@ def serve(folder: str) -> None:
     tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(Path(folder) / "tokenizer.json"), **marks)
     tokenizer.add_tokens([LABELS, TEXTS], special_tokens=True)
     config = GLiClassModelConfig(
+        # only looked at for adapters
+        encoder_model=folder,
         encoder_config=BertConfig(**{**encoder, "vocab_size": len(tokenizer), "max_position_embeddings": 2048}),
         class_token_index=tokenizer.convert_tokens_to_ids(LABELS),
         text_token_index=tokenizer.convert_tokens_to_ids(TEXTS),

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, BertConfig, BertForSequenceClassification
 from transformers import pipeline as transformers_pipeline
+from transformers.utils import logging
 
 CLASSES = ("contradiction", "neutral", "entailment")
 MEGABYTE = 1 << 20
@@ -27,6 +28,8 @@ class ReferencePipeline:
     """
 
     def __init__(self, name: str, device: str = "cpu", precision: str = "float32"):
+        # it says which device it is on, among other things
+        logging.set_verbosity_error()
         module = AutoModelForSequenceClassification.from_pretrained(name).to(getattr(torch, precision))
         self.tokenizer = AutoTokenizer.from_pretrained(name)
         self._pipeline = transformers_pipeline(

@@ -1,0 +1,164 @@
+"""The command benchmark: what it measures is right, whatever the machine's speed."""
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from spacy_zeroshot.cli import benchmark
+from spacy_zeroshot.cli.benchmark import Program, Speed, make_labels, make_texts, time_in_turn
+from spacy_zeroshot.errors import ZeroShotError
+from spacy_zeroshot.model.reference import Device, ReferencePipeline, describe_machine, write_stock_checkpoint
+
+from ..util import run_cli
+
+
+def nothing() -> None:
+    pass
+
+
+def words(texts: Sequence[str]) -> list[int]:
+    return [len(text.split()) for text in texts]
+
+
+def test_labels_are_distinct() -> None:
+    assert len(set(make_labels(150))) == 150
+    assert make_labels(10) == make_labels(150)[:10]
+
+
+def test_texts_have_the_length_asked_for() -> None:
+    texts = make_texts(18, 90, words)
+    assert len(set(texts)) == 18
+    assert np.mean(words(texts)) == 90 and max(words(texts)) == 98
+    assert texts == make_texts(18, 90, words) != make_texts(18, 90, words, seed=1)
+
+
+def test_texts_are_cut_by_wordpieces(nli_folder: Path) -> None:
+    reference = ReferencePipeline(str(nli_folder))
+    lengths = reference.count(make_texts(9, 40, reference.count))
+    assert abs(np.mean(lengths) - 40) < 4 and max(lengths) <= 40 + 8 * 40 // 90
+
+
+def test_programs_run_in_turn() -> None:
+    order: list[str] = []
+
+    def call(name: str) -> None:
+        order.append(name)
+        time.sleep(0.21)
+
+    seconds = time_in_turn({name: lambda name=name: call(name) for name in "ab"}, 2, nothing)  # type: ignore[misc]
+    assert order == ["a", "b", "a", "b"]
+    assert all(value >= 0.2 for values in seconds.values() for value in values)
+
+
+def test_short_programs_are_repeated() -> None:
+    runs: list[None] = []
+    seconds = time_in_turn({"a": lambda: runs.append(time.sleep(0.02))}, 1, nothing)
+    assert len(runs) > 2 and seconds["a"][0] < 0.2
+
+
+def test_peak_memory_is_that_since_forgotten() -> None:
+    device = Device()
+    device.forget_peak()
+    before = device.peak()
+    block = np.ones(50_000_000, dtype="float64")
+    assert device.peak() - before > 300
+    del block
+    if sys.platform == "linux":
+        device.forget_peak()
+        assert device.peak() - before < 200
+        assert device.peak() >= device.resident() > 50
+
+
+def test_the_machine_is_named() -> None:
+    assert "threads, torch" in describe_machine(Device())
+
+
+def test_the_stock_checkpoint_scores_like_the_pipeline(decomposed_folder: Path, tmp_path: Path) -> None:
+    folder = write_stock_checkpoint(decomposed_folder, tmp_path)
+    config = json.loads((folder / "config.json").read_text(encoding="utf8"))
+    assert config["architectures"] == ["BertForSequenceClassification"] and len(config["id2label"]) == 3
+    reference = ReferencePipeline(str(folder))
+    ours = benchmark.component("ours", str(folder), precision="float32")
+    assert benchmark.check_equal(ours, reference) < 1e-4
+    # equal scores for all labels would hide an error
+    (cats,) = ours.score(["A text."], make_labels(5))
+    assert np.std(list(cats.values())) > 1e-3
+
+
+def test_z037_for_scores_that_differ(nli_folder: Path) -> None:
+    reference = ReferencePipeline(str(nli_folder))
+
+    def other(texts: Sequence[str], labels: Sequence[str]) -> list[dict[str, float]]:
+        return [{label: 0.5 for label in labels} for _ in texts]
+
+    with pytest.raises(ZeroShotError, match=r"Z037.*ours"):
+        benchmark.check_equal(Program("ours", other), reference)
+
+
+def test_programs_are_measured_on_their_texts() -> None:
+    seen: dict[str, set[int]] = {"a": set(), "b": set()}
+
+    def program(name: str) -> Program:
+        def score(texts: Sequence[str], labels: Sequence[str]) -> list[dict[str, float]]:
+            seen[name].add(len(texts))
+            time.sleep(0.21)
+            return []
+
+        return Program(name, score)
+
+    first, second = benchmark.measure([(program("a"), ["x"] * 4), (program("b"), ["x"])], ["l", "m"], 1, Device())
+    assert seen == {"a": {4}, "b": {1}}
+    assert (first.program, first.labels) == ("a", 2) and first.memory >= 0.0
+    assert 3 < second.median / first.median < 5
+
+
+def test_ratios_are_taken_round_by_round() -> None:
+    speeds = [
+        Speed("component", 2, [0.01, 0.02], 1.0),
+        Speed("transformers, batch 1", 2, [0.3, 0.4], 1.0),
+        Speed("transformers, batch 8", 2, [0.2, 0.2], 1.0),
+    ]
+    found = benchmark.ratios(speeds)
+    assert found["component", 2] == pytest.approx(15.0) and found["transformers, batch 8", 2] == 1.0
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"TEXTS": 2, "PAIRS": 4, "WORDPIECES": 20, "SHORTEST": 1e-6}.items():
+        monkeypatch.setattr(benchmark, name, value)
+
+
+def test_the_command_prints_a_table(nli_folder: Path, tiny: None) -> None:
+    result = run_cli("benchmark", "--model", str(nli_folder), "--labels", "2,3", "--rounds", "1")
+    assert result.exit_code == 0, result.output
+    rows = [line.split("|")[1:3] for line in result.stdout.splitlines() if line.startswith("|")][2:]
+    assert [(name.strip(), count.strip()) for name, count in rows] == [
+        (name, count)
+        for count in "23"
+        for name in (f"component, {nli_folder}", *(f"transformers, batch {size}" for size in (1, 8, 32)))
+    ]
+
+
+def test_the_command_prints_json(nli_folder: Path, tiny: None) -> None:
+    arguments = ["--model", str(nli_folder), "--labels", "2", "--rounds", "2", "--json"]
+    result = run_cli("benchmark", *arguments, "--precision", "float32")
+    found: dict[str, Any] = json.loads(result.stdout)
+    assert len(found["speeds"]) == 4 and "torch" in found["machine"]
+    assert all(len(speed["seconds"]) == 2 for speed in found["speeds"])
+
+
+@pytest.mark.parametrize("labels", ["", "two", "0", "151", "2,"])
+def test_numbers_that_are_none_Z060(labels: str) -> None:
+    result = run_cli("benchmark", "--labels", labels)
+    assert result.exit_code == 1 and "[Z060] benchmark: --labels" in result.output
+
+
+def test_a_checkpoint_that_is_not_there(tmp_path: Path) -> None:
+    result = run_cli("benchmark", "--model", str(tmp_path / "missing/model"))
+    assert result.exit_code == 1 and "[Z02" in result.output
