@@ -13,49 +13,36 @@ from .component import ZeroShotTextCategorizer
 from .decisions import DEFAULT_THRESHOLD, Rule, decide_rows, default_rule
 from .errors import ZeroShotError, warn
 from .labels import LabelSet
-from .loading import find_component, open_pipeline
+from .loading import open_pipeline
 from .model.types import ENTAILMENT, NLIInput, WindowConfig
-from .readers import LabelledText, NLIPair, is_nli, read_nli
+from .readers import LabelledText, NLIPair, is_nli, label_names, read_nli
 from .scores import pool_windows
-from .tuning.score import BATCH, docs_before, gold_array, label_names, read_gold
+from .tuning.score import BATCH, docs_before, gold_array, read_gold
 from .util import Track, no_progress
 
 SINGLE, MULTI, NLI = "single-label", "multi-label", "nli"
 
 
 class Figures(NamedTuple):
-    """How well decisions meet gold labels, as scikit-learn defines the figures.
+    """How well decisions meet gold labels, as scikit-learn defines the figures."""
 
-    macro_f1 (float): Mean of the F1 of the labels that are right for a row or chosen for one.
-    micro_f1 (float): F1 of all decisions taken together; equals accuracy where every row has one label and gets one.
-    accuracy (float): Share of rows whose chosen labels are exactly the right ones.
-    f1 (Floats1d): Shape (labels,): F1 of each label; 0.0 for one that never occurs.
-    """
-
-    macro_f1: float
-    micro_f1: float
-    accuracy: float
-    f1: Floats1d
+    macro_f1: float  # mean of the F1 of the labels that are right for a row or chosen for one
+    micro_f1: float  # of all decisions taken together; equals accuracy where every row has one label and gets one
+    accuracy: float  # share of rows whose chosen labels are exactly the right ones
+    f1: Floats1d  # (labels,): of each label; 0.0 for one that never occurs
 
 
 class Outcome(NamedTuple):
-    """The figures of one file, or of one group of labels in it.
+    """The figures of one file, or of one group of labels in it."""
 
-    data (str): The file's name without its endings; with groups also the group's.
-    mode (str): "single-label", "multi-label" or "nli" (two classes: entailment and the rest).
-    rows, labels (int): How many.
-    macro_f1, micro_f1, accuracy (float): See Figures.
-    f1 (dict[str, float]): F1 by label.
-    """
-
-    data: str
-    mode: str
+    data: str  # the file's name without its endings; with groups also the group's
+    mode: str  # "single-label", "multi-label" or "nli" (two classes: entailment and the rest)
     rows: int
     labels: int
     macro_f1: float
     micro_f1: float
     accuracy: float
-    f1: dict[str, float]
+    f1: dict[str, float]  # by label
 
 
 def evaluate(
@@ -96,30 +83,30 @@ def evaluate(
     RAISES (ZeroShotError): Z207 for labels that the pipeline does not have, Z064 for a file without labels, Z062, and
         what reading and scoring raise.
     """
-    nlp = pipeline if isinstance(pipeline, Language) else open_pipeline(str(pipeline))[0]
-    pipe = find_component(nlp, component)
+    nlp, pipe = open_pipeline(pipeline, component=component)
     none_label = none_label or pipe.none_label
     outcomes = []
     for path in map(Path, paths):
+        name = Path(path.name.removesuffix(".gz")).stem
         if is_nli(path):
             pairs = spread(list(read_nli(path)), limit)
-            decided = track(entailed(pipe, pairs, batch_size), len(pairs), name_of(path))
-            found = np.zeros(len(pairs), dtype=bool)
-            for number, decision in decided:
+            found = np.zeros((len(pairs), 1), dtype=bool)
+            for number, decision in track(entailed(pipe, pairs, batch_size), len(pairs), name):
                 found[number] = decision
-            gold = np.array([pair.entailed for pair in pairs])
-            two = with_none(gold[:, None]), with_none(found[:, None])
-            outcomes.append(_outcome(name_of(path), NLI, *two, ["entailment", "the rest"]))
+            gold = np.array([[pair.entailed] for pair in pairs])
+            outcomes.append(_outcome(name, NLI, with_none(gold), with_none(found), ["entailment", "the rest"]))
             continue
         rows = read_gold(path, text_field, label_field)
         own = bool(pipe.labels) and not labels_from_data
-        label_set = _label_set(pipe, path, rows, own, templates, multi_label, none_label)
+        label_set = _label_set(pipe, path, None if own else rows, templates, multi_label, none_label)
         rows = spread(rows, limit)
-        gold = _gold(rows, nlp, pipe, label_set, path, own, none_label)
-        texts = track(decisions_from(nlp, pipe, rows, label_set, batch_size), len(rows), name_of(path))
-        scores = np.array([scores for scores in texts]).reshape(gold.shape)
-        rules = pipe.rules(label_set)
-        for group, rule in zip(label_set.groups, rules):
+        if own:
+            gold = _own_gold(rows, nlp, pipe, path, none_label)
+        else:
+            gold = np.array([[label in row.labels for label in label_set.labels] for row in rows], dtype=bool)
+        scored = track(scores_of(nlp, pipe, rows, label_set, batch_size), len(rows), name)
+        scores = np.array(list(scored)).reshape(gold.shape)
+        for group, rule in zip(label_set.groups, pipe.rules(label_set)):
             columns = slice(group.start, group.stop)
             right, labels = gold[:, columns], list(label_set.labels[columns])
             has_none = none_label is not None and not right.any(axis=1).all()
@@ -127,25 +114,20 @@ def evaluate(
                 rule = default_rule(group.exclusive, threshold, {}, pipe.top_k)
             elif has_none and not own and group.exclusive and not rule.threshold:
                 rule = Rule(DEFAULT_THRESHOLD, rule.label_thresholds, rule.top_k)
+            several = int((right.sum(axis=1) > 1).sum())
+            if several and group.exclusive and multi_label is None:
+                warn("Z123", path=str(path), count=several)
             # NaN, of a blank text, reaches no threshold
             chosen = decide_rows(scores[:, columns], labels, rule)
             if has_none:
                 right, chosen, labels = with_none(right), with_none(chosen), [*labels, str(none_label)]
-            several = int((right.sum(axis=1) > 1).sum())
-            if several and group.exclusive and multi_label is None:
-                warn("Z123", path=str(path), count=several)
-            name = f"{name_of(path)}: {group.name}" if group.name else name_of(path)
-            outcomes.append(_outcome(name, SINGLE if group.exclusive else MULTI, right, chosen, labels))
+            shown = f"{name}: {group.name}" if group.name else name
+            outcomes.append(_outcome(shown, SINGLE if group.exclusive else MULTI, right, chosen, labels))
     return outcomes
 
 
 def figures(gold: np.ndarray, chosen: np.ndarray) -> Figures:
-    """Compare decisions with gold labels.
-
-    gold (np.ndarray): Shape (rows, labels), boolean: the right labels.
-    chosen (np.ndarray): The same shape: the labels that were chosen.
-    RETURNS (Figures): The figures.
-    """
+    """RETURNS (Figures): How well decisions meet gold labels: two bool arrays of shape (rows, labels)."""
     hits = (gold & chosen).sum(axis=0)
     # 2 TP / (2 TP + FP + FN), the harmonic mean of precision and recall
     sizes = gold.sum(axis=0) + chosen.sum(axis=0)
@@ -160,19 +142,12 @@ def figures(gold: np.ndarray, chosen: np.ndarray) -> Figures:
 
 
 def with_none(decisions: np.ndarray) -> np.ndarray:
-    """Add a column for "no label fits".
-
-    decisions (np.ndarray): Shape (rows, labels), boolean.
-    RETURNS (np.ndarray): Shape (rows, labels + 1): the last column is True where no other is.
-    """
+    """RETURNS (np.ndarray): Decisions, bool, with one more column: True where no label is chosen."""
     return np.concatenate([decisions, ~decisions.any(axis=1, keepdims=True)], axis=1)
 
 
 def entailed(pipe: ZeroShotTextCategorizer, pairs: Sequence[NLIPair], batch_size: int) -> Iterator[tuple[int, bool]]:
-    """Decide whether premises entail hypotheses: whether entailment is the strongest class, neutral included.
-
-    YIELDS (tuple[int, bool]): A pair's number, and the decision.
-    """
+    """YIELDS (tuple[int, bool]): A pair's number, and whether entailment is the strongest class, neutral included."""
     groups: dict[str, list[int]] = {}
     for number, pair in enumerate(pairs):
         groups.setdefault(pair.premise, []).append(number)
@@ -196,17 +171,11 @@ def spread(rows: Sequence[Any], limit: int | None) -> list[Any]:
     return [rows[i * len(rows) // limit] for i in range(limit)]
 
 
-def name_of(path: Path) -> str:
-    """RETURNS (str): A file's name without its endings."""
-    return Path(path.name.removesuffix(".gz")).stem
-
-
-def decisions_from(
+def scores_of(
     nlp: Language, pipe: ZeroShotTextCategorizer, rows: Sequence[LabelledText], label_set: LabelSet, batch_size: int
 ) -> Iterator[Floats1d]:
     """YIELDS (Floats1d): Shape (labels,): each text's scores as the component gives them; NaN for a blank one."""
-    docs = docs_before(nlp, pipe.name, [row.text for row in rows], batch_size)
-    for batch in minibatch(docs, batch_size):
+    for batch in minibatch(docs_before(nlp, pipe.name, [row.text for row in rows], batch_size), batch_size):
         for found in pipe.predict([doc for doc, _ in batch], label_set):
             yield found.scores if len(found.windows) else np.full(len(label_set.labels), np.nan)
 
@@ -214,14 +183,14 @@ def decisions_from(
 def _label_set(
     pipe: ZeroShotTextCategorizer,
     path: Path,
-    rows: Sequence[LabelledText],
-    own: bool,
+    rows: Sequence[LabelledText] | None,
     templates: Sequence[str],
     multi_label: bool | None,
     none_label: str | None,
 ) -> LabelSet:
+    """The component's labels, or those of a file's rows."""
     chosen = list(templates) or None
-    if own:
+    if rows is None:
         return pipe.label_set(templates=chosen, multi_label=multi_label)
     labels = [label for label in label_names(rows) if label != none_label]
     if not labels:
@@ -230,17 +199,9 @@ def _label_set(
     return pipe.label_set(labels, chosen, several if multi_label is None else multi_label)
 
 
-def _gold(
-    rows: Sequence[LabelledText],
-    nlp: Language,
-    pipe: ZeroShotTextCategorizer,
-    label_set: LabelSet,
-    path: Path,
-    own: bool,
-    none_label: str | None,
+def _own_gold(
+    rows: Sequence[LabelledText], nlp: Language, pipe: ZeroShotTextCategorizer, path: Path, none_label: str | None
 ) -> np.ndarray:
-    if not own:
-        return np.array([[label in row.labels for label in label_set.labels] for row in rows], dtype=bool)
     try:
         return gold_array(rows, nlp, pipe, none_label)
     except ZeroShotError as error:
@@ -251,5 +212,4 @@ def _gold(
 
 def _outcome(name: str, mode: str, gold: np.ndarray, chosen: np.ndarray, labels: Sequence[str]) -> Outcome:
     found = figures(gold, chosen)
-    by_label = dict(zip(labels, found.f1.tolist()))
-    return Outcome(name, mode, len(gold), len(labels), *found[:3], by_label)
+    return Outcome(name, mode, len(gold), len(labels), *found[:3], dict(zip(labels, found.f1.tolist())))

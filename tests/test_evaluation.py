@@ -15,7 +15,7 @@ from hypothesis.extra.numpy import arrays
 
 from spacy_zeroshot.component import ZeroShotTextCategorizer
 from spacy_zeroshot.errors import ZeroShotError, ZeroShotWarning
-from spacy_zeroshot.evaluation import entailed, evaluate, figures, name_of, spread, with_none
+from spacy_zeroshot.evaluation import entailed, evaluate, figures, spread, with_none
 from spacy_zeroshot.readers import NLIPair
 
 from .util import LABELS, SENTENCES, make_nlp
@@ -294,7 +294,3 @@ def test_the_same_figures_as_the_scorer(nli_folder: Path, tmp_path: Path) -> Non
     assert scores["cats_macro_f"] == pytest.approx(found.macro_f1)
     assert scores["cats_micro_f"] == pytest.approx(found.micro_f1)
     assert isinstance(nlp.get_pipe("zero_shot_textcat"), ZeroShotTextCategorizer)
-
-
-def test_names() -> None:
-    assert [name_of(Path(name)) for name in ("a/news.jsonl.gz", "b.csv", "c.v1.spacy")] == ["news", "b", "c.v1"]

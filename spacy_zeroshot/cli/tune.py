@@ -52,7 +52,7 @@ def tune(
     """
     from ..loading import import_code, open_pipeline, read_label_list, use_gpu
     from ..readers import label_names
-    from ..tuning.report import MISSING, has_matplotlib, report
+    from ..tuning.report import report
     from ..tuning.score import read_gold
     from ..tuning.settings import apply_settings, check_output, pipeline_folder
     from ..tuning.tune import TEMPLATES
@@ -87,8 +87,6 @@ def tune(
         show(tuned)
         if page is not None:
             note(f"{output / 'report.html'}: what was tried, and the hardest texts")
-            if not has_matplotlib():
-                note(MISSING)
         note(f"{output}: written. Next: python -m spacy zeroshot evaluate {output} TEST_FILE")
 
 
@@ -102,11 +100,11 @@ def show(tuned: "Tuned") -> None:
             console.print(f"\n{group.label_set.groups[0].name}\n", soft_wrap=True)
         held_out: list[Any] = ["tuned, held out", "", "", ""]
         held_out[1 + list(GOALS).index(group.search.goal)] = group.search.held_out
-        rows = [["before", *group.before[:3]], ["tuned, fitted", *group.after[:3]], held_out]
+        rows = [["before", *group.before.figures[:3]], ["tuned, fitted", *group.after.figures[:3]], held_out]
         print_table(console, ("", "macro-F1", "micro-F1", "accuracy"), rows)
         if not group.changed:
             console.print("nothing that was tried does better: the settings stay", soft_wrap=True)
             continue
         console.print(f"template: {group.chosen.name}", soft_wrap=True)
-        console.print(f"chosen: {describe(group.rule, len(group.label_set.labels))}", soft_wrap=True)
+        console.print(f"chosen: {describe(group.after.rule, len(group.label_set.labels))}", soft_wrap=True)
         console.print(f"temperature: {group.search.best.temperature:.3g}", soft_wrap=True)

@@ -10,7 +10,6 @@ The temperature is one number that makes scores as sure as they are right (Guo e
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -30,8 +29,6 @@ Method = Literal["marginals", "content-free", "none"]
 
 # Texts that say nothing, after Zhao et al. (2021). Blank ones are not scored, so punctuation stands for them.
 CONTENT_FREE = ("N/A", "[MASK]", ".", "...", "Text.", "Lorem ipsum")
-ROUNDS = 500
-TOLERANCE = 1e-6
 # Logits beyond this are certainty in float64
 REACH = 60.0
 # Bounds of 1 / temperature: beyond these scores are one-hot, or flat
@@ -39,45 +36,29 @@ FLATTEST, SHARPEST = 1e-3, 1e3
 BINS = 15
 
 
-@dataclass(frozen=True)
-class Calibrated:
-    """What calibration found.
+class Reliability(NamedTuple):
+    """Scores against how often they are right, in bins of equal width."""
 
-    name (str): The component's name.
-    labels (tuple[str, ...]): Its labels.
-    biases (np.ndarray): Shape (labels,): in logits.
-    temperature (float): 1.0 without gold labels.
-    rates (tuple[np.ndarray, np.ndarray]): Shape (labels,) each: every label's mean score over the unlabelled texts,
-        without and with calibration.
-    reliability (tuple[Reliability, Reliability] | None): On the labelled texts, without and with calibration.
-    """
+    counts: np.ndarray  # (bins,): scores in each bin
+    confidence: np.ndarray  # (bins,): their mean; 0.0 for an empty bin
+    accuracy: np.ndarray  # (bins,): the share of them that are right; 0.0 for an empty bin
+    ece: float  # expected calibration error: the mean distance of the two, weighted by counts (Guo et al., 2017)
 
-    name: str
+
+class Calibrated(NamedTuple):
+    """What calibration found."""
+
+    name: str  # the component's
     labels: tuple[str, ...]
-    biases: np.ndarray
-    temperature: float
-    rates: tuple[np.ndarray, np.ndarray]
-    reliability: "tuple[Reliability, Reliability] | None"
+    biases: np.ndarray  # (labels,): in logits
+    temperature: float  # 1.0 without gold labels
+    rates: tuple[np.ndarray, np.ndarray]  # (labels,) each: mean scores over the texts, without and with calibration
+    reliability: tuple[Reliability, Reliability] | None  # on the labelled texts, without and with calibration
 
     @property
     def settings(self) -> dict[str, Any]:
         """RETURNS (dict[str, Any]): The component's settings, for apply_settings."""
-        return {"calibration": calibration_entries(self.labels, self.biases), "temperature": self.temperature}
-
-
-class Reliability(NamedTuple):
-    """Scores against how often they are right, in bins of equal width.
-
-    counts (np.ndarray): Shape (bins,): scores in each bin.
-    confidence (np.ndarray): Shape (bins,): their mean; 0.0 for an empty bin.
-    accuracy (np.ndarray): Shape (bins,): the share of them that are right; 0.0 for an empty bin.
-    ece (float): Expected calibration error: the mean distance of the two, weighted by counts (Guo et al., 2017).
-    """
-
-    counts: np.ndarray
-    confidence: np.ndarray
-    accuracy: np.ndarray
-    ece: float
+        return {"calibration": calibration_entries(self.labels, self.biases.tolist()), "temperature": self.temperature}
 
 
 def calibrate(
@@ -114,11 +95,11 @@ def calibrate(
     gold = gold_array(labelled, nlp, pipe, none_label or pipe.none_label)
 
     def score(texts: Sequence[str], what: str, track: Track = no_progress) -> tuple[np.ndarray, np.ndarray]:
-        scored = score_texts(nlp, pipe, texts, [label_set], track=track, description=what)
-        if not len(scored.rows):
+        rows, _, (logits,) = score_texts(nlp, pipe, texts, [label_set], track=track, description=what)
+        if not len(rows):
             raise ZeroShotError("Z200", reason=f"the {what} are none, or blank")
-        check_finite(scored.logits[0], what)
-        return scored.logits[0], scored.rows
+        check_finite(logits, what)
+        return logits, rows
 
     logits, _ = score(texts, "texts", track)
     if method == "marginals":
@@ -143,11 +124,8 @@ def calibrate(
 
 
 def check_prior(prior: Mapping[str, float], label_set: LabelSet) -> np.ndarray:
-    """Read the labels' expected shares (where they compete; brought to a sum of 1) or rates.
-
-    RETURNS (np.ndarray): Shape (labels,).
-    RAISES (ZeroShotError): Z007 if a label is missing or unknown, or a number is not possible.
-    """
+    """RETURNS (np.ndarray): Shape (labels,): the labels' expected shares (where they compete; of a sum of 1) or rates.
+    RAISES (ZeroShotError): Z007 if a label is missing or unknown, or a number is not possible."""
     labels, highest = label_set.labels, np.inf if label_set.exclusive else 1.0
     reason = None
     if set(prior) != set(labels):
@@ -164,15 +142,8 @@ def check_prior(prior: Mapping[str, float], label_set: LabelSet) -> np.ndarray:
 
 
 def prior_biases(logits: np.ndarray, label_set: LabelSet) -> np.ndarray:
-    """Biases from texts without content.
-
-    Where labels compete: the logarithm of the mean distribution over such texts, as in contextual calibration. Else
-    the mean margin of each label over such texts.
-
-    logits (np.ndarray): Shape (texts, labels): of texts without content.
-    label_set (LabelSet): The labels.
-    RETURNS (np.ndarray): Shape (labels,): the biases, centred.
-    """
+    """RETURNS (np.ndarray): Shape (labels,): centred biases from the logits of texts without content: where labels
+    compete the logarithm of their mean distribution, as in contextual calibration, else each label's mean margin."""
     biases = logits.mean(axis=0)
     for group in label_set.groups:
         columns = slice(group.start, group.stop)
@@ -183,15 +154,10 @@ def prior_biases(logits: np.ndarray, label_set: LabelSet) -> np.ndarray:
 
 
 def marginal_biases(logits: np.ndarray, label_set: LabelSet, prior: np.ndarray | None = None) -> np.ndarray:
-    """Biases that match each label's mean score over unlabelled texts to a prior.
+    """Biases that match each label's mean score over unlabelled texts to a prior, shape (labels,) both.
 
     Where labels compete: the mean distribution becomes the prior (uniform if None). Else every label's mean score
     becomes the same rate: the one that all labels have together without calibration, or the label's own of `prior`.
-
-    logits (np.ndarray): Shape (texts, labels): of unlabelled texts, all of them finite.
-    label_set (LabelSet): The labels.
-    prior (np.ndarray | None): Shape (labels,): expected shares of the labels or rates.
-    RETURNS (np.ndarray): Shape (labels,): the biases; centred unless rates were given.
     """
     biases = np.zeros(logits.shape[1])
     for group in label_set.groups:
@@ -207,14 +173,8 @@ def marginal_biases(logits: np.ndarray, label_set: LabelSet, prior: np.ndarray |
 def fit_temperature(logits: np.ndarray, gold: np.ndarray, label_set: LabelSet) -> float:
     """Find the temperature with the least negative log-likelihood of the gold labels.
 
-    The loss is convex in the sharpness (1 / temperature), so its slope has one zero; Newton steps find it, and
-    bisection where they would leave the bracket.
-
-    logits (np.ndarray): Shape (texts, labels), calibrated already if they are to be.
-    gold (np.ndarray): Shape (texts, labels), bool. Where labels compete, a text with several right labels counts as
-        evenly divided among them, and one without says nothing.
-    label_set (LabelSet): The labels.
-    RETURNS (float): The temperature; 1.0 if nothing can be learnt.
+    Where labels compete, a text with several right labels counts as evenly divided among them, and one without says
+    nothing. RETURNS (float): The temperature; 1.0 if nothing can be learnt.
     """
     parts = []
     for group in label_set.groups:
@@ -226,6 +186,8 @@ def fit_temperature(logits: np.ndarray, gold: np.ndarray, label_set: LabelSet) -
         parts.append((values, targets, group.exclusive))
     if not any(np.abs(values).max(initial=0.0) for values, _, _ in parts):
         return 1.0
+    # The loss is convex in the sharpness (1 / temperature), so its slope has one zero; Newton steps find it, and
+    # bisection where they would leave the bracket.
     low, high, sharpness = FLATTEST, SHARPEST, 1.0
     for _ in range(60):
         slope, curvature = np.sum([_slope(*part, sharpness) for part in parts], axis=0)
@@ -239,10 +201,7 @@ def fit_temperature(logits: np.ndarray, gold: np.ndarray, label_set: LabelSet) -
 
 
 def negative_log_likelihood(scores: np.ndarray, gold: np.ndarray, exclusive: bool) -> float:
-    """The mean loss of scores of shape (texts, labels), gold as in fit_temperature.
-
-    RETURNS (float): Per text where labels compete, else per text and label; in nats.
-    """
+    """RETURNS (float): The mean loss: per text where labels compete, else per text and label; in nats."""
     safe = np.clip(scores, 1e-12, 1.0 - 1e-12)
     if not exclusive:
         return float(-np.where(gold, np.log(safe), np.log1p(-safe)).mean())
@@ -254,17 +213,7 @@ def negative_log_likelihood(scores: np.ndarray, gold: np.ndarray, exclusive: boo
 
 
 def reliability(scores: np.ndarray, gold: np.ndarray, label_set: LabelSet, bins: int = BINS) -> Reliability:
-    """Measure scores against gold labels.
-
-    Where labels compete, the score of each text's best label is measured, against whether that label is right; else
-    the score of every label, against whether it is right.
-
-    scores (np.ndarray): Shape (texts, labels): scores between 0 and 1.
-    gold (np.ndarray): Shape (texts, labels), bool.
-    label_set (LabelSet): The labels.
-    bins (int): How many bins.
-    RETURNS (Reliability): The bins.
-    """
+    """Measure how often scores are right: where labels compete that of each text's best label, else every one."""
     sure, right = [], []
     for group in label_set.groups:
         values, targets = scores[:, group.start : group.stop], gold[:, group.start : group.stop]
@@ -287,11 +236,11 @@ def _match_shares(logits: np.ndarray, prior: np.ndarray | None) -> np.ndarray:
     n_labels = logits.shape[1]
     wanted = np.full(n_labels, 1.0 / n_labels) if prior is None else prior
     biases = np.zeros(n_labels)
-    for _ in range(ROUNDS):
+    for _ in range(500):
         # One round of iterative scaling: a label with twice its share loses log 2.
         step = np.log(np.maximum(softmax(logits - biases).mean(axis=0), 1e-300) / wanted)
         biases += step
-        if np.abs(step).max() < TOLERANCE:
+        if np.abs(step).max() < 1e-6:
             break
     return biases
 

@@ -33,37 +33,23 @@ OWN, BEST, THRESHOLD, TOP_K, LABELS = "as it is", "best label", "threshold", "to
 
 
 class Votes(NamedTuple):
-    """How examples vote on the texts.
+    """How examples vote on the texts."""
 
-    shares (np.ndarray): Shape (texts, labels): each label's share of the votes, see neighbors.py.
-    known (np.ndarray): Shape (labels,), bool: the labels that have examples.
-    n_neighbors (int): How many examples voted on a text.
-    weight (float): Share of the votes in the scores.
-    """
-
-    shares: np.ndarray
-    known: np.ndarray
+    shares: np.ndarray  # (texts, labels): each label's share of the votes, see neighbors.py
+    known: np.ndarray  # (labels,), bool: the labels that have examples
     n_neighbors: int
-    weight: float
+    weight: float  # share of the votes in the scores
 
 
 class Candidate(NamedTuple):
-    """One way to score the texts.
-
-    name (str): What it is called in the report.
-    logits (np.ndarray): Shape (texts, labels): pooled label logits, not calibrated.
-    biases (np.ndarray): Shape (labels,): what calibration takes away from them.
-    votes (Votes | None): Of examples; None for the model's scores only.
-    temperature (float | None): None to fit it.
-    rule (Rule | None): None to fit one of every kind; a rule for the pipeline as it is.
-    """
+    """One way to score the texts."""
 
     name: str
-    logits: np.ndarray
-    biases: np.ndarray
+    logits: np.ndarray  # (texts, labels): pooled label logits, not calibrated
+    biases: np.ndarray  # (labels,): what calibration takes away from them
     votes: Votes | None = None
-    temperature: float | None = None
-    rule: Rule | None = None
+    temperature: float | None = None  # None: to be fitted
+    rule: Rule | None = None  # None: one of every kind is fitted; else the pipeline as it is
 
     def scores(self, temperature: float, label_set: LabelSet) -> np.ndarray:
         """RETURNS (np.ndarray): Shape (texts, labels): the scores at a temperature."""
@@ -74,70 +60,33 @@ class Candidate(NamedTuple):
 
 
 class Tally(NamedTuple):
-    """Decisions on texts, counted for each of several settings (steps).
+    """Decisions on texts, counted for each of several settings (steps)."""
 
-    hits (np.ndarray): Shape (labels, steps): right decisions for a label.
-    chosen (np.ndarray): Shape (labels, steps): decisions for a label.
-    gold (np.ndarray): Shape (labels,): texts that a label is right for.
-    exact (np.ndarray): Shape (steps,): texts whose chosen labels are exactly the right ones; zeros if not counted.
-    texts (int): All texts.
-    """
-
-    hits: np.ndarray
-    chosen: np.ndarray
-    gold: np.ndarray
-    exact: np.ndarray
+    hits: np.ndarray  # (labels, steps): right decisions for a label
+    chosen: np.ndarray  # (labels, steps): decisions for a label
+    gold: np.ndarray  # (labels,): texts that a label is right for
+    exact: np.ndarray  # (steps,): texts whose chosen labels are exactly the right ones
     texts: int
-
-    def at(self, step: int) -> "Tally":
-        """RETURNS (Tally): The counts of one step."""
-        one = slice(step, step + 1)
-        return Tally(self.hits[:, one], self.chosen[:, one], self.gold, self.exact[one], self.texts)
-
-    def plus(self, other: "Tally") -> "Tally":
-        """RETURNS (Tally): The counts of both."""
-        return Tally(*(one + another for one, another in zip(self, other)))  # type: ignore[operator]
-
-
-class Fitted(NamedTuple):
-    """A rule that was fitted to some texts, and its decisions on these and on the others."""
-
-    kind: str
-    rule: Rule
-    fitted: Tally
-    held_out: Tally
 
 
 class Trial(NamedTuple):
-    """A candidate with a kind of rule.
-
-    candidate (int): The candidate's number.
-    temperature (float): Fitted to all texts.
-    final (Fitted): The rule, fitted to all texts.
-    held_out (list[Tally]): The decisions on each fold, of rules fitted to the others.
-    """
+    """A candidate with a kind of rule."""
 
     candidate: int
+    kind: str
+    rule: Rule  # fitted to all texts, as is the temperature
     temperature: float
-    final: Fitted
-    held_out: list[Tally]
+    fitted: Tally  # the decisions on all texts
+    held_out: list[Tally]  # on each fold, of rules fitted to the others
 
 
 class Search(NamedTuple):
-    """What was tried, and what is best.
-
-    goal (str): What was maximised.
-    trials (list[Trial]): All candidates with all kinds of rule.
-    best (Trial): The chosen one.
-    fitted (float): What the chosen one reaches on the texts it was fitted to.
-    held_out (float): What the whole procedure reaches on texts that neither fitted nor chose; NaN with one text.
-    """
+    """What was tried, and what is best."""
 
     goal: Goal
     trials: list[Trial]
     best: Trial
-    fitted: float
-    held_out: float
+    held_out: float  # what the whole procedure reaches on texts that neither fitted nor chose; NaN with one text
 
 
 def search(
@@ -166,16 +115,27 @@ def search(
     RETURNS (Search): What was tried and what is best.
     RAISES (ZeroShotError): Z203 for logits that are not finite.
     """
-    for candidate in candidates:
-        check_finite(candidate.logits, candidate.name)
     fold = split_folds(gold, folds, seed)
-    fitter = _Fitter(gold, label_set, goal, none, top_k)
-    trials = [trial for i, one in enumerate(candidates) for trial in fitter.trials(i, one, fold)]
+    labels = label_set.labels
+    trials = []
+    for number, candidate in enumerate(candidates):
+        check_finite(candidate.logits, candidate.name)
+        held_out: dict[str, list[Tally]] = {}
+        for part in range(int(fold.max()) + 1):
+            inside = fold == part
+            _, scores = _scale(candidate, gold, ~inside, label_set)
+            rules = _rules(candidate, scores[~inside], gold[~inside], label_set, goal, none, top_k)
+            for kind, rule in rules.items():
+                chosen = decide_rows(scores[inside], labels, rule)
+                held_out.setdefault(kind, []).append(count(chosen, gold[inside], none))
+        temperature, scores = _scale(candidate, gold, np.ones(len(gold), dtype=bool), label_set)
+        for kind, rule in _rules(candidate, scores, gold, label_set, goal, none, top_k).items():
+            fitted = count(decide_rows(scores, labels, rule), gold, none)
+            trials.append(Trial(number, kind, rule, temperature, fitted, held_out[kind]))
     best = _best(trials, [held_out_value(trial, goal) for trial in trials])
-    reached = [float(objective(trial.final.fitted, goal)[0]) for trial in (trials[0], best)]
-    if candidates[0].rule is not None and reached[1] <= reached[0] + 1e-9:
-        best, reached = trials[0], reached[:1]
-    return Search(goal, trials, best, reached[-1], _estimate(trials, goal))
+    if candidates[0].rule is not None and value(best.fitted, goal) <= value(trials[0].fitted, goal) + 1e-9:
+        best = trials[0]
+    return Search(goal, trials, best, _estimate(trials, goal))
 
 
 def split_folds(gold: np.ndarray, folds: int, seed: int) -> np.ndarray:
@@ -191,7 +151,7 @@ def split_folds(gold: np.ndarray, folds: int, seed: int) -> np.ndarray:
 
 def held_out_value(trial: Trial, goal: Goal, without: int = -1) -> float:
     """RETURNS (float): The goal over all held-out decisions taken together, if need be without one of the folds."""
-    return _value([counts for i, counts in enumerate(trial.held_out) if i != without], goal)
+    return _total([counts for i, counts in enumerate(trial.held_out) if i != without], goal)
 
 
 # Decisions at many thresholds: scores are put into steps of a grid once, and sums over the steps then count the
@@ -199,22 +159,19 @@ def held_out_value(trial: Trial, goal: Goal, without: int = -1) -> float:
 
 
 def make_grid(scores: np.ndarray) -> np.ndarray:
-    """The thresholds that are tried: 0.0, even steps, and as many at quantiles of the texts' best scores.
-
-    Even steps alone would miss scores that many competing labels divide among themselves.
-
-    scores (np.ndarray): Shape (texts, labels).
-    RETURNS (np.ndarray): Shape (STEPS,) or less, ascending, rounded to what a config is good to read with.
-    """
+    """RETURNS (np.ndarray): Shape (STEPS,) or less, ascending: thresholds to try, rounded to what reads well."""
     half = STEPS // 2
+    # even steps alone would miss scores that many competing labels divide among themselves
     quantiles = np.quantile(scores.max(axis=1), np.linspace(0.0, 1.0, half))
     # rounded down: a score that sets a threshold must reach it
     return np.unique(np.concatenate([np.arange(half) / half, np.floor(quantiles * 1e5) / 1e5]))
 
 
-def steps_of(scores: np.ndarray, grid: np.ndarray) -> np.ndarray:
-    """RETURNS (np.ndarray): The shape of `scores`, int: how many of the grid's ascending thresholds each reaches."""
-    return np.searchsorted(grid, scores, side="right")
+def steps_of(scores: np.ndarray, grid: np.ndarray, exclusive: bool = False) -> np.ndarray:
+    """RETURNS (np.ndarray): The shape of `scores`, int: how many of the grid's thresholds each reaches; none of them
+    if labels compete and it is not the text's best label."""
+    reached = np.searchsorted(grid, scores, side="right")
+    return np.where(ranks(scores) == 0, reached, 0) if exclusive else reached
 
 
 def tally(reached: np.ndarray, gold: np.ndarray, n_steps: int, exact: bool = True, none: bool = False) -> Tally:
@@ -223,22 +180,20 @@ def tally(reached: np.ndarray, gold: np.ndarray, n_steps: int, exact: bool = Tru
     reached (np.ndarray): Shape (texts, labels), int in [0, n_steps].
     gold (np.ndarray): Shape (texts, labels), bool.
     n_steps (int): How many steps.
-    exact (bool): Whether to count exact matches, which takes as long as all the rest.
+    exact (bool): Whether to count exact matches, which takes longer than all the rest.
     none (bool): Whether "no label" counts as one more label, the last.
     RETURNS (Tally): The counts.
     """
-    chosen = _above(reached, n_steps)
+    chosen, counts = _above(reached, n_steps), gold.sum(axis=0)
     # a label that is right is hit where it is chosen
     hits = _above(np.where(gold, reached, 0), n_steps)
-    counts = gold.sum(axis=0)
     if none:
-        most, empty = reached.max(axis=1, initial=0), ~gold.any(axis=1)
-        missed = len(gold) - _above(most[:, None], n_steps)
+        most, empty = reached.max(axis=1, initial=0)[:, None], ~gold.any(axis=1)
+        chosen = np.vstack([chosen, len(gold) - _above(most, n_steps)])
+        hits = np.vstack([hits, empty.sum() - _above(most[empty], n_steps)])
         counts = np.append(counts, empty.sum())
-        chosen = np.vstack([chosen, missed])
-        hits = np.vstack([hits, empty.sum() - _above(most[empty][:, None], n_steps)])
-    matches = _exact(reached, gold, n_steps) if exact else np.zeros(n_steps, dtype=int)
-    return Tally(hits, chosen, counts, matches, len(gold))
+    matches = [((reached > step) == gold).all(axis=1).sum() if exact else 0 for step in range(n_steps)]
+    return Tally(hits, chosen, counts, np.array(matches), len(gold))
 
 
 def count(chosen: np.ndarray, gold: np.ndarray, none: bool = False) -> Tally:
@@ -250,133 +205,73 @@ def count(chosen: np.ndarray, gold: np.ndarray, none: bool = False) -> Tally:
     return Tally(hits, chosen.sum(axis=0)[:, None], gold.sum(axis=0), np.array([exact]), len(gold))
 
 
-def label_f1(counts: Tally) -> np.ndarray:
-    """RETURNS (np.ndarray): Shape (labels, steps): each label's F1, 0.0 for one that is neither right nor chosen."""
-    return 2.0 * counts.hits / np.maximum(counts.chosen + counts.gold[:, None], 1)
-
-
 def objective(counts: Tally, goal: Goal) -> np.ndarray:
-    """How good decisions are: what evaluation.figures gives, for every step.
-
-    counts (Tally): The counts.
-    goal (str): "micro_f1", "macro_f1" (over the labels that are right for a text or chosen for one) or "accuracy"
-        (share of texts with exactly the right labels).
-    RETURNS (np.ndarray): Shape (steps,).
-    """
+    """RETURNS (np.ndarray): Shape (steps,): how good decisions are: what evaluation.figures gives, for every step."""
     if goal == "accuracy":
         return counts.exact / max(counts.texts, 1)
     sizes = counts.chosen + counts.gold[:, None]
     if goal == "micro_f1":
         return 2.0 * counts.hits.sum(axis=0) / np.maximum(sizes.sum(axis=0), 1)
-    return label_f1(counts).sum(axis=0) / np.maximum((sizes > 0).sum(axis=0), 1)
+    return _label_f1(counts).sum(axis=0) / np.maximum((sizes > 0).sum(axis=0), 1)
+
+
+def value(counts: Tally, goal: Goal) -> float:
+    """RETURNS (float): How good the decisions of a single step are."""
+    return float(objective(counts, goal)[0])
 
 
 def ranks(scores: np.ndarray) -> np.ndarray:
     """RETURNS (np.ndarray): Shape (texts, labels), int: 0 for a text's best label; ties in the labels' order."""
-    order = np.argsort(-scores, axis=1, kind="stable")
-    found = np.empty_like(order)
-    np.put_along_axis(found, order, np.arange(scores.shape[1])[None, :], axis=1)
-    return found
+    return np.argsort(np.argsort(-scores, axis=1, kind="stable"), axis=1, kind="stable")
 
 
-def top_k_tally(rank: np.ndarray, gold: np.ndarray, exact: bool = True, none: bool = False) -> Tally:
-    """RETURNS (Tally): The decisions for the k best labels by ranks(); step s is top_k = s + 1."""
-    most = min(rank.shape[1], MOST_RANKS)
-    # a label of rank r is chosen by top_k = r + 1 and above
-    counts = tally(np.maximum(most - rank, 0), gold, most, exact, none)
-    return Tally(counts.hits[:, ::-1], counts.chosen[:, ::-1], counts.gold, counts.exact[::-1], counts.texts)
+def _scale(
+    candidate: Candidate, gold: np.ndarray, train: np.ndarray, label_set: LabelSet
+) -> tuple[float, np.ndarray]:
+    """The temperature fitted to some of the texts, and the scores of all."""
+    temperature = candidate.temperature
+    if temperature is None:
+        logits = candidate.logits - candidate.biases
+        # rounded as it will stand in the config, so that thresholds fit the very same scores
+        temperature = round(fit_temperature(logits[train], gold[train], label_set), 4) or 1e-4
+    return temperature, candidate.scores(temperature, label_set)
 
 
-class _Fitter:
-    """Fits temperature and rules to parts of the texts. The arguments are those of search()."""
-
-    def __init__(self, gold: np.ndarray, label_set: LabelSet, goal: Goal, none: bool, top_k: bool):
-        self.gold, self.label_set, self.goal, self.none, self.top_k = gold, label_set, goal, none, top_k
-
-    def trials(self, number: int, candidate: Candidate, fold: np.ndarray) -> list[Trial]:
-        """RETURNS (list[Trial]): One for each kind of rule, the simplest first."""
-        temperature, final = self._fit(candidate, np.ones(len(self.gold), dtype=bool))
-        by_fold = [self._fit(candidate, fold != f)[1] for f in range(int(fold.max()) + 1)]
-        return [
-            Trial(number, temperature, one, [fitted[i].held_out for fitted in by_fold]) for i, one in enumerate(final)
-        ]
-
-    def _fit(self, candidate: Candidate, train: np.ndarray) -> tuple[float, list[Fitted]]:
-        temperature = candidate.temperature
-        if temperature is None:
-            logits = candidate.logits - candidate.biases
-            # rounded as it will stand in the config, so that thresholds fit the very same scores
-            temperature = round(fit_temperature(logits[train], self.gold[train], self.label_set), 4) or 1e-4
-        scores = candidate.scores(temperature, self.label_set)
-        if candidate.rule is not None:
-            chosen = decide_rows(scores, self.label_set.labels, candidate.rule)
-            return temperature, [self._fitted(OWN, candidate.rule, chosen, train)]
-        return temperature, self._rules(scores, ranks(scores), train)
-
-    def _rules(self, scores: np.ndarray, rank: np.ndarray, train: np.ndarray) -> list[Fitted]:
-        grid = make_grid(scores)
-        reached = steps_of(scores, grid)
-        if self.label_set.exclusive:
-            # only the best label is ever chosen
-            reached = np.where(rank == 0, reached, 0)
-            found = [self._fitted(BEST, Rule(0.0, top_k=1), rank == 0, train)]
-        else:
-            found = []
-        seen, unseen = self._tallies(reached, len(grid), train)
-        step = int(np.argmax(objective(seen, self.goal)))
-        top_k = 1 if self.label_set.exclusive else None
-        found.append(Fitted(THRESHOLD, Rule(float(grid[step]), top_k=top_k), seen.at(step), unseen.at(step)))
-        if top_k is None and len(self.label_set.labels) > 1:
-            if self.top_k:
-                found.append(self._top_k(rank, train))
-            found.append(self._label_thresholds(reached, grid, seen, step, train))
-        return found
-
-    def _top_k(self, rank: np.ndarray, train: np.ndarray) -> Fitted:
-        exact = self.goal == "accuracy"
-        seen = top_k_tally(rank[train], self.gold[train], exact, self.none)
-        k = int(np.argmax(objective(seen, self.goal))) + 1
-        return self._fitted(TOP_K, Rule(0.0, top_k=k), rank < k, train)
-
-    def _label_thresholds(
-        self, reached: np.ndarray, grid: np.ndarray, seen: Tally, common: int, train: np.ndarray
-    ) -> Fitted:
-        labels = self.label_set.labels
-        counts = Tally(*(part[: len(labels)] for part in seen[:3]), seen.exact, seen.texts)  # type: ignore[arg-type]
-        if self.goal == "macro_f1":
-            steps = label_f1(counts).argmax(axis=1)
-        elif self.goal == "micro_f1":
-            steps = _micro_steps(counts, common)
-        else:
-            # Exact matches do not fall apart into labels; fewest wrong decisions a label come near.
-            steps = (2 * counts.hits - counts.chosen).argmax(axis=1)
-        rare = counts.gold < LEAST_GOLD
-        steps = np.where(rare, common, steps)
-        own = {label: float(grid[step]) for label, step, few in zip(labels, steps, rare) if not few}
-        return self._fitted(LABELS, Rule(float(grid[common]), own), reached > steps, train)
-
-    def _tallies(self, reached: np.ndarray, n_steps: int, train: np.ndarray) -> tuple[Tally, Tally]:
-        exact = self.goal == "accuracy"
-        seen, unseen = (tally(reached[part], self.gold[part], n_steps, exact, self.none) for part in (train, ~train))
-        return seen, unseen
-
-    def _fitted(self, kind: str, rule: Rule, chosen: np.ndarray, train: np.ndarray) -> Fitted:
-        seen, unseen = (count(chosen[part], self.gold[part], self.none) for part in (train, ~train))
-        return Fitted(kind, rule, seen, unseen)
+def _rules(
+    candidate: Candidate,
+    scores: np.ndarray,
+    gold: np.ndarray,
+    label_set: LabelSet,
+    goal: Goal,
+    none: bool,
+    top_k: bool,
+) -> dict[str, Rule]:
+    """One rule of each kind, fitted to these texts; the simplest kind first."""
+    if candidate.rule is not None:
+        return {OWN: candidate.rule}
+    labels, exclusive = label_set.labels, label_set.exclusive
+    grid = make_grid(scores)
+    counts = tally(steps_of(scores, grid, exclusive), gold, len(grid), goal == "accuracy", none)
+    common = int(np.argmax(objective(counts, goal)))
+    threshold = float(grid[common])
+    if exclusive:
+        return {BEST: Rule(0.0, top_k=1), THRESHOLD: Rule(threshold, top_k=1)}
+    rules = {THRESHOLD: Rule(threshold)}
+    if len(labels) == 1:
+        return rules
+    if top_k:
+        rank = ranks(scores)
+        found = [value(count(rank < k, gold, none), goal) for k in range(1, min(len(labels), MOST_RANKS) + 1)]
+        rules[TOP_K] = Rule(0.0, top_k=int(np.argmax(found)) + 1)
+    steps = _label_f1(counts)[: len(labels)].argmax(axis=1)
+    own = {label: float(grid[step]) for label, step, n in zip(labels, steps, counts.gold) if n >= LEAST_GOLD}
+    rules[LABELS] = Rule(threshold, own)
+    return rules
 
 
-def _micro_steps(counts: Tally, common: int) -> np.ndarray:
-    """Thresholds of the labels that together maximise micro-F1, by Dinkelbach's method for ratios: at the ratio
-    reached so far, each label's best step no longer depends on the others'."""
-    steps = np.full(len(counts.gold), common)
-    rows = np.arange(len(steps))
-    for _ in range(50):
-        ratio = 2.0 * counts.hits[rows, steps].sum() / max(counts.chosen[rows, steps].sum() + counts.gold.sum(), 1)
-        better = (2.0 * counts.hits - ratio * counts.chosen).argmax(axis=1)
-        if (better == steps).all():
-            break
-        steps = better
-    return steps
+def _label_f1(counts: Tally) -> np.ndarray:
+    """Shape (labels, steps): each label's F1, 0.0 for one that is neither right nor chosen."""
+    return 2.0 * counts.hits / np.maximum(counts.chosen + counts.gold[:, None], 1)
 
 
 def _above(reached: np.ndarray, n_steps: int) -> np.ndarray:
@@ -387,21 +282,8 @@ def _above(reached: np.ndarray, n_steps: int) -> np.ndarray:
     return np.cumsum(histogram[:, ::-1], axis=1)[:, ::-1][:, 1:]
 
 
-def _exact(reached: np.ndarray, gold: np.ndarray, n_steps: int) -> np.ndarray:
-    # All right labels and no others are chosen from the step the best wrong one has missed, up to the one the worst
-    # right label reaches.
-    first = np.where(gold, 0, reached).max(axis=1, initial=0)
-    end = np.where(gold, reached, n_steps).min(axis=1, initial=n_steps)
-    some = first < end
-    turns = np.bincount(first[some], minlength=n_steps + 1) - np.bincount(end[some], minlength=n_steps + 1)
-    return np.cumsum(turns)[:n_steps]
-
-
-def _value(counts: Sequence[Tally], goal: Goal) -> float:
-    total = counts[0]
-    for other in counts[1:]:
-        total = total.plus(other)
-    return float(objective(total, goal)[0])
+def _total(counts: Sequence[Tally], goal: Goal) -> float:
+    return value(Tally(*(sum(parts) for parts in zip(*counts))), goal)  # type: ignore[arg-type]
 
 
 def _best(trials: Sequence[Trial], values: Sequence[float]) -> Trial:
@@ -415,4 +297,4 @@ def _estimate(trials: Sequence[Trial], goal: Goal) -> float:
     if len(folds) == 1:
         return float("nan")
     decided = [_best(trials, [held_out_value(trial, goal, without=f) for trial in trials]).held_out[f] for f in folds]
-    return _value(decided, goal)
+    return _total(decided, goal)

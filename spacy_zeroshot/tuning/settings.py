@@ -11,23 +11,12 @@ from ..errors import ZeroShotError
 from ..loading import find_component
 from ..util import replace_folder
 
-TUNABLE = (
-    "multi_label",
-    "label_groups",
-    "hypothesis_template",
-    "threshold",
-    "label_thresholds",
-    "top_k",
-    "none_label",
-    "calibration",
-    "temperature",
-    "n_neighbors",
-    "examples_weight",
-)
+TUNABLE = {"multi_label", "label_groups", "hypothesis_template", "threshold", "label_thresholds", "top_k", "none_label",
+           "calibration", "temperature", "n_neighbors", "examples_weight"}  # fmt: skip
 
 
 def apply_settings(nlp: Language, name: str, settings: Mapping[str, Any]) -> None:
-    """Give a component other settings: the same as to assign its attributes. nlp.to_disk saves them.
+    """Give a component other settings, which is the same as to assign its attributes.
 
     nlp (Language): The pipeline.
     name (str): The component's name.
@@ -37,20 +26,13 @@ def apply_settings(nlp: Language, name: str, settings: Mapping[str, Any]) -> Non
     pipe = find_component(nlp, name)
     for setting, value in settings.items():
         if setting not in TUNABLE:
-            raise ValueError(f"{setting} is none of the settings that tuning changes: {', '.join(TUNABLE)}")
+            raise ValueError(f"{setting} is none of {sorted(TUNABLE)}")
         setattr(pipe, setting, value)
 
 
 @contextmanager
 def pipeline_folder(nlp: Language, output: Path, overwrite: bool) -> Iterator[Path]:
-    """Write a pipeline, and what the caller adds to it, whole or not at all.
-
-    nlp (Language): The pipeline.
-    output (Path): The folder.
-    overwrite (bool): Whether to replace a folder that is there.
-    YIELDS (Path): The pipeline's folder, for more files. It becomes `output` when the block ends.
-    RAISES (ZeroShotError): Z092 if the folder is there and not to be replaced.
-    """
+    """Write a pipeline, and what the caller adds to its folder in the block, whole or not at all."""
     check_output(output, overwrite)
     with replace_folder(output) as fresh:
         nlp.to_disk(fresh)
@@ -58,12 +40,8 @@ def pipeline_folder(nlp: Language, output: Path, overwrite: bool) -> Iterator[Pa
 
 
 def check_output(output: Path, overwrite: bool) -> None:
-    """Check that a folder may be written. Call before the work, too.
-
-    output (Path): The folder.
-    overwrite (bool): Whether to replace a folder that is there.
-    RAISES (ZeroShotError): Z092 if it is there and not to be replaced, Z060 if it is a file.
-    """
+    """Check, also before the work, that a folder may be written. RAISES (ZeroShotError): Z060 for a file, Z092 if it is
+    not empty and not to be replaced."""
     if output.exists() and not output.is_dir():
         raise ZeroShotError("Z060", what="--output", value=str(output), reason="it is a file, not a folder")
     if output.is_dir() and any(output.iterdir()) and not overwrite:

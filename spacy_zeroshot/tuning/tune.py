@@ -1,9 +1,7 @@
 """Tuning as a function: a development set in, the settings that serve it best out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from spacy.language import Language
@@ -17,8 +15,8 @@ from ..loading import find_component
 from ..readers import LabelledText
 from ..util import Track, no_progress
 from .calibration import marginal_biases
-from .score import gold_array, part_of, score_texts, warn_of_blanks
-from .search import FOLDS, Candidate, Goal, Search, Votes, search
+from .score import gold_array, part_of, score_texts
+from .search import FOLDS, OWN, Candidate, Goal, Search, Trial, Votes, search
 from .settings import calibration_entries
 
 # Templates that differ in what they ask; the component's own go before them
@@ -37,24 +35,26 @@ COUNTS = (1, 2, 4, 8, 16, 32)
 WEIGHTS = (0.25, 0.5, 0.75, 1.0)
 
 
-@dataclass(frozen=True)
-class TunedGroup:
-    """What tuning found for one group of labels.
+class Measured(NamedTuple):
+    """The component on the texts, with some settings."""
 
-    label_set (LabelSet): The labels, with the component's own wording.
-    gold (np.ndarray): Shape (texts, labels), bool.
-    none (bool): Whether "no label fits" counts as a label.
-    templates (list[tuple[str, ...]]): Every candidate's templates.
-    candidates (list[Candidate]): What was tried, the component as it is first.
-    search (Search): What is best.
-    """
+    rule: Rule
+    scores: np.ndarray  # (texts, labels)
+    chosen: np.ndarray  # (texts, labels), bool
+    figures: Figures
 
-    label_set: LabelSet
-    gold: np.ndarray
-    none: bool
-    templates: list[tuple[str, ...]]
-    candidates: list[Candidate]
+
+class TunedGroup(NamedTuple):
+    """What tuning found for one group of labels."""
+
+    label_set: LabelSet  # with the component's own wording
+    gold: np.ndarray  # (texts, labels), bool
+    none: bool  # whether "no label fits" counts as a label
+    templates: list[tuple[str, ...]]  # every candidate's
+    candidates: list[Candidate]  # what was tried, the component as it is first
     search: Search
+    before: Measured
+    after: Measured  # on the texts it was fitted to
 
     @property
     def changed(self) -> bool:
@@ -66,64 +66,14 @@ class TunedGroup:
         """RETURNS (Candidate): The best candidate."""
         return self.candidates[self.search.best.candidate]
 
-    @property
-    def rule(self) -> Rule:
-        """RETURNS (Rule): The tuned rule."""
-        return self.search.best.final.rule
 
-    @property
-    def before_rule(self) -> Rule:
-        """RETURNS (Rule): How the component chose labels before."""
-        return self.search.trials[0].final.rule
+class Tuned(NamedTuple):
+    """What tuning found."""
 
-    @cached_property
-    def scores(self) -> np.ndarray:
-        """RETURNS (np.ndarray): Shape (texts, labels): the tuned scores."""
-        return self.chosen.scores(self.search.best.temperature, self.label_set)
-
-    @cached_property
-    def before_scores(self) -> np.ndarray:
-        """RETURNS (np.ndarray): Shape (texts, labels): the scores before."""
-        return self.candidates[0].scores(self.search.trials[0].temperature, self.label_set)
-
-    @property
-    def chosen_labels(self) -> np.ndarray:
-        """RETURNS (np.ndarray): Shape (texts, labels), bool: the decisions of the tuned component."""
-        return decide_rows(self.scores, self.label_set.labels, self.rule)
-
-    @property
-    def before_labels(self) -> np.ndarray:
-        """RETURNS (np.ndarray): Shape (texts, labels), bool: the decisions before."""
-        return decide_rows(self.before_scores, self.label_set.labels, self.before_rule)
-
-    @property
-    def before(self) -> Figures:
-        """RETURNS (Figures): How well the component did before."""
-        return self._figures(self.before_labels)
-
-    @property
-    def after(self) -> Figures:
-        """RETURNS (Figures): How well the tuned one does on the texts it was fitted to."""
-        return self._figures(self.chosen_labels)
-
-    def _figures(self, chosen: np.ndarray) -> Figures:
-        return figures(with_none(self.gold), with_none(chosen)) if self.none else figures(self.gold, chosen)
-
-
-@dataclass(frozen=True)
-class Tuned:
-    """What tuning found.
-
-    name (str): The component's name.
-    texts (list[str]): The texts that were not blank.
-    groups (list[TunedGroup]): One for each group of labels; one for a component without groups.
-    settings (dict[str, Any]): The component's settings that change, for apply_settings.
-    """
-
-    name: str
-    texts: list[str]
-    groups: list[TunedGroup]
-    settings: dict[str, Any]
+    name: str  # the component's
+    texts: list[str]  # those that were not blank
+    groups: list[TunedGroup]  # one of a component without groups of labels
+    settings: dict[str, Any]  # the component's settings that change, for apply_settings
 
 
 def tune(
@@ -168,27 +118,32 @@ def tune(
     check_variety(gold, label_sets[0].labels)
     texts = [row.text for row in rows]
     scored = score_texts(nlp, pipe, texts, label_sets, track=track, description=f"{len(texts):,} texts")
-    warn_of_blanks(scored, len(rows))
+    if len(scored.rows) < len(rows):
+        warn("Z120", count=len(rows) - len(scored.rows), total=len(rows))
     if not len(scored.rows):
         raise ZeroShotError("Z200", reason="the development set has none")
     gold = gold[scored.rows]
     votes = count_votes(pipe, label_sets[0], scored.texts)
     groups = []
-    for number, group in enumerate(label_sets[0].groups):
+    for group, rule in zip(label_sets[0].groups, pipe.rules(label_sets[0])):
         columns = slice(group.start, group.stop)
         label_set, right = part_of(label_sets[0], group), gold[:, columns]
         alone = len(label_sets[0].groups) == 1
-        own = _as_it_is(pipe, label_set, scored.logits[0][:, columns], votes, columns, number)
+        biases = np.array([pipe.calibration.get(label, 0.0) for label in label_set.labels])
+        own = Candidate(OWN, scored.logits[0][:, columns], biases, None, pipe.temperature, rule)
+        if votes and votes[0].weight:
+            own = own._replace(votes=votes[0]._replace(shares=votes[0].shares[:, columns], known=votes[0].known[columns]))
         names, candidates = [wordings[0]], [own]
         for wording, logits in zip(wordings, scored.logits):
-            for one in variants(" + ".join(wording), logits[:, columns], own.biases, label_set):
+            for one in variants(" + ".join(wording), logits[:, columns], biases, label_set):
                 # of several groups, temperature and votes are common to all: they stay
                 found = with_votes([one], votes) if alone else [one._replace(votes=own.votes, temperature=own.temperature)]
                 candidates += found
                 names += [wording] * len(found)
         none = none_label is not None and not right.any(axis=1).all()
-        found_best = search(candidates, right, label_set, goal, none, folds, seed, top_k=alone)
-        groups.append(TunedGroup(label_set, right, none, names, candidates, found_best))
+        best = search(candidates, right, label_set, goal, none, folds, seed, top_k=alone)
+        measured = [_measure(candidates[t.candidate], t, label_set, right, none) for t in (best.trials[0], best.best)]
+        groups.append(TunedGroup(label_set, right, none, names, candidates, best, *measured))
     shown = [texts[row] for row in scored.rows]
     return Tuned(pipe.name, shown, groups, _settings(pipe, groups, none_label))
 
@@ -219,11 +174,8 @@ def variants(name: str, logits: np.ndarray, biases: np.ndarray, label_set: Label
 
 
 def count_votes(pipe: ZeroShotTextCategorizer, label_set: LabelSet, texts: Sequence[str]) -> list[Votes]:
-    """Let a component's examples vote on texts. A text that is an example itself is no neighbour of its own.
-
-    RETURNS (list[Votes]): One for every number of neighbours and weight, the component's own settings first; none if
-        it has no examples.
-    """
+    """RETURNS (list[Votes]): How the component's examples vote, for every number of neighbours and weight, its own
+    settings first. A text that is an example itself is no neighbour of its own."""
     if not pipe.examples:
         return []
     most = len(pipe.examples.rows)
@@ -246,10 +198,7 @@ def with_votes(candidates: Sequence[Candidate], votes: Sequence[Votes]) -> list[
 
 
 def check_variety(gold: np.ndarray, labels: Sequence[str]) -> None:
-    """Check that gold labels differ. Warns with Z121 of labels without a right text.
-
-    RAISES (ZeroShotError): Z202 if all texts have the same.
-    """
+    """Check that gold labels differ. RAISES (ZeroShotError): Z202; warns with Z121 of labels without a right text."""
     if (gold == gold[0]).all():
         found = [label for label, right in zip(labels, gold[0]) if right]
         raise ZeroShotError("Z202", count=len(gold), labels=found)
@@ -258,62 +207,47 @@ def check_variety(gold: np.ndarray, labels: Sequence[str]) -> None:
         warn("Z121", labels=never)
 
 
-def _as_it_is(
-    pipe: ZeroShotTextCategorizer,
-    label_set: LabelSet,
-    logits: np.ndarray,
-    votes: Sequence[Votes],
-    columns: slice,
-    number: int,
-) -> Candidate:
-    """The component as it is, for one group of its labels."""
-    biases = np.array([pipe.calibration.get(label, 0.0) for label in label_set.labels])
-    own = None
-    if votes and votes[0].weight:
-        own = votes[0]._replace(shares=votes[0].shares[:, columns], known=votes[0].known[columns])
-    rule = pipe.rules(pipe.label_set())[number]
-    return Candidate("as it is", logits, biases, own, pipe.temperature, rule)
+def _measure(candidate: Candidate, trial: Trial, label_set: LabelSet, gold: np.ndarray, none: bool) -> Measured:
+    scores = candidate.scores(trial.temperature, label_set)
+    chosen = decide_rows(scores, label_set.labels, trial.rule)
+    found = figures(with_none(gold), with_none(chosen)) if none else figures(gold, chosen)
+    return Measured(trial.rule, scores, chosen, found)
 
 
 def _settings(pipe: ZeroShotTextCategorizer, groups: Sequence[TunedGroup], none_label: str | None) -> dict[str, Any]:
     """The settings that change."""
     settings: dict[str, Any] = {} if none_label == pipe.none_label else {"none_label": none_label}
-    if not any(group.changed for group in groups):
-        return settings
     changed = [group for group in groups if group.changed]
-    renewed = {label for group in changed for label in group.label_set.labels}
+    if not changed:
+        return settings
     # labels of groups that stay keep what they have
+    renewed = {label for group in changed for label in group.label_set.labels}
     thresholds = {label: value for label, value in pipe.label_thresholds.items() if label not in renewed}
     biases = {label: value for label, value in pipe.calibration.items() if label not in renewed}
     for group in changed:
-        thresholds.update(group.rule.label_thresholds)
+        thresholds.update(group.after.rule.label_thresholds)
         biases.update(zip(group.label_set.labels, group.chosen.biases.tolist()))
-    common = {
-        "label_thresholds": [{"label": label, "threshold": value} for label, value in thresholds.items()],
-        "calibration": calibration_entries(list(biases), list(biases.values())),
-    }
+    settings["label_thresholds"] = [{"label": label, "threshold": value} for label, value in thresholds.items()]
+    settings["calibration"] = calibration_entries(list(biases), list(biases.values()))
     if pipe.label_groups:
-        entries = [dict(entry) for entry in pipe.label_groups]
-        for entry, group in zip(entries, groups):
+        settings["label_groups"] = [dict(entry) for entry in pipe.label_groups]
+        for entry, group in zip(settings["label_groups"], groups):
             if group.changed:
                 # a threshold of null would be the component's
-                entry.update(threshold=group.rule.threshold, hypothesis_template=_template(group))
-        return {**settings, "label_groups": entries, **common}
-    (group,) = groups
-    votes = group.chosen.votes
+                entry.update(threshold=group.after.rule.threshold, hypothesis_template=_template(group))
+        return settings
+    exclusive, rule, votes = groups[0].label_set.exclusive, groups[0].after.rule, groups[0].chosen.votes
     if votes is not None:
-        settings.update(n_neighbors=votes.n_neighbors, examples_weight=votes.weight)
-    elif pipe.examples:
-        settings["examples_weight"] = 0.0
-    exclusive, rule = group.label_set.exclusive, group.rule
+        settings["n_neighbors"] = votes.n_neighbors
+    if pipe.examples:
+        settings["examples_weight"] = 0.0 if votes is None else votes.weight
     return {
-        **settings,
-        "hypothesis_template": _template(group),
+        "hypothesis_template": _template(groups[0]),
         # where labels compete, null is the same as 0.0 and 1
         "threshold": None if exclusive and not rule.threshold else rule.threshold,
         "top_k": None if exclusive else rule.top_k,
-        **common,
-        "temperature": group.search.best.temperature,
+        "temperature": groups[0].search.best.temperature,
+        **settings,
     }
 
 

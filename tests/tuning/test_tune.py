@@ -52,9 +52,9 @@ def test_a_tuned_pipeline_comes_back_from_disk_as_it_was_measured(family, tmp_pa
     loaded = again.get_pipe("zero_shot_textcat")
     assert again.pipe_names == ["zero_shot_textcat", "sentencizer"]
     assert (tmp_path / "tuned" / "more.txt").exists()
-    assert_same_rule(loaded.rule, group.rule)
+    assert_same_rule(loaded.rule, group.after.rule)
     assert loaded.temperature == pytest.approx(group.search.best.temperature)
-    for text, scores, chosen in zip(tuned.texts, group.scores, group.chosen_labels, strict=True):
+    for text, scores, chosen in zip(tuned.texts, group.after.scores, group.after.chosen, strict=True):
         doc = again(text)
         assert list(doc.cats.values()) == pytest.approx(scores.tolist(), abs=1e-4)
         assert set(loaded.decide(doc).labels) == {label for label, one in zip(LABELS, chosen, strict=True) if one}
@@ -71,10 +71,10 @@ def test_nothing_worse_than_before_is_written(nli_folder, tmp_path, multi_label,
     nlp, pipe = build(nli_folder, multi_label=multi_label)
     (before,) = evaluate(nlp, [dev])
     tuned = tune(nlp, LEARNABLE, goal=goal)
-    assert getattr(tuned.groups[0].before, goal) == pytest.approx(getattr(before, goal))
+    assert getattr(tuned.groups[0].before.figures, goal) == pytest.approx(getattr(before, goal))
     apply_settings(nlp, pipe.name, tuned.settings)
     (after,) = evaluate(nlp, [dev])
-    assert getattr(after, goal) == pytest.approx(getattr(tuned.groups[0].after, goal))
+    assert getattr(after, goal) == pytest.approx(getattr(tuned.groups[0].after.figures, goal))
     assert getattr(after, goal) >= getattr(before, goal) - 1e-9
     assert after.mode == before.mode == ("multi-label" if multi_label else "single-label")
     if not multi_label:
@@ -90,13 +90,13 @@ def test_settings_stay_if_nothing_is_better(nli_folder):
     tuned = tune(nlp, rows, templates=())
     if not tuned.groups[0].changed:
         assert tuned.settings == {}
-    assert tuned.groups[0].after.macro_f1 >= tuned.groups[0].before.macro_f1
+    assert tuned.groups[0].after.figures.macro_f1 >= tuned.groups[0].before.figures.macro_f1
 
 
 def test_scores_before_are_those_of_the_pipeline(nli_folder):
     nlp, _ = build(nli_folder, temperature=2.0, calibration=[{"label": "music", "bias": 1.5}])
     (group,) = tune(nlp, ROWS, templates=()).groups
-    assert list(nlp(ROWS[0].text).cats.values()) == pytest.approx(group.before_scores[0].tolist(), abs=1e-5)
+    assert list(nlp(ROWS[0].text).cats.values()) == pytest.approx(group.before.scores[0].tolist(), abs=1e-5)
 
 
 def test_candidates_that_word_labels_alike_are_scored_once(nli_folder):
@@ -163,9 +163,9 @@ def test_the_threshold_of_none_where_labels_compete(nli_folder):
     nlp, pipe = build(nli_folder, examples=EXAMPLES, examples_weight=1.0)
     others = [LabelledText(f"{SENTENCES[4]} {SENTENCES[5]} {i}", ("none",)) for i in range(6)]
     (group,) = tune(nlp, [*LEARNABLE[1::2], *others], templates=(), none_label="none").groups
-    assert group.after.macro_f1 >= group.before.macro_f1
+    assert group.after.figures.macro_f1 >= group.before.figures.macro_f1
     if group.changed:
-        assert group.rule.top_k == 1 and not group.rule.label_thresholds
+        assert group.after.rule.top_k == 1 and not group.after.rule.label_thresholds
 
 
 def test_groups_are_tuned_one_by_one(nli_folder, tmp_path):
@@ -178,17 +178,17 @@ def test_groups_are_tuned_one_by_one(nli_folder, tmp_path):
     with pytest.warns(ZeroShotWarning, match=r"Z121.*planets"):
         tuned = tune(nlp, rows, templates=TEMPLATES)
     assert [group.label_set.groups[0].name for group in tuned.groups] == ["topic", "tone"]
-    assert all(group.after.macro_f1 >= group.before.macro_f1 for group in tuned.groups)
+    assert all(group.after.figures.macro_f1 >= group.before.figures.macro_f1 for group in tuned.groups)
     assert tuned.groups[1].changed
     apply_settings(nlp, pipe.name, tuned.settings)
     nlp.to_disk(tmp_path)
     loaded = spacy.load(tmp_path)
     found = loaded.get_pipe("zero_shot_textcat")
-    assert found.rules(found.label_set())[1].threshold == pytest.approx(tuned.groups[1].rule.threshold)
+    assert found.rules(found.label_set())[1].threshold == pytest.approx(tuned.groups[1].after.rule.threshold)
     for i, text in enumerate(tuned.texts):
         chosen = found.decide_groups(loaded(text))
         for group in tuned.groups:
-            expected = {label for label, one in zip(group.label_set.labels, group.chosen_labels[i], strict=True) if one}
+            expected = {label for label, one in zip(group.label_set.labels, group.after.chosen[i], strict=True) if one}
             assert set(chosen[group.label_set.groups[0].name].labels) == expected
     assert "<h2>topic</h2>" in report(tuned)
 
@@ -326,7 +326,7 @@ def test_labels_with_a_dollar_sign_are_tuned(nli_folder, tmp_path):
     nlp.to_disk(tmp_path)
     loaded = spacy.load(tmp_path).get_pipe("zero_shot_textcat")
     assert loaded.labels[-1] == "a$"
-    assert_same_rule(loaded.rule, tuned.groups[0].rule)
+    assert_same_rule(loaded.rule, tuned.groups[0].after.rule)
 
 
 # Votes of examples
@@ -348,7 +348,7 @@ def test_neighbours_that_know_are_chosen_and_come_back_from_disk(nli_folder, tmp
     apply_settings(nlp, pipe.name, tuned.settings)
     nlp.to_disk(tmp_path / "tuned")
     again = spacy.load(tmp_path / "tuned")
-    for text, expected in zip(tuned.texts, group.scores, strict=True):
+    for text, expected in zip(tuned.texts, group.after.scores, strict=True):
         assert list(again(text).cats.values()) == pytest.approx(expected.tolist(), abs=1e-4)
     page = report(tuned)
     assert "neighbour" in page and "40 best of" not in page or page.count("neighbours, weight") <= 41
@@ -358,7 +358,7 @@ def test_scores_before_have_the_votes_of_the_settings(nli_folder):
     nlp, _ = build(nli_folder, examples=EXAMPLES, n_neighbors=3, examples_weight=0.4)
     tuned = tune(nlp, LEARNABLE[1::2], templates=())
     expected = [list(nlp(text).cats.values()) for text in tuned.texts]
-    np.testing.assert_allclose(tuned.groups[0].before_scores, expected, atol=1e-5)
+    np.testing.assert_allclose(tuned.groups[0].before.scores, expected, atol=1e-5)
 
 
 def test_an_example_does_not_vote_on_itself(nli_folder):
@@ -367,7 +367,7 @@ def test_an_example_does_not_vote_on_itself(nli_folder):
     rows = [LabelledText(entry["text"], (entry["label"],)) for entry in alone]
     (group,) = tune(nlp, rows, templates=()).groups
     # each is left to the other one, which is wrong
-    assert group.before.accuracy == 0.0
+    assert group.before.figures.accuracy == 0.0
     assert [nlp(row.text).cats[row.labels[0]] for row in rows] == pytest.approx([1.0, 1.0])
 
 
