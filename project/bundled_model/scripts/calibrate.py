@@ -21,7 +21,7 @@ from .train_interaction import Dev
 RATIOS = (0.0, 0.0005, 0.001, 0.0015, 0.002, 0.003, 0.004, 0.006, 0.008, 0.012, 0.02)
 SCALE = 60.0  # of the cosine where labels compete, before the temperature
 COSINE_SCALES = (0.0, 10.0, 20.0, 30.0, 40.0, 60.0)
-SHARPNESS = (0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
+SHARPNESS = (0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.5)
 
 
 class Found(NamedTuple):
@@ -74,7 +74,7 @@ def choose_margin(sets: list[Found], pairs: list[Found]) -> tuple[float, float, 
     for a in COSINE_SCALES:
         raw_sets, raw_pairs = ([s.head + a * s.cosine for s in group] for group in (sets, pairs))
         middle = np.concatenate([raw.ravel() for raw in raw_pairs])
-        for b in -np.quantile(middle, np.linspace(0.35, 0.9, 45)).tolist():
+        for b in (-np.quantile(middle, np.linspace(0.35, 0.9, 45))).tolist():
             accuracy = float(
                 np.mean([((raw + b > 0) == s.right).mean() for raw, s in zip(raw_pairs, pairs, strict=True)])
             )
@@ -109,7 +109,7 @@ def calibrate(sets: list[Found], pairs: list[Found]) -> dict:
     }
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("base", type=Path)
     parser.add_argument("data", type=Path)
@@ -119,7 +119,7 @@ def main() -> None:
     parser.add_argument("--hypothesis-states", type=int, default=0)
     parser.add_argument("--hypothesis-stretch", type=int, default=4)
     parser.add_argument("--device", default="cpu")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     net = Network(json.loads((args.base / "config.json").read_text(encoding="utf8")))
     net.load_base(args.base)
     for prefix in args.weights:

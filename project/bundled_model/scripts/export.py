@@ -68,13 +68,13 @@ def export(base: Path, weights: list[Path], choices: dict[str, Any], output: Pat
     print(f"{output}: {sum(a.nbytes for a in arrays.values()) / 1e6:.1f} MB of weights")
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("base", type=Path)
     parser.add_argument("choices", type=Path, help="JSON that calibrate.py wrote")
     parser.add_argument("output", type=Path)
     parser.add_argument("--weights", type=Path, nargs="+", required=True, help="prefixes of .npz files, later ones win")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     export(args.base, args.weights, json.loads(args.choices.read_text(encoding="utf8")), args.output)
 
 

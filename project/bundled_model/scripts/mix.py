@@ -10,14 +10,14 @@ from pathlib import Path
 from .network import Network
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("base", type=Path)
     parser.add_argument("encoder", type=Path, help="prefix of the trained encoder's .npz files")
     parser.add_argument("output", type=Path, help=".npz to write")
     parser.add_argument("--share", type=float, default=0.6, help="of the trained encoder")
     parser.add_argument("--interaction", type=Path, help="prefix of .npz files with interaction layers to start from")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     net = Network(json.loads((args.base / "config.json").read_text(encoding="utf8")))
     net.load_base(args.base)
     net.mix(args.encoder, args.share)

@@ -165,14 +165,14 @@ def pack(
     return out
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("base", type=Path, help="folder of the base encoder")
     parser.add_argument("output", type=Path, help=".npz to write")
     parser.add_argument("--data", type=Path, required=True, help="folder with nli/ and clf/train/")
     parser.add_argument("--templates", type=Path, required=True, help="templates by language")
     parser.add_argument("--wordings", type=Path, required=True, help="other words for labels")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     tokenizer = Tokenizer.from_file(str(args.base / "tokenizer.json"))
     by_language, others = (json.loads(path.read_text(encoding="utf8")) for path in (args.templates, args.wordings))
     nli = [args.data / "nli" / f"{name}.jsonl.gz" for name in NLI]

@@ -157,7 +157,7 @@ def held_out(data: Data) -> tuple[np.ndarray, np.ndarray]:
     return np.unique(np.concatenate(texts)), np.unique(np.concatenate(hypotheses))
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("base", type=Path)
     parser.add_argument("data", type=Path)
@@ -170,7 +170,7 @@ def main() -> None:
     parser.add_argument("--only", choices=("texts", "hyps"), help="one of both, to run them side by side")
     parser.add_argument("--held-out", action="store_true", help="what training is watched by, instead")
     parser.add_argument("--device", default="cpu")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     net = Network(json.loads((args.base / "config.json").read_text(encoding="utf8")))
     net.load_base(args.base)
     for prefix in args.weights:

@@ -124,7 +124,7 @@ def train(net: Network, data: Data, args: argparse.Namespace) -> int:
     return step
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("base", type=Path)
     parser.add_argument("data", type=Path)
@@ -145,7 +145,7 @@ def main() -> None:
     parser.add_argument("--rare", type=float, default=0.35, help="factor of drawing hostile sets")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", default="cuda")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     torch.manual_seed(args.seed)
     net = Network(json.loads((args.base / "config.json").read_text(encoding="utf8")))
     net.load_base(args.base)

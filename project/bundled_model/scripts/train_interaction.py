@@ -75,7 +75,7 @@ class Sampler:
         pairs = data.nli[known[data.nli[:, 0]]]
         pairs = pairs[np.isin(pairs[:, 1], np.flatnonzero(hypotheses.rows >= 0))]
         groups = nli_groups(pairs, NLI_HYPOTHESES)
-        self.buckets: list[tuple[list[np.ndarray], np.ndarray, np.ndarray]] = []
+        self.buckets: list[tuple[int, list[np.ndarray], np.ndarray, np.ndarray]] = []
         shares = []
         for low, high in zip((0, *BUCKETS), BUCKETS, strict=False):
             rows = [np.flatnonzero(known[s.text] & (lengths[s.text] > low) & (lengths[s.text] <= high)) for s in sets]
@@ -83,17 +83,18 @@ class Sampler:
             weight = np.sqrt(counts) * np.where(counts >= 8, 1.0, 0.0)
             weight *= [args.rare if s.name.startswith(HOSTILE) else 1.0 for s in sets]
             own = groups[(lengths[groups[:, 0]] > low) & (lengths[groups[:, 0]] <= high)]
-            own = own if len(own) or not self.buckets else self.buckets[-1][2]  # long premises may be left out
-            self.buckets.append((rows, weight / weight.sum(), own))
+            own = own if len(own) or not self.buckets else self.buckets[-1][3]  # long premises may be left out
+            if not weight.sum() or not len(own):
+                continue
+            self.buckets.append((high, rows, weight / weight.sum(), own))
             shares.append((weight.sum() * 20 + len(own)) * high)
         self.shares = np.asarray(shares) / sum(shares)
         print(f"{len(sets)} label sets, {known.sum():,} texts, {len(pairs):,} NLI pairs", flush=True)
 
     def draw(self) -> tuple[list[Batch], Batch]:
         """RETURNS: labelled batches, one NLI batch whose answers are in `.answers`."""
-        bucket = int(self.rng.choice(len(BUCKETS), p=self.shares))
-        rows, weight, groups = self.buckets[bucket]
-        factor = 40 / BUCKETS[bucket] if BUCKETS[bucket] > 40 else 1.0
+        high, rows, weight, groups = self.buckets[int(self.rng.choice(len(self.buckets), p=self.shares))]
+        factor = min(1.0, 40 / high)
         chosen = self.rng.choice(len(self.sets), size=self.args.sets, p=weight)
         per = max(4, round(self.args.texts * factor / self.args.sets))
         labelled = [self._labelled(self.sets[n], rows[n][self.rng.integers(0, len(rows[n]), per)]) for n in chosen]
@@ -254,7 +255,7 @@ def averaged(net: Network, average: list[Tensor], dev: Dev | None, args: argpars
     return out
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("base", type=Path)
     parser.add_argument("data", type=Path)
@@ -289,7 +290,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--log-every", type=int, default=50)
     parser.add_argument("--check-every", type=float, default=300)
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     if args.threads:
         torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
