@@ -5,6 +5,7 @@ knows a model only as thinc's Model[NLIInput, NLIOutput] (model/types.py). torch
 here, because every Language() imports this file.
 """
 
+import json
 import weakref
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -13,7 +14,6 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import srsly
 from spacy import util
 from spacy.language import Language
 from spacy.pipeline import TrainablePipe
@@ -748,7 +748,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
                 path,
                 {
                     "model": self._write_model,
-                    "cfg": lambda p: srsly.write_json(p, self._saved()),
+                    "cfg": lambda p: p.write_text(self._saved(), encoding="utf8"),
                     "examples": self._write_vectors,
                 },
                 exclude,
@@ -786,7 +786,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
         with named(self.name):
             return util.to_bytes(
                 {
-                    "cfg": lambda: srsly.json_dumps(self._saved()),
+                    "cfg": self._saved,
                     "model": self._shim.to_bytes,
                     "examples": lambda: self._examples.dump_vectors(self._shim.weights_key()),
                 },
@@ -804,7 +804,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
             util.from_bytes(
                 bytes_data,
                 {
-                    "cfg": lambda data: self._restore(srsly.json_loads(data)),
+                    "cfg": lambda data: self._restore(json.loads(data)),
                     "model": lambda data: self._shim.from_bytes(data) if self._loads_model else None,
                     "examples": self._take_vectors,
                 },
@@ -956,14 +956,16 @@ class ZeroShotTextCategorizer(TrainablePipe):
 
     # Inside: serialisation
 
-    def _saved(self) -> dict[str, Any]:
-        """What the file cfg holds."""
+    def _saved(self) -> str:
+        """What the file cfg holds. By Python's json: srsly reads 0.7 as 0.7000000000000001."""
         model = {name: getattr(self._shim.spec, name) for name in ("architecture", *MEANING)}
         saved = {"format": SETTINGS_FORMAT, "settings": self._settings.values, "model": model, "cfg": self.cfg}
-        return {**saved, "examples": self._examples.to_list()} if self._examples else saved
+        if self._examples:
+            saved["examples"] = self._examples.to_list()
+        return json.dumps(saved, indent=2, ensure_ascii=False)
 
     def _restore(self, saved: Mapping[str, Any], overridden: Collection[str] = ()) -> None:
-        """Take what _saved gave, but for what the user overrides."""
+        """Take what _saved wrote, but for what the user overrides."""
         version = saved.get("format", 0)
         if version > SETTINGS_FORMAT:
             raise ZeroShotError("Z050", detail=f"format {version}")
@@ -1057,8 +1059,8 @@ _register_extensions()
 
 def _read_settings(path: Path) -> dict[str, Any]:
     try:
-        return srsly.read_json(path)
-    except ValueError as reason:
+        return json.loads(path.read_text(encoding="utf8"))
+    except (OSError, ValueError) as reason:
         raise ZeroShotError("Z051", path=str(path.parent), reason=str(reason)) from reason
 
 
