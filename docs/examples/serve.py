@@ -1,71 +1,59 @@
-"""Zero-shot classification over HTTP: PIPELINE=folder uvicorn serve:app --app-dir docs/examples."""
+"""Zero-shot classification over HTTP. To start it: PIPELINE=folder uvicorn serve:app --app-dir docs/examples"""
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Annotated, Any
 
-import spacy
-from fastapi import FastAPI, HTTPException, Request
-from pydantic import BaseModel, Field
+from fastapi import Body, FastAPI, HTTPException
 
 from spacy_zeroshot.errors import ZeroShotError
+from spacy_zeroshot.loading import open_pipeline
 
 LARGEST_BATCH = 64
+Texts = Annotated[list[str], Body(min_length=1, max_length=1000)]
+nlp, pipe = open_pipeline(os.environ.get("PIPELINE", "bundled"))
+waiting: asyncio.Queue = asyncio.Queue()
+served = {"texts": 0, "batches": 0}
 
 
-class Job(BaseModel):
-    texts: list[str] = Field(min_length=1, max_length=1000)
-    labels: list[str] | None = None
-
-
-def score(nlp: spacy.Language, jobs: list[Job]) -> list[list[dict[str, float]] | Exception]:
-    """Score the texts of several jobs in one batch, or, if that fails, each job alone."""
-    docs = [nlp.make_doc(text) for job in jobs for text in job.texts]
-    for doc, labels in zip(docs, [job.labels for job in jobs for _ in job.texts]):
+def score(batch: list) -> list[dict[str, Any] | Exception]:
+    """Score what came while the last batch was scored: of each text its answer, or its own error."""
+    docs, failed = [nlp.make_doc(text) for text, _, _ in batch], {}
+    nlp.set_error_handler(lambda name, component, docs, error: failed.update({id(doc): error for doc in docs}))
+    for doc, (_, labels, _) in zip(docs, batch):
         doc._.zero_shot_labels = labels
-    try:
-        cats = iter([doc.cats for doc in nlp.pipe(docs)])
-        return [[next(cats) for _ in job.texts] for job in jobs]
-    except ZeroShotError as error:
-        return [error] if len(jobs) == 1 else [result for job in jobs for result in score(nlp, [job])]
-
-
-async def work(nlp: spacy.Language, queue: asyncio.Queue[tuple[Job, asyncio.Future]]) -> None:
-    """Score what has arrived while the last batch was being scored."""
-    while True:
-        waiting = [await queue.get()]
-        while not queue.empty() and sum(len(job.texts) for job, _ in waiting) < LARGEST_BATCH:
-            waiting.append(queue.get_nowait())
-        results = await asyncio.to_thread(score, nlp, [job for job, _ in waiting])
-        for (_, future), result in zip(waiting, results):
-            if not future.cancelled():
-                future.set_exception(result) if isinstance(result, Exception) else future.set_result(result)
+    list(nlp.pipe(docs, batch_size=len(docs)))
+    return [failed.get(id(doc)) or {"cats": doc.cats, "labels": pipe.decide(doc).labels} for doc in docs]
 
 
 @asynccontextmanager
-async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    nlp = spacy.load(os.environ["PIPELINE"])
-    nlp.get_pipe("zero_shot_textcat").warm_up()  # type: ignore[attr-defined]
-    app.state.queue = asyncio.Queue()
-    worker = asyncio.create_task(work(nlp, app.state.queue))
+async def lifespan(app: FastAPI):
+    async def work() -> None:
+        while batch := [await waiting.get()]:
+            batch += [waiting.get_nowait() for _ in range(min(waiting.qsize(), LARGEST_BATCH - 1))]
+            served.update(texts=served["texts"] + len(batch), batches=served["batches"] + 1)
+            found = (await asyncio.gather(asyncio.to_thread(score, batch), return_exceptions=True))[0]
+            for (_, _, future), result in zip(batch, found if isinstance(found, list) else [found] * len(batch)):
+                if not future.done():  # else the client has gone
+                    future.set_exception(result) if isinstance(result, Exception) else future.set_result(result)
+
+    pipe.warm_up()
+    worker = asyncio.create_task(work())
     yield
     worker.cancel()
 
 
-app = FastAPI(lifespan=lifespan)
-
-
-@app.get("/health")
-async def health() -> dict[str, str]:
-    return {"status": "ok"}
+app = FastAPI(title="Zero-shot classification", lifespan=lifespan)
+app.get("/health")(lambda: served)
 
 
 @app.post("/classify")
-async def classify(job: Job, request: Request) -> list[dict[str, float]]:
-    future = asyncio.get_running_loop().create_future()
-    request.app.state.queue.put_nowait((job, future))
+async def classify(texts: Texts, labels: Annotated[list[str] | None, Body()] = None) -> list[dict[str, Any]]:
+    jobs = [(text, labels, asyncio.get_running_loop().create_future()) for text in texts]
+    for job in jobs:
+        waiting.put_nowait(job)
     try:
-        return await future
+        return await asyncio.gather(*(future for _, _, future in jobs))
     except ZeroShotError as error:
         raise HTTPException(422, {"code": error.code, "message": str(error)}) from error
