@@ -455,6 +455,7 @@ class PackedTextEncoder:
     def __init__(self, encoder: Encoder, tokenizer: PairTokenizer, max_length: int, multiple: int):
         self.module = encoder
         self.tokenizer = tokenizer
+        self.max_length = max_length
         self.max_tokens = max_length - sum(map(len, tokenizer.single))
         self.multiple = multiple
 
@@ -529,7 +530,7 @@ class DecomposedScorer:
     def forward(self, batch: Batch) -> Tensor:
         inputs: DecomposedBatch = batch.inputs
         vectors, levels = self._read_texts(inputs)
-        hypotheses = self._prepare(inputs.hypotheses)
+        hypotheses = self.prepare(inputs.hypotheses)
         margins = self.interact(levels, inputs.texts.rows, hypotheses, inputs.chunks)
         cosines = (vectors @ hypotheses.vectors.T)[inputs.text_of_pair, inputs.hypothesis_of_pair]
         return self.module.logits(margins, cosines)
@@ -581,7 +582,7 @@ class DecomposedScorer:
         filling = len(inputs.texts.ids) - levels.shape[1]
         return vectors, list(F.pad(levels, (0, 0, 0, filling)).unbind(0))
 
-    def _prepare(self, hypotheses: Hypotheses) -> PreparedHypotheses:
+    def prepare(self, hypotheses: Hypotheses) -> PreparedHypotheses:
         """What the interaction layers need of hypotheses; remembered unless weights are being trained."""
         training = torch.is_grad_enabled()
         found = None if training else self._prepared.get(hypotheses.key)

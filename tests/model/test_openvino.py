@@ -1,0 +1,196 @@
+"""Models run by OpenVINO: the same logits, conversions kept on disk, and clear refusals."""
+
+import subprocess
+import sys
+import threading
+import warnings
+from importlib.util import find_spec
+
+import pytest
+import torch
+from transformers import PreTrainedTokenizerFast
+
+from spacy_zeroshot.errors import ZeroShotError, ZeroShotWarning
+from spacy_zeroshot.model.batching import Window
+from spacy_zeroshot.model.checkpoint import Source, load_checkpoint
+from spacy_zeroshot.model.cross_encoder import CrossEncoder
+from spacy_zeroshot.model.decomposed import DecomposedScorer, load_decomposed
+from spacy_zeroshot.model.tokenization import PairTokenizer
+
+from ..util import FAMILIES, POSITIONS, make_decomposed, words
+
+if find_spec("openvino") is None:
+    pytest.skip("the extra 'openvino' is not installed", allow_module_level=True)
+
+from spacy_zeroshot.model.openvino import Converted, run_by_openvino
+
+VOCABULARY = words(40)
+TEXTS = [" ".join(VOCABULARY[i : i + n]) for i, n in ((0, 10), (3, 1), (5, 14), (2, 9), (7, 4))]
+HYPOTHESES = tuple(f"This text is about {' '.join(VOCABULARY[i : i + 1 + i % 5])}." for i in range(12))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory):
+    """A folder for the conversions of this file's tests."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SPACY_ZEROSHOT_CACHE", str(folder))
+        yield folder / "openvino"
+
+
+def decomposed(folder, **changes):
+    tokenizer = PairTokenizer(PreTrainedTokenizerFast.from_pretrained(folder))
+    return DecomposedScorer(load_decomposed(folder, torch.float32), tokenizer, POSITIONS, 16)
+
+
+def pairs(folder):
+    checkpoint = load_checkpoint(Source(str(folder)), dtype=torch.float32)
+    return CrossEncoder(checkpoint, PairTokenizer(checkpoint.tokenizer), (2, 0, 1), 8, "tiny")
+
+
+def score(scorer, sets=(HYPOTHESES,), budget=10_000):
+    """RETURNS (Tensor): Shape (pairs, classes): of every text with one of the sets after the other."""
+    found = [scorer.tokenizer.hypothesis_set(tuple(one)) for one in sets]
+    windows, first = [], 0
+    for number, ids in enumerate(scorer.tokenizer.encode(TEXTS)):
+        windows.append(Window(ids, number % len(found), first))
+        first += len(found[number % len(found)].pieces)
+    logits = torch.zeros(first, scorer.classes)
+    with torch.inference_mode():
+        for batch in scorer.batches(windows, found, budget):
+            logits[batch.pairs] = scorer.forward(batch)
+    return logits
+
+
+def difference(first, second):
+    return float((first - second).abs().max())
+
+
+@pytest.mark.parametrize(
+    "family", [family if family == "bert" else pytest.param(family, marks=pytest.mark.slow) for family in FAMILIES]
+)
+def test_pairs_equal_torch(make_checkpoint, family):
+    scorer = pairs(make_checkpoint(family))
+    expected = score(scorer)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        converted = run_by_openvino(scorer, "float32", "tiny")
+    assert difference(score(converted), expected) < 1e-3
+    assert expected.std() > 0.05
+    # the scorer it was made from still runs in torch
+    assert difference(score(scorer), expected) == 0.0
+
+
+@pytest.mark.parametrize("states", ["all", 2])
+def test_decomposed_equals_torch(tmp_path, states):
+    folder = make_decomposed(tmp_path, hypothesis_states=states)
+    scorer, converted = decomposed(folder), run_by_openvino(decomposed(folder), "float32", "tiny")
+    for sets in ([HYPOTHESES], [HYPOTHESES[:7], HYPOTHESES[4:5]]):
+        for budget in (10_000, 100, 1):
+            assert difference(score(converted, sets, budget), score(scorer, sets, budget)) < 1e-4
+
+
+def test_bfloat16_stays_near(nli_folder, decomposed_folder):
+    for scorer in (pairs(nli_folder), decomposed(decomposed_folder)):
+        exact = score(scorer)
+        assert 0 < difference(score(run_by_openvino(scorer, "bfloat16", "tiny")), exact) < 0.3
+
+
+def test_conversion_is_kept(nli_folder, cache, monkeypatch):
+    first = score(run_by_openvino(pairs(nli_folder), "float32", "tiny"))
+    kept = sorted(folder.name for folder in cache.iterdir())
+    assert not [name for name in kept if name.startswith(".draft")]
+
+    def refuse(*arguments):
+        raise AssertionError("converted again")
+
+    monkeypatch.setattr("spacy_zeroshot.model.openvino._convert", refuse)
+    assert difference(score(run_by_openvino(pairs(nli_folder), "float32", "tiny")), first) == 0.0
+    assert sorted(folder.name for folder in cache.iterdir()) == kept
+
+
+def test_other_weights_and_a_damaged_file_are_converted_anew(make_checkpoint, nli_folder, cache):
+    run_by_openvino(pairs(nli_folder), "float32", "tiny")
+    known = set(cache.iterdir())
+    folder = make_checkpoint(seed=8)
+    expected = score(run_by_openvino(pairs(folder), "float32", "tiny"))
+    (made,) = set(cache.iterdir()) - known
+    (made / "model.xml").write_text("<net", encoding="utf8")
+    assert difference(score(run_by_openvino(pairs(folder), "float32", "tiny")), expected) < 1e-6
+
+
+def test_threads_share_a_model(decomposed_folder):
+    scorer = run_by_openvino(decomposed(decomposed_folder), "float32", "tiny")
+    expected = score(scorer)
+    found = {}
+
+    def work(number):
+        found[number] = [score(scorer) for _ in range(3)]
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4
+    assert all(difference(scores, expected) < 1e-6 for runs in found.values() for scores in runs)
+
+
+@pytest.mark.slow
+def test_processes(nli_folder):
+    """In a process of its own: a deadlock after the fork must not stop the tests."""
+    program = f"""
+import spacy
+nlp = spacy.blank("en")
+model = {{"name": {str(nli_folder)!r}, "backend": "openvino", "precision": "float32"}}
+nlp.add_pipe("zero_shot_textcat", config={{"labels": ["sport", "music"], "model": model}})
+texts = {TEXTS!r} * 3
+alone = [doc.cats for doc in nlp.pipe(texts)]
+several = [doc.cats for doc in nlp.pipe(texts, n_process=2, batch_size=2)]
+assert max(abs(a[k] - b[k]) for a, b in zip(alone, several) for k in a) < 1e-5
+print("done")
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300)
+    assert result.stdout.strip() == "done", result.stderr
+
+
+def test_importing_does_not_report():
+    program = "from spacy_zeroshot.model.openvino import import_openvino; import_openvino(); import sys; "
+    program += "print(sys.modules['openvino_telemetry'])"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300)
+    assert result.stdout.strip() == "None", result.stderr
+
+
+def test_z034_without_the_package(nli_folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(ZeroShotError, match=r"Z034.*spacy-zeroshot\[openvino\]"):
+        run_by_openvino(pairs(nli_folder), "float32", "tiny")
+
+
+def test_z035_for_a_module_that_cannot_be_converted():
+    class Branching(torch.nn.Module):
+        def forward(self, x):
+            # a branch on values, which tracing freezes
+            return x + 1 if float(x.sum()) > 0 else x * 3
+
+    examples = [(torch.ones(2, 2),), (-torch.ones(3, 2),)]
+    with pytest.raises(ZeroShotError, match=r"Z035.*tiny.*differ"):
+        Converted(Branching(), examples, "branching", "float32", "tiny")
+
+
+def test_z035_for_another_architecture(nli_folder):
+    with pytest.raises(ZeroShotError, match=r"Z035.*tiny.*torch only"):
+        run_by_openvino(object(), "float32", "tiny")
+
+
+def test_z032_for_int8(nli_folder):
+    with pytest.raises(ZeroShotError, match=r"Z032.*int8.*'auto' or 'float32'"):
+        run_by_openvino(pairs(nli_folder), "int8", "tiny")
+
+
+def test_z110_where_nothing_can_be_kept(nli_folder, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("", encoding="utf8")
+    monkeypatch.setenv("SPACY_ZEROSHOT_CACHE", str(tmp_path / "file"))
+    with pytest.warns(ZeroShotWarning, match="Z110"):
+        converted = run_by_openvino(pairs(nli_folder), "float32", "tiny")
+    assert difference(score(converted), score(pairs(nli_folder))) < 1e-4
