@@ -20,7 +20,7 @@ from thinc.api import Config
 from .component import ZeroShotTextCategorizer
 from .decisions import check_thresholds
 from .errors import ZeroShotError, named
-from .labels import SLOT, LabelSet, check_groups, check_hypotheses, check_labels, check_templates
+from .labels import DEFAULT_TEMPLATE, SLOT, check_groups, check_hypotheses, check_labels, check_templates
 from .loading import FACTORY, NO_PIPELINE, load_pipeline, pipeline_error
 from .model.types import WindowConfig
 from .scores import check_calibration, softmax
@@ -40,35 +40,24 @@ NO_EFFECT = 0.99
 LENGTHS = (100, 500, 5000)
 LABEL_COUNTS = (10, 100, 1000)
 # What texts are about, for the case that a user gives none: enough to tell most labels apart.
-SAMPLES = (
-    "The goalkeeper saved a late penalty and the home side won the cup.",
-    "The minister resigned after losing the vote of confidence.",
-    "The new phone has a faster chip and a better camera.",
-    "The central bank raised interest rates to fight inflation.",
-    "She sings her new album live with a full orchestra.",
-    "The film is dull, far too long and badly acted.",
-    "What a wonderful book, I could not put it down!",
-    "The app crashes whenever I open the settings.",
-    "Could you add a dark mode to the next release?",
-    "How do I reset my password?",
-    "My card has not arrived yet, and it has been two weeks.",
-    "I was charged twice for the same transfer.",
-    "The hospital is short of nurses and medicine.",
-    "After the flood, families need food, water and shelter.",
-    "Astronomers found a planet that may have oceans.",
-    "The vaccine was tested on ten thousand patients.",
-    "He is furious that nobody answered his complaint.",
-    "I miss her every single day since she left.",
-    "The recipe needs two eggs, flour and a little butter.",
-    "Book me a flight to Lisbon on Friday morning.",
-    "Wake me up at seven and play some jazz.",
-    "The court sentenced him to five years for fraud.",
-    "Teachers demand smaller classes and higher pay.",
-    "Heavy rain and strong winds are expected tonight.",
-)
+SAMPLES_TEXT = """
+The goalkeeper saved a late penalty and the home side won the cup. | The minister resigned after losing the vote
+of confidence. | The new phone has a faster chip and a better camera. | The central bank raised interest rates
+to fight inflation. | She sings her new album live with a full orchestra. | The film is dull, far too long and
+badly acted. | What a wonderful book, I could not put it down! | The app crashes whenever I open the settings. |
+Could you add a dark mode to the next release? | How do I reset my password? | My card has not arrived yet, and
+it has been two weeks. | I was charged twice for the same transfer. | The hospital is short of nurses and
+medicine. | After the flood, families need food, water and shelter. | Astronomers found a planet that may have
+oceans. | The vaccine was tested on ten thousand patients. | He is furious that nobody answered his complaint. |
+I miss her every single day since she left. | The recipe needs two eggs, flour and a little butter. | Book me a
+flight to Lisbon on Friday morning. | Wake me up at seven and play some jazz. | The court sentenced him to five
+years for fraud. | Teachers demand smaller classes and higher pay. | Heavy rain and strong winds are expected
+tonight.
+"""
+SAMPLES = [sample.strip() for sample in " ".join(SAMPLES_TEXT.split()).split("|")]
 # The template of each of the bundled model's languages
 TEMPLATES = {
-    "en": "This text is about {}.",
+    "en": DEFAULT_TEMPLATE,
     "ko": "이 글은 {}에 관한 것이다.",
     "ja": "この文章は{}についてのものです。",
     "zh": "这段文字是关于{}的。",
@@ -85,42 +74,24 @@ TEMPLATES = {
     "vi": "Văn bản này nói về {}.",
 }
 # First words of the names that Unicode gives to letters, and the language that is mostly written so
-SCRIPTS = {
-    "LATIN": "en",
-    "HANGUL": "ko",
-    "HIRAGANA": "ja",
-    "KATAKANA": "ja",
-    "CJK": "zh",
-    "CYRILLIC": "ru",
-    "ARABIC": "ar",
-    "DEVANAGARI": "hi",
-}
+SCRIPTS = {"LATIN": "en", "HANGUL": "ko", "HIRAGANA": "ja", "KATAKANA": "ja", "CJK": "zh", "CYRILLIC": "ru",
+           "ARABIC": "ar", "DEVANAGARI": "hi"}  # fmt: skip
 
 
 class Issue(NamedTuple):
-    """Something a user should know.
+    """Something a user should know."""
 
-    level (str): "error" or "warning".
-    code (str): Its code in errors.MESSAGES.
-    component (str): The component's name in the pipeline.
-    message (str): What is wrong, and what to do.
-    """
-
-    level: str
-    code: str
-    component: str
-    message: str
+    level: str  # "error" or "warning"
+    code: str  # in errors.MESSAGES
+    component: str  # its name in the pipeline
+    message: str  # what is wrong, and what to do
 
 
 class Report(NamedTuple):
-    """What was found in a pipeline.
+    """What was found in a pipeline."""
 
-    issues (list[Issue]): Errors and warnings, component by component.
-    pipes (list[ZeroShotTextCategorizer]): The components that could be built and loaded, to work out their cost.
-    """
-
-    issues: list[Issue]
-    pipes: list[ZeroShotTextCategorizer]
+    issues: list[Issue]  # component by component
+    pipes: list[ZeroShotTextCategorizer]  # those that could be built and loaded, to work out their cost
 
     @property
     def has_errors(self) -> bool:
@@ -154,7 +125,7 @@ def check_pipeline(name: str, overrides: Mapping[str, Any] | None = None, texts:
     loaded = []
     for pipe in pipes:
         try:
-            found = [*check_labels_of(pipe), *check_language(pipe, nlp.lang), *check_room(pipe)]
+            found = [*check_labels_of(pipe), *check_language(pipe, str(nlp.lang)), *check_room(pipe)]
             issues += found
             if pipe.labels and not any(issue.level == ERROR for issue in found) and pipe.name in nlp.pipe_names:
                 issues += check_scores(nlp, pipe, texts)
@@ -165,11 +136,7 @@ def check_pipeline(name: str, overrides: Mapping[str, Any] | None = None, texts:
 
 
 def check_config(config: Mapping[str, Any]) -> list[Issue]:
-    """Look for all mistakes in the settings at once; the component itself stops at the first.
-
-    config (Mapping[str, Any]): A pipeline's config.
-    RETURNS (list[Issue]): Errors.
-    """
+    """RETURNS (list[Issue]): All mistakes in the settings of a config; the component itself stops at the first."""
     issues: list[Issue] = []
     for name, block in config.get("components", {}).items():
         if block.get("factory") != FACTORY:
@@ -184,10 +151,7 @@ def check_config(config: Mapping[str, Any]) -> list[Issue]:
 
 
 def check_keys(nlp: Language) -> Iterator[Issue]:
-    """Look for components that write the same keys of doc.cats, so that one replaces what the other wrote.
-
-    YIELDS (Issue): Warnings.
-    """
+    """YIELDS (Issue): Components that write the same keys of doc.cats, so that one replaces what the other wrote."""
     writers: dict[str, list[str]] = {}
     for name, pipe in nlp.components:
         if "doc.cats" in nlp.get_pipe_meta(name).assigns:
@@ -197,21 +161,18 @@ def check_keys(nlp: Language) -> Iterator[Issue]:
     for key, names in writers.items():
         if len(names) > 1:
             shared.setdefault(tuple(names), []).append(key)
-    for names, keys in shared.items():
-        yield _issue(WARNING, "Z079", names[-1], components=list(names), keys=keys)
+    for writing, keys in shared.items():
+        yield _issue(WARNING, "Z079", writing[-1], components=list(writing), keys=keys)
 
 
 def check_labels_of(pipe: ZeroShotTextCategorizer) -> Iterator[Issue]:
-    """Look for labels that cannot be told apart by their words.
-
-    YIELDS (Issue): Errors and warnings.
-    """
+    """YIELDS (Issue): Labels that cannot be told apart by their words."""
     if not pipe.labels:
         yield _issue(WARNING, "Z073", pipe.name)
         return
     unused = check_templates(pipe.hypothesis_template) if pipe.has_own_prompt else ()
     for template in unused:
-        if template not in (SLOT, "This text is about {}."):
+        if template not in (SLOT, DEFAULT_TEMPLATE):
             yield _issue(WARNING, "Z105", pipe.name, template=template)
     label_set = pipe.label_set()
     for group in label_set.groups:
@@ -234,12 +195,8 @@ def check_labels_of(pipe: ZeroShotTextCategorizer) -> Iterator[Issue]:
 
 
 def check_language(pipe: ZeroShotTextCategorizer, lang: str = "") -> Iterator[Issue]:
-    """Look for templates in another script than the labels, and propose one in the labels' language.
-
-    pipe (ZeroShotTextCategorizer): The component.
-    lang (str): The pipeline's language, which tells apart those that share a script.
-    YIELDS (Issue): Warnings.
-    """
+    """YIELDS (Issue): Templates in another script than the labels, with one in the labels' language. The pipeline's own
+    language, lang, tells apart those that share a script."""
     if pipe.has_own_prompt:
         return
     worded = {entry["label"] for entry in pipe.hypotheses}
@@ -257,11 +214,8 @@ def check_language(pipe: ZeroShotTextCategorizer, lang: str = "") -> Iterator[Is
 
 
 def check_room(pipe: ZeroShotTextCategorizer) -> Iterator[Issue]:
-    """Look for hypotheses that leave too little room for the text. Loads the model.
-
-    YIELDS (Issue): Errors and warnings.
-    RAISES (ZeroShotError): If the model cannot be loaded.
-    """
+    """YIELDS (Issue): Hypotheses that leave too little room for the text. RAISES (ZeroShotError): If the model cannot
+    be loaded."""
     predictor = predictor_of(pipe)
     if not pipe.labels:
         return
@@ -286,14 +240,8 @@ def check_room(pipe: ZeroShotTextCategorizer) -> Iterator[Issue]:
 
 
 def check_scores(nlp: Language, pipe: ZeroShotTextCategorizer, texts: Sequence[str] = ()) -> Iterator[Issue]:
-    """Score sample texts and look for labels and templates that do nothing, or the same.
-
-    nlp (Language): The pipeline.
-    pipe (ZeroShotTextCategorizer): A component of it, with labels whose hypotheses fit.
-    texts (Sequence[str]): Texts like those it is meant for. Without any, built-in ones tell which labels are read
-        alike, and nothing else is looked for.
-    YIELDS (Issue): Warnings.
-    """
+    """YIELDS (Issue): Labels and templates that do nothing, or the same, over texts like those the pipeline is meant
+    for. Without any, built-in ones tell which labels are read alike, and nothing else is looked for."""
     templates = pipe.templates if not pipe.label_groups else ()
     label_sets = [pipe.label_set(templates=template) for template in templates] or [pipe.label_set()]
     found = score_texts(nlp, pipe, texts or SAMPLES, label_sets).logits
@@ -352,25 +300,21 @@ def without_effect(logits: Sequence[np.ndarray]) -> list[tuple[int, float]]:
 
 
 def costs(pipe: ZeroShotTextCategorizer, lengths: Sequence[int] = LENGTHS) -> list[Any]:
-    """Work out what documents of several lengths in wordpieces cost with the component's labels. Loads the model.
-
-    pipe (ZeroShotTextCategorizer): A component with labels whose hypotheses fit.
-    lengths (Sequence[int]): Lengths of texts in wordpieces.
-    RETURNS (list[Cost]): One for each length: windows, pairs, passes, tokens.
-    """
-    windows = WindowConfig(pipe.long_text, pipe.window_overlap)
-    return [predictor_of(pipe).cost(length, pipe.label_set().hypotheses, windows) for length in lengths]
+    """RETURNS (list[Cost]): What documents of several lengths in wordpieces cost with the component's labels."""
+    return [_cost(pipe, length, pipe.label_set().hypotheses) for length in lengths]
 
 
 def costs_of_labels(
     pipe: ZeroShotTextCategorizer, counts: Sequence[int] = LABEL_COUNTS, length: int = LENGTHS[0]
 ) -> list[Any]:
     """RETURNS (list[Cost]): What a document would cost with more labels, or fewer, that are worded alike."""
-    label_set: LabelSet = pipe.label_set()
-    each = len(label_set.hypotheses) / len(label_set.labels)
-    windows = WindowConfig(pipe.long_text, pipe.window_overlap)
-    many = [tuple(islice(cycle(label_set.hypotheses), round(count * each))) for count in counts]
-    return [predictor_of(pipe).cost(length, hypotheses, windows) for hypotheses in many]
+    hypotheses = pipe.label_set().hypotheses
+    each = len(hypotheses) / len(pipe.labels)
+    return [_cost(pipe, length, tuple(islice(cycle(hypotheses), round(count * each)))) for count in counts]
+
+
+def _cost(pipe: ZeroShotTextCategorizer, length: int, hypotheses: tuple[str, ...]) -> Any:
+    return predictor_of(pipe).cost(length, hypotheses, WindowConfig(pipe.long_text, pipe.window_overlap))
 
 
 def plain_form(label: str) -> str:

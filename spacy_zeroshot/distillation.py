@@ -20,6 +20,7 @@ from thinc.api import Config
 from thinc.types import Floats1d, Floats2d, Ints1d
 
 from .component import ZeroShotTextCategorizer
+from .decisions import Decision, decide, default_rule
 from .errors import ZeroShotError
 from .evaluation import figures, spread
 from .labels import LabelSet
@@ -73,49 +74,32 @@ class Recipe:
 
 
 class Result(NamedTuple):
-    """A pipeline on a set of texts.
+    """A pipeline on a set of texts."""
 
-    accuracy, macro_f1 (float | None): None without gold labels.
-    speed (float): Documents per second.
-    size (float): Mebibytes on disk.
-    """
-
-    accuracy: float | None
+    accuracy: float | None  # None without gold labels
     macro_f1: float | None
-    speed: float
-    size: float
+    speed: float  # documents per second
+    size: float  # mebibytes on disk
 
 
 class Distilled(NamedTuple):
-    """What distillation gave.
+    """What distillation gave."""
 
-    student (Path): The student's pipeline.
-    texts (int): Texts that the teacher labelled.
-    kept (dict[str, int]): Texts that the student learned from, by label.
-    compared_on (int): Texts that teacher and student were compared on.
-    gold (bool): Whether with gold labels, not only with each other.
-    results (tuple[Result, Result]): Teacher and student.
-    agreement (float): Share of the texts on which both decide the same.
-    """
-
-    student: Path
-    texts: int
-    kept: dict[str, int]
-    compared_on: int
-    gold: bool
-    results: tuple[Result, Result]
-    agreement: float
+    student: Path  # the student's pipeline
+    texts: int  # that the teacher labelled
+    kept: dict[str, int]  # texts that the student learned from, by label
+    compared_on: int  # texts that teacher and student were compared on
+    compared_with_gold: bool  # or only with each other
+    teacher_result: Result
+    student_result: Result
+    agreement: float  # share of the texts on which both decide the same
 
 
 class Selection(NamedTuple):
-    """The texts to learn from.
+    """The texts to learn from."""
 
-    rows (Ints1d): Shape (kept,): their numbers, rising.
-    targets (Floats2d): Shape (kept, labels): 1.0 right, 0.0 wrong, NaN where the teacher was in doubt.
-    """
-
-    rows: Ints1d
-    targets: Floats2d
+    rows: Ints1d  # (kept,): their numbers, rising
+    targets: Floats2d  # (kept, labels): 1.0 right, 0.0 wrong, NaN where the teacher was in doubt
 
 
 def distill(
@@ -166,25 +150,23 @@ def distill(
     train, dev = split(selection)
     for name, part in (("train", train), ("dev", dev if len(dev.rows) else train)):
         _write_docs(output / f"{name}.spacy", nlp, texts, part, label_set)
-    config = student_config(nlp.lang, label_set.exclusive, recipe, len(train.rows))
+    config = student_config(str(nlp.lang), label_set.exclusive, recipe, len(train.rows))
     config.to_disk(output / "config.cfg", interpolate=False)
     student_path = train_student(output, gpu_id)
     student = spacy.load(student_path)
     compared = [row.text for row in labelled] if labelled else [texts[row] for row in dev.rows]
-    sizes = _teacher_size(nlp, pipe), folder_size(student_path)
-    unneeded = unneeded_pipes(nlp, pipe)
-    theirs, their_speed = _decisions(nlp, compared, label_set, lambda doc: pipe.decide(doc).labels, unneeded, track)
-    its, its_speed = _decisions(student, compared, label_set, _decide_student(student), (), no_progress)
-    results = []
-    for chosen, speed, size in ((theirs, their_speed, sizes[0]), (its, its_speed, sizes[1])):
-        found = None if gold is None else figures(gold, chosen)
-        results.append(Result(found and found.accuracy, found and found.macro_f1, speed, size))
+    theirs, their_speed = _decisions(nlp, compared, label_set, pipe.decide, unneeded_pipes(nlp, pipe), track)
+    its, its_speed = _decisions(student, compared, label_set, _decide_by(student), (), no_progress)
     kept = {label: int((selection.targets[:, i] == 1.0).sum()) for i, label in enumerate(label_set.labels)}
     agreement = float((theirs == its).all(axis=1).mean()) if len(compared) else float("nan")
+    teacher_result = _result(gold, theirs, their_speed, _teacher_size(nlp, pipe))
+    student_result = _result(gold, its, its_speed, folder_size(student_path))
     done = Distilled(
-        student_path, len(texts), kept, len(compared), gold is not None, (results[0], results[1]), agreement
+        student_path, len(texts), kept, len(compared), gold is not None, teacher_result, student_result, agreement
     )
-    _write_report(output / REPORT, done, recipe)
+    report = {"recipe": asdict(recipe), **done._asdict(), "speedup": its_speed / their_speed}
+    report.update(teacher=report.pop("teacher_result")._asdict(), student=report.pop("student_result")._asdict())
+    (output / REPORT).write_text(json.dumps(report, indent=2) + "\n", encoding="utf8")
     return done
 
 
@@ -242,21 +224,15 @@ def split(selection: Selection, every: int = 10) -> tuple[Selection, Selection]:
 
 
 def student_config(lang: str, exclusive: bool, recipe: Recipe, texts: int) -> Config:
-    """Make the student's config as `spacy init config` does, sized for the number of texts.
-
-    lang (str): The language's code.
-    exclusive (bool): One label per text (textcat), or any number (textcat_multilabel).
-    recipe (Recipe): Architecture, encoder, epochs and seed.
-    texts (int): How many it learns from: the best pipeline is looked for about once an epoch.
-    RETURNS (Config): The config.
-    """
+    """RETURNS (Config): The student's config, made as `spacy init config` does: textcat where labels compete, else
+    textcat_multilabel; the best pipeline is looked for about once an epoch of so many texts."""
     from spacy.cli.init_config import init_config
 
     component = "textcat" if exclusive else "textcat_multilabel"
     transformer = recipe.architecture == "transformer"
     config = init_config(lang=lang, pipeline=[component], optimize="efficiency", gpu=transformer)
     if recipe.architecture == "ensemble":
-        config["components"][component]["model"] = Language.get_factory_meta(component).default_config["model"]
+        config["components"][component]["model"] = Language.get_factory_meta(component).default_config["model"]  # type: ignore[index]
     elif transformer:
         config["components"]["transformer"]["model"]["name"] = recipe.encoder
         config["training"]["optimizer"]["learn_rate"] = 2e-5
@@ -271,10 +247,8 @@ def student_config(lang: str, exclusive: bool, recipe: Recipe, texts: int) -> Co
 
 
 def train_student(folder: Path, gpu_id: int = -1) -> Path:
-    """Train the student in a folder with config.cfg, train.spacy and dev.spacy. Its progress goes to standard error.
-
-    RETURNS (Path): The best pipeline, folder/model-best.
-    """
+    """Train the student in a folder with config.cfg, train.spacy and dev.spacy; progress goes to standard error.
+    RETURNS (Path): The best pipeline, folder/model-best."""
     from spacy.training.initialize import init_nlp
     from spacy.training.loop import train
 
@@ -308,18 +282,17 @@ def _teach(
 ) -> Floats2d:
     """The teacher's scores, shape (texts, labels), kept line by line in a file; what is there is not scored again."""
     label_set = pipe.label_set()
-    head = {"teacher": str(nlp.path or pipe.model.name), "labels": label_set.labels, "hypotheses": label_set.hypotheses}
-    head.update(multi_label=not label_set.exclusive, temperature=pipe.temperature, calibration=pipe.calibration)
+    head = {"teacher": str(nlp.path or pipe.model.name), "labels": label_set.labels, "hypotheses": label_set.hypotheses,
+            "multi_label": not label_set.exclusive, "temperature": pipe.temperature,
+            "calibration": pipe.calibration}  # fmt: skip
     lines = [json.dumps(head, ensure_ascii=False)]
     if path.exists():
         # the last line may have been cut off
-        found = path.read_text(encoding="utf8", errors="replace").split("\n")[:-1]
-        if found and found[0] != lines[0]:
+        found = path.read_text(encoding="utf8", errors="replace").split("\n")[:-1] or lines
+        known = [json.loads(line)["text"] for line in found[1:]]
+        if found[0] != lines[0] or known != texts[: len(known)]:
             raise ZeroShotError("Z092", output=str(path.parent))
-        rows = [json.loads(line) for line in found[1:]]
-        if any(row["text"] != text for row, text in zip(rows, texts)) or len(rows) > len(texts):
-            raise ZeroShotError("Z092", output=str(path.parent))
-        lines = found or lines
+        lines = found
     scores = [json.loads(line)["cats"] for line in lines[1:]]
     left = texts[len(scores) :]
     docs: Iterable[Doc] = ()
@@ -361,7 +334,7 @@ def _decisions(
     nlp: Language,
     texts: Sequence[str],
     label_set: LabelSet,
-    decide: Callable[[Doc], list[str]],
+    decide: Callable[[Doc], Decision],
     disable: Sequence[str],
     track: Track,
 ) -> tuple[np.ndarray, float]:
@@ -369,25 +342,25 @@ def _decisions(
     chosen = np.zeros((len(texts), len(label_set.labels)), dtype=bool)
     # the first texts load weights and compile kernels
     list(nlp.pipe(texts[:32], disable=disable))
-
-    def timed() -> Iterator[Doc]:
-        yield from nlp.pipe(texts, disable=disable)
-
     start, seconds = time.perf_counter(), 0.0
-    for row, doc in enumerate(track(timed(), len(texts), f"comparison: {len(texts):,} texts"), start=1):
-        for label in decide(doc):
-            chosen[row - 1, label_set.labels.index(label)] = True
-        if row <= TIMED:
+    docs = nlp.pipe(texts, disable=disable)
+    for row, doc in enumerate(track(docs, len(texts), f"comparison: {len(texts):,} texts")):
+        chosen[row, [label_set.labels.index(label) for label in decide(doc).labels]] = True
+        if row < TIMED:
             seconds = time.perf_counter() - start
     return chosen, min(len(texts), TIMED) / max(seconds, 1e-9)
 
 
-def _decide_student(student: Language) -> Callable[[Doc], list[str]]:
+def _result(gold: np.ndarray | None, chosen: np.ndarray, speed: float, size: float) -> Result:
+    found = None if gold is None else figures(gold, chosen)
+    return Result(found and found.accuracy, found and found.macro_f1, speed, size)
+
+
+def _decide_by(student: Language) -> Callable[[Doc], Decision]:
     """How the student's textcat chooses: the best label, or those that reach its threshold."""
     pipe: Any = student.get_pipe(student.pipe_names[-1])
-    if student.pipe_names[-1] == "textcat":
-        return lambda doc: [max(doc.cats, key=lambda label: doc.cats[label])]
-    return lambda doc: [label for label, score in doc.cats.items() if score >= pipe.cfg["threshold"]]
+    rule = default_rule(student.pipe_names[-1] == "textcat", pipe.cfg["threshold"])
+    return lambda doc: decide(doc.cats, rule)
 
 
 def _teacher_size(nlp: Language, pipe: ZeroShotTextCategorizer) -> float:
@@ -397,22 +370,6 @@ def _teacher_size(nlp: Language, pipe: ZeroShotTextCategorizer) -> float:
     if path and any((path / pipe.name).rglob("model.safetensors")):
         return size
     return size + sum(weights.nbytes for weights in predictor_of(pipe).checkpoint.module.parameters()) / MEBIBYTE
-
-
-def _write_report(path: Path, done: Distilled, recipe: Recipe) -> None:
-    teacher, student = done.results
-    report = {
-        "recipe": asdict(recipe),
-        "texts": done.texts,
-        "kept": done.kept,
-        "compared_with_gold": done.gold,
-        "compared_on": done.compared_on,
-        "teacher": teacher._asdict(),
-        "student": student._asdict(),
-        "agreement": done.agreement,
-        "speedup": student.speed / max(teacher.speed, 1e-9),
-    }
-    path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf8")
 
 
 def _most_confident(rows: Ints1d, confidence: Floats1d, limit: int) -> Ints1d:

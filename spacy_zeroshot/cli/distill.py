@@ -77,9 +77,7 @@ def distill(
 
     with run(COMMAND):
         recipe = Recipe(threshold, balance, temperature, architecture, encoder, epochs, seed)
-        nlp, pipe = open_component(
-            teacher, None, labels, templates, multi_label, component, code=code, gpu_id=gpu_id
-        )
+        nlp, pipe = open_component(teacher, None, labels, templates, multi_label, component, code=code, gpu_id=gpu_id)
         done = distill_pipeline(
             nlp,
             read_texts(texts, text_field),
@@ -96,10 +94,10 @@ def distill(
         kept = ", ".join(f"{label} {count:,}" for label, count in done.kept.items())
         note(f"{done.student}: learned from the teacher's surest labels on {done.texts:,} texts: {kept}")
         rows: list[list[Any]] = []
-        for name, found in zip(("teacher", "student"), done.results):
+        for name, found in (("teacher", done.teacher_result), ("student", done.student_result)):
             shares = ["" if value is None else f"{value:.1%}" for value in (found.accuracy, found.macro_f1)]
             rows.append([name, *shares, f"{found.speed:,.0f}", f"{found.size:,.1f}"])
         print_table(make_console(), COLUMNS, rows)
-        against = "" if done.gold else ", texts set aside, on which only agreement is known"
+        against = "" if done.compared_with_gold else ", texts set aside, on which only agreement is known"
         note(f"{done.compared_on:,} texts{against}; agreement {done.agreement:.1%}")
         note(f'Next: python -m spacy evaluate {done.student} DEV.spacy, or spacy.load("{done.student}")')

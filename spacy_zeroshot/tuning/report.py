@@ -106,7 +106,7 @@ def _group(group: TunedGroup, texts: list[str]) -> dict[str, Any]:
         "temperature": group.search.best.temperature,
         "plots": _plots(group),
         "labels": _labels(group),
-        "reliability": _reliability(*bins, label_set.exclusive),
+        "reliability": _reliability(bins, label_set.exclusive),
         "losses": [["before", bins[0].ece, losses[0]], ["after", bins[1].ece, losses[1]]],
         "names": names,
         "counts": counts.tolist() if len(names) <= MOST_LABELS else [],
@@ -137,15 +137,15 @@ def _plots(group: TunedGroup) -> list[dict[str, Any]]:
     return plots
 
 
-def _reliability(before: Reliability, after: Reliability, exclusive: bool) -> dict[str, Any]:
+def _reliability(measured: list[Reliability], exclusive: bool) -> dict[str, Any]:
     lines = []
-    for name, bins in (("before", before), ("after", after)):
+    for name, bins in zip(("before", "after"), measured):
         sizes = 3 + 7 * np.sqrt(bins.counts / max(bins.counts.max(), 1))
         some = bins.counts > 0
         points = zip(bins.confidence[some], bins.accuracy[some], sizes[some].round(1))
         lines.append((f"{name}, ECE {bins.ece:.3f}", list(points)))
     what = "the score of every text's best label" if exclusive else "the scores of all labels"
-    caption = f"How often {what} is right, in {len(before.counts)} bins. On the dashed line a score of 0.8 is right 8 "
+    caption = f"How often {what} is right, in {len(measured[0].counts)} bins. On the dashed line a score of 0.8 is right 8 "
     caption += "times in 10. Larger marks stand for more scores."
     return _plot("Reliability before and after", "score", lines, QUARTERS, caption, diagonal=True)
 
