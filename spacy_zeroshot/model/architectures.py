@@ -1,7 +1,7 @@
 """The registered architectures: thinc models from NLIInput to NLIOutput. Building one loads nothing."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 from thinc.api import Model
@@ -23,10 +23,9 @@ TEXT_SLOT, MASK_SLOT = "{text}", "{mask}"
 class ModelSpec:
     """What a model block of a config says. The fields are the parameters of the architectures.
 
-    architecture (str): The architecture's name without package and version, e.g. "NLIClassifier".
+    architecture (str): The architecture's name without package and version.
     """
 
-    architecture: str
     name: str
     revision: str | None = None
     local_files_only: bool = False
@@ -34,11 +33,12 @@ class ModelSpec:
     precision: Precision = "auto"
     device: str | None = None
     max_batch_tokens: int | None = None
+    architecture: str = "NLIClassifier"
     backend: Backend = "torch"
     entailment: ClassRef = None
     contradiction: ClassRef = None
-    temperature: float = 0.05
-    midpoint: float = 0.2
+    temperature: float | None = None
+    midpoint: float | None = None
     prompt: str = ""
 
 
@@ -71,20 +71,9 @@ def NLIClassifier(
     RETURNS (Model[NLIInput, NLIOutput]): The model.
     RAISES (ZeroShotError): Z007 for an impossible budget.
     """
-    spec = ModelSpec(
-        "NLIClassifier",
-        name,
-        revision,
-        local_files_only,
-        use_safetensors,
-        precision,
-        device,
-        max_batch_tokens,
-        backend,
-        entailment,
-        contradiction,
-    )
-    return _model("nli_classifier", spec, {"dropout_rate": 0.0})
+    spec = ModelSpec(name, revision, local_files_only, use_safetensors, precision, device, max_batch_tokens)
+    spec = replace(spec, backend=backend, entailment=entailment, contradiction=contradiction)
+    return _model(spec, {"dropout_rate": 0.0})
 
 
 def SimilarityClassifier(
@@ -92,8 +81,8 @@ def SimilarityClassifier(
     revision: str | None = None,
     local_files_only: bool = False,
     use_safetensors: bool = True,
-    temperature: float = 0.05,
-    midpoint: float = 0.2,
+    temperature: float | None = None,
+    midpoint: float | None = None,
     precision: Precision = "auto",
     device: str | None = None,
     max_batch_tokens: int | None = None,
@@ -110,33 +99,23 @@ def SimilarityClassifier(
     revision (str | None): A commit or tag of a Hub name: pins config, tokenizer and weights.
     local_files_only (bool): Never ask the network, take the Hub's cache.
     use_safetensors (bool): Refuse pickled weights. False also takes an old pytorch_model.bin.
-    temperature (float): What cosines are divided by: smaller is surer. Cosines of most sentence encoders differ by
-        tenths between labels.
-    midpoint (float): The cosine that counts as undecided where labels do not compete. The best one differs from one
-        label set to another, about 0.05 to 0.5: `tune` finds thresholds that make up for it.
+    temperature (float | None): What cosines are divided by: smaller is surer. None: what the checkpoint says, if it
+        has the bundled layout, else 0.05, as cosines of most sentence encoders differ by tenths between labels.
+    midpoint (float | None): The cosine that counts as undecided where labels do not compete. None: what the
+        checkpoint says, else 0.2. The best one differs from one label set to another: `tune` finds thresholds that
+        make up for it.
     precision (Precision): "auto", "float32", "bfloat16" or "float16".
     device (str | None): A torch device string; None follows thinc's active ops.
     max_batch_tokens (int | None): Padded tokens in one forward pass; None: chosen for the device.
     RETURNS (Model[NLIInput, NLIOutput]): The model.
     RAISES (ZeroShotError): Z007 for an impossible budget, temperature or midpoint.
     """
-    if not temperature > 0.0:
+    if temperature is not None and not temperature > 0.0:
         raise ZeroShotError("Z007", setting="temperature", value=temperature, reason="it must be above 0")
-    if not -1.0 < midpoint < 1.0:
+    if midpoint is not None and not -1.0 < midpoint < 1.0:
         raise ZeroShotError("Z007", setting="midpoint", value=midpoint, reason="a cosine lies between -1 and 1")
-    spec = ModelSpec(
-        "SimilarityClassifier",
-        name,
-        revision,
-        local_files_only,
-        use_safetensors,
-        precision,
-        device,
-        max_batch_tokens,
-        temperature=temperature,
-        midpoint=midpoint,
-    )
-    return _model("similarity_classifier", spec, {})
+    spec = ModelSpec(name, revision, local_files_only, use_safetensors, precision, device, max_batch_tokens)
+    return _model(replace(spec, architecture="SimilarityClassifier", temperature=temperature, midpoint=midpoint))
 
 
 def MaskedLMClassifier(
@@ -175,18 +154,9 @@ def MaskedLMClassifier(
     RETURNS (Model[NLIInput, NLIOutput]): The model.
     RAISES (ZeroShotError): Z007 for an impossible budget, Z242 or Z008 for an impossible prompt.
     """
-    spec = ModelSpec(
-        "MaskedLMClassifier",
-        name,
-        revision,
-        local_files_only,
-        use_safetensors,
-        precision,
-        device,
-        max_batch_tokens,
-        prompt=check_prompt(prompt),
-    )
-    return _model("masked_lm_classifier", spec, {"plain_labels": True})
+    spec = ModelSpec(name, revision, local_files_only, use_safetensors, precision, device, max_batch_tokens)
+    spec = replace(spec, architecture="MaskedLMClassifier", prompt=check_prompt(prompt))
+    return _model(spec, {"plain_labels": True})
 
 
 def check_model(model: Model[Any, Any]) -> None:
@@ -211,13 +181,13 @@ def check_prompt(prompt: str) -> str:
     return prompt
 
 
-def _model(name: str, spec: ModelSpec, attrs: dict[str, Any]) -> NLIModel:
+def _model(spec: ModelSpec, attrs: dict[str, Any] | None = None) -> NLIModel:
     from .shim import ModelShim
 
     budget = spec.max_batch_tokens
     if budget is not None and budget < 1:
         raise ZeroShotError("Z007", setting="max_batch_tokens", value=budget, reason="it must be positive")
-    return Model(name, _forward, shims=[ModelShim(spec)], attrs=attrs)
+    return Model(spec.architecture, _forward, shims=[ModelShim(spec)], attrs=attrs or {})
 
 
 def _forward(model: NLIModel, batch: NLIInput, is_train: bool) -> tuple[NLIOutput, Callable[[Floats2d], None]]:

@@ -14,42 +14,27 @@ SMALL_BATCH = 512
 
 
 class Window(NamedTuple):
-    """One window of a premise.
+    """One window of a premise."""
 
-    ids (Ints1d): Its wordpieces, without special tokens.
-    set (int): Which of the hypothesis sets it is scored on.
-    first (int): Number of its first pair; its pairs are numbered hypothesis by hypothesis.
-    """
-
-    ids: Ints1d
-    set: int
-    first: int
+    ids: Ints1d  # its wordpieces, without special tokens
+    set: int  # which of the hypothesis sets it is scored on
+    first: int  # number of its first pair; its pairs are numbered hypothesis by hypothesis
 
 
 class HypothesisSet(NamedTuple):
-    """The hypotheses of a premise, tokenised once and remembered by the tokenizer.
-
-    texts (tuple[str, ...]): The hypotheses.
-    pieces (tuple[Ints1d, ...]): Their wordpieces, without special tokens.
-    key (Hashable): Short name of the set for what is computed from it alone: equal keys mean equal hypotheses.
-    """
+    """The hypotheses of a premise, tokenised once and remembered by the tokenizer."""
 
     texts: tuple[str, ...]
-    pieces: tuple[Ints1d, ...]
-    key: Hashable
+    pieces: tuple[Ints1d, ...]  # their wordpieces, without special tokens
+    key: Hashable  # for what is computed from the set alone: equal keys mean equal hypotheses
 
 
 class Batch(NamedTuple):
-    """Some pairs that go through the model together.
+    """Some pairs that go through the model together."""
 
-    pairs (Ints1d): Shape (n,): the numbers of the pairs, in the order of the logits.
-    inputs (Any): What the scorer's `forward` takes.
-    n_tokens (int): Tokens that go through the model, without padding.
-    """
-
-    pairs: Ints1d
-    inputs: Any
-    n_tokens: int
+    pairs: Ints1d  # the numbers of the pairs, in the order of the logits
+    inputs: Any  # what the scorer's `forward` takes
+    n_tokens: int  # tokens that go through the model, without padding
 
 
 class TextEncoder(Protocol):
@@ -92,13 +77,10 @@ class PairScorer(Protocol):
 
 
 def sorted_slices(lengths: Sequence[int] | Ints1d, budget: int, evenness: float = 0.0) -> Iterator[Ints1d]:
-    """Sort by length and cut where the padded size would exceed the budget, or where lengths grow too uneven.
+    """Sort by length, longest first, and cut where the padded size would exceed the budget (a single thing may).
 
-    lengths (Sequence[int] | Ints1d): Tokens of each thing to batch.
-    budget (int): Padded tokens in one slice; a single thing may exceed it.
-    evenness (float): Cut a slice of more than SMALL_BATCH tokens before a thing shorter than this share of its
-        longest: a few large batches waste padding, many small ones waste calls.
-    YIELDS (Ints1d): Positions in `lengths`, longest first.
+    A slice of more than SMALL_BATCH tokens also ends before a thing shorter than the share `evenness` of its longest:
+    a few large batches waste padding, many small ones waste calls. YIELDS (Ints1d): Positions in `lengths`.
     """
     values = np.asarray(lengths, dtype="int64")
     order = np.argsort(-values, kind="stable")
@@ -108,7 +90,6 @@ def sorted_slices(lengths: Sequence[int] | Ints1d, budget: int, evenness: float 
         longest = max(int(-falling[start]), 1)
         end = start + max(1, budget // longest)
         if evenness:
-            # the first that is shorter than the share; but a slice goes on until it is no longer small
             uneven = int(np.searchsorted(falling, -evenness * longest, side="right"))
             end = min(end, max(uneven, start + SMALL_BATCH // longest + 1))
         yield order[start:end]
@@ -116,14 +97,7 @@ def sorted_slices(lengths: Sequence[int] | Ints1d, budget: int, evenness: float 
 
 
 def pad(rows: Sequence[Ints1d], pad_id: int, multiple: int, longest: int) -> tuple[Ints2d, Ints2d]:
-    """Lay rows of token ids into a rectangle.
-
-    rows (Sequence[Ints1d]): Token ids of each, with special tokens.
-    pad_id (int): What rows are filled with.
-    multiple (int): The length is rounded up to a multiple of this: in bfloat16 every new shape costs a kernel.
-    longest (int): But not above this.
-    RETURNS (tuple[Ints2d, Ints2d]): The ids and the attention mask, each of shape (rows, length).
-    """
+    """Lay rows of token ids into a rectangle; see round_up. RETURNS (tuple[Ints2d, Ints2d]): Ids, attention mask."""
     lengths = np.fromiter(map(len, rows), "int64", len(rows))
     mask = np.arange(round_up(int(lengths.max()), multiple, longest)) < lengths[:, None]
     ids = np.full(mask.shape, pad_id, dtype="int64")
@@ -138,5 +112,5 @@ def ranges(starts: Ints1d, counts: Ints1d) -> Ints1d:
 
 
 def round_up(length: int, multiple: int, longest: int) -> int:
-    """RETURNS (int): The length rounded up to a multiple, but not above the longest."""
+    """The length rounded up to a multiple, but not above the longest: in bfloat16 every new shape costs a kernel."""
     return min(-(-length // multiple) * multiple, longest)

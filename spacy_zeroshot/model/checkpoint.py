@@ -33,6 +33,7 @@ TOKENIZER_FILES = ("tokenizer", "vocab", "spiece", "sentencepiece", "spm")
 FAILURES = (OSError, ValueError, KeyError)
 # What a checkpoint is loaded as, and the class of transformers that does it
 Kind = Literal["classifier", "encoder", "masked_lm"]
+Check = Callable[[Any], Any]
 AUTO_CLASSES = {
     "classifier": "AutoModelForSequenceClassification",
     "encoder": "AutoModel",
@@ -46,13 +47,7 @@ LOGGERS = ("transformers.modeling_utils", "transformers.utils.loading_report")
 
 @dataclass(frozen=True)
 class Source:
-    """Where a checkpoint comes from.
-
-    name (str): "bundled", a Hugging Face Hub name, or a folder.
-    revision (str | None): A commit or tag of a Hub name: pins config, tokenizer and weights.
-    local_files_only (bool): Never ask the network.
-    use_safetensors (bool): Refuse pickled weights.
-    """
+    """Where a checkpoint comes from: fields as the parameters of NLIClassifier."""
 
     name: str
     revision: str | None = None
@@ -78,14 +73,11 @@ class Source:
 
     def options(self) -> dict[str, Any]:
         """What from_pretrained of transformers is given beside the location."""
-        return {
-            "revision": self.revision or "main",
-            "local_files_only": self.local_files_only or self.is_folder,
-            "trust_remote_code": False,
-        }
+        local = self.local_files_only or self.is_folder
+        return {"revision": self.revision or "main", "local_files_only": local, "trust_remote_code": False}
 
     def stamp(self) -> tuple[Any, ...]:
-        """What tells a folder from itself after its files were replaced, and checkpoints from each other."""
+        """What tells checkpoints apart, and a folder from itself after its files were replaced."""
         if not self.is_folder:
             return (self.location, self.revision)
         folder = Path(self.location).resolve()
@@ -95,20 +87,13 @@ class Source:
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """A loaded model.
-
-    config (PretrainedConfig): Its config.
-    tokenizer (PreTrainedTokenizerFast): Its tokenizer.
-    module (PreTrainedModel | DecomposedEncoder): A model of the kind that was asked for, on its device.
-    stored (torch.dtype): The precision it was stored in.
-    base (Checkpoint | None): The one whose encoder it shares.
-    """
+    """A loaded model."""
 
     config: Any
-    tokenizer: Any
-    module: Any
-    stored: torch.dtype
-    base: "Checkpoint | None" = None
+    tokenizer: Any  # PreTrainedTokenizerFast
+    module: Any  # PreTrainedModel or DecomposedEncoder, on its device
+    stored: torch.dtype  # the precision it was stored in
+    base: "Checkpoint | None" = None  # the one whose encoder it shares
 
     @property
     def is_exact(self) -> bool:
@@ -122,16 +107,9 @@ _sharing = threading.Lock()
 
 
 def share_checkpoint(
-    source: Source,
-    kind: Kind,
-    device: torch.device,
-    dtype: torch.dtype,
-    check: Callable[[Any], Any] | None = None,
+    source: Source, kind: Kind, device: torch.device, dtype: torch.dtype, check: Check | None = None
 ) -> Checkpoint:
-    """Load a checkpoint that is not trained, or take the one that another component holds already.
-
-    It is kept as long as a component uses it. Parameters and errors as for load_checkpoint.
-    """
+    """As load_checkpoint, or the one that a component holds already. For weights that are not trained."""
     # of the bundled model's layout, a classifier and an encoder are the same module
     kind_ = DECOMPOSED if kind != "masked_lm" and is_decomposed(source) else kind
     key = (source.stamp(), source.use_safetensors, kind_, str(device), dtype)
@@ -149,32 +127,33 @@ def load_checkpoint(
     kind: Kind = "classifier",
     device: torch.device | None = None,
     dtype: torch.dtype | None = None,
-    check: Callable[[Any], Any] | None = None,
+    check: Check | None = None,
 ) -> Checkpoint:
-    """Load config, tokenizer and weights, all of the same revision.
+    """Load config, tokenizer and weights, all of the same revision, for evaluation.
 
     source (Source): What to load.
     kind (Kind): "classifier" for sequence classification, "encoder" without a head, "masked_lm" for mask filling.
     device (torch.device | None): Where to put it; None for the CPU.
     dtype (torch.dtype | None): What to convert it to; None keeps the precision it is stored in.
-    check (Callable[[PretrainedConfig], Any] | None): Called with the config, to refuse it before the weights are
-        downloaded.
-    RETURNS (Checkpoint): The checkpoint, for evaluation.
-    RAISES (ZeroShotError): Z020 to Z024, Z027, Z028, Z245, and what `check` raises.
+    check (Check | None): Called with the config, to refuse it before the weights are downloaded.
+    RETURNS (Checkpoint): The checkpoint.
+    RAISES (ZeroShotError): Z020 to Z024, Z027, Z028, Z030, Z245, and what `check` raises.
     """
     with plain_tensors():
         folder = _decomposed_folder(source)
-        if folder is not None:
-            return _load_decomposed(source, folder, kind, device, dtype, check)
-        config = _load_config(source)
-        layout = (getattr(config, "zero_shot", None) or {}).get("layout", "pair")
-        if layout != "pair":
-            # declared by 0.1.0: run as pairs, it would give other scores without a word
-            raise ZeroShotError("Z030", layout=layout, name=source.name, reason="only spacy-zeroshot 0.1.0 knows it")
+        if folder is not None and kind == "masked_lm":
+            raise ZeroShotError("Z245", name=source.name, reason="it compares texts with hypotheses")
+        config = _load_config(source, folder)
         if check is not None:
             check(config)
         pinned = source.pinned(config)
-        tokenizer = _load_tokenizer(pinned)
+        tokenizer = _load_tokenizer(pinned, folder)
+        if folder is not None:
+            from .decomposed import load_decomposed
+
+            stored = getattr(torch, config.torch_dtype)
+            module = load_decomposed(folder, dtype=dtype or stored, device=device or torch.device("cpu"))
+            return Checkpoint(module.config, tokenizer, module.eval(), stored)
         module = _load_module(pinned, config, kind)
         stored = module.dtype
         return Checkpoint(config, tokenizer, module.to(device=device, dtype=dtype).eval(), stored)
@@ -186,12 +165,7 @@ def is_decomposed(source: Source) -> bool:
 
 
 def save_checkpoint(checkpoint: Checkpoint, folder: Path, trained: bool = True) -> None:
-    """Write a folder that load_checkpoint reads.
-
-    checkpoint (Checkpoint): What to save.
-    folder (Path): The folder; made if it is not there.
-    trained (bool): Whether the weights have changed: then they are saved as they are, else as they were stored.
-    """
+    """Write a folder that load_checkpoint reads: trained weights in their precision, others as they were stored."""
     if checkpoint.config.model_type == DECOMPOSED:
         from .decomposed import save_decomposed
 
@@ -261,28 +235,24 @@ def max_positions(module: Any, tokenizer: Any) -> int:
 
 def _check_folder(source: Source) -> dict[str, Any]:
     """Give the plain errors that transformers words for the Hub. RETURNS (dict[str, Any]): The config."""
-    folder = Path(source.location)
-    files = {path.name for path in folder.iterdir()}
-
-    def refuse(code: str, **values: Any) -> ZeroShotError:
-        return ZeroShotError(code, name=source.name, **values)
-
+    name, folder = source.name, Path(source.location)
+    files = sorted(path.name for path in folder.iterdir())
     if "config.json" not in files:
-        raise refuse("Z021", reason="it has no config.json")
+        raise ZeroShotError("Z021", name=name, reason="it has no config.json")
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf8"))
     except ValueError as error:
-        raise refuse("Z021", reason=f"its config.json is not JSON ({error})") from error
+        raise ZeroShotError("Z021", name=name, reason=f"its config.json is not JSON ({error})") from error
     if not isinstance(config, dict) or "model_type" not in config:
-        raise refuse("Z021", reason="its config.json names no model_type")
-    if not any(name.startswith(TOKENIZER_FILES) for name in files):
-        raise refuse("Z022", reason="no tokenizer file is there")
-    if not any(name.startswith("model") and name.endswith(".safetensors") for name in files):
-        pickled = sorted(name for name in files if name.startswith("pytorch_model") and name.endswith(".bin"))
+        raise ZeroShotError("Z021", name=name, reason="its config.json names no model_type")
+    if not any(file.startswith(TOKENIZER_FILES) for file in files):
+        raise ZeroShotError("Z022", name=name, reason="no tokenizer file is there")
+    if not any(file.startswith("model") and file.endswith(".safetensors") for file in files):
+        pickled = [file for file in files if file.startswith("pytorch_model") and file.endswith(".bin")]
         if not pickled:
-            raise refuse("Z021", reason=f"it has no {WEIGHTS}")
+            raise ZeroShotError("Z021", name=name, reason=f"it has no {WEIGHTS}")
         if source.use_safetensors:
-            raise refuse("Z023", found=", ".join(pickled))
+            raise ZeroShotError("Z023", name=name, found=", ".join(pickled))
     return config
 
 
@@ -300,65 +270,47 @@ def _decomposed_folder(source: Source) -> Path | None:
         config, _ = PretrainedConfig.get_config_dict(source.location, **source.options())
         if config.get("model_type") != DECOMPOSED:
             return None
-        revision = config.get("_commit_hash") or source.revision
-        return Path(
-            snapshot_download(
-                source.location,
-                revision=revision,
-                local_files_only=source.local_files_only,
-                allow_patterns=["*.json", WEIGHTS],
-            )
-        )
+        revision, local = config.get("_commit_hash") or source.revision, source.local_files_only
+        wanted = ["*.json", WEIGHTS]
+        found = snapshot_download(source.location, revision=revision, local_files_only=local, allow_patterns=wanted)
+        return Path(found)
     except FAILURES as error:
         raise not_loaded(source, error) from error
 
 
-def _load_decomposed(
-    source: Source,
-    folder: Path,
-    kind: Kind,
-    device: torch.device | None,
-    dtype: torch.dtype | None,
-    check: Callable[[Any], Any] | None,
-) -> Checkpoint:
-    from .decomposed import load_decomposed
-
-    if kind == "masked_lm":
-        raise ZeroShotError("Z245", name=source.name, reason="it compares texts with hypotheses")
-    config = json.loads((folder / "config.json").read_text(encoding="utf8"))
-    if check is not None and "id2label" in config:
-        check(SimpleNamespace(**config))
-    tokenizer = _load_tokenizer(replace(source, name=str(folder)), "PreTrainedTokenizerFast", source.name)
-    stored = getattr(torch, str(config.get("torch_dtype", "float32")))
-    module = load_decomposed(folder, dtype=dtype or stored, device=device or torch.device("cpu"))
-    return Checkpoint(module.config, tokenizer, module.eval(), stored)
-
-
-def _load_config(source: Source) -> Any:
+def _load_config(source: Source, folder: Path | None) -> Any:
     from transformers import AutoConfig
 
+    if folder is not None:
+        values = json.loads((folder / "config.json").read_text(encoding="utf8"))
+        classes = {"0": "not_entailment", "1": "entailment"}
+        return SimpleNamespace(**{"torch_dtype": "float32", "id2label": classes, **values})
     try:
-        return AutoConfig.from_pretrained(source.location, **source.options())
+        config = AutoConfig.from_pretrained(source.location, **source.options())
     except FAILURES as error:
         raise not_loaded(source, error) from error
+    layout = (getattr(config, "zero_shot", None) or {}).get("layout", "pair")
+    if layout != "pair":
+        # declared by 0.1.0: run as pairs, it would give other scores without a word
+        raise ZeroShotError("Z030", layout=layout, name=source.name, reason="only spacy-zeroshot 0.1.0 knows it")
+    return config
 
 
-def _load_tokenizer(source: Source, class_name: str = "AutoTokenizer", name: str | None = None) -> Any:
-    import transformers
+def _load_tokenizer(source: Source, folder: Path | None) -> Any:
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-    name = name or source.name
-    # the automatic class reads config.json, whose model_type may be one that only this package knows
-    auto = getattr(transformers, class_name)
-    options = source.options() if class_name.startswith("Auto") else {}
     try:
-        tokenizer = auto.from_pretrained(source.location, use_fast=True, **options)
+        if folder is not None:
+            # the automatic class would read config.json, whose model_type only this package knows
+            return PreTrainedTokenizerFast.from_pretrained(folder)
+        tokenizer = AutoTokenizer.from_pretrained(source.location, use_fast=True, **source.options())
     # Tokenizers fail on damaged files in every way, down to an error of their Rust half that is a bare Exception.
     except (*FAILURES, TypeError, ImportError, AttributeError) as error:
         if _wants_code(error):
             raise not_loaded(source, error) from error
-        raise ZeroShotError("Z022", name=name, reason=first_line(error)) from error
+        raise ZeroShotError("Z022", name=source.name, reason=first_line(error)) from error
     if not tokenizer.is_fast:
-        raise ZeroShotError("Z028", name=name)
+        raise ZeroShotError("Z028", name=source.name)
     return tokenizer
 
 

@@ -2,11 +2,11 @@
 
 import inspect
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from thinc.types import Ints1d, Ints2d
 from torch import Tensor
 
@@ -43,13 +43,14 @@ class CrossEncoder:
         self.multiple = multiple
         self.max_length = max_positions(self.module, checkpoint.tokenizer)
         self._base = checkpoint, name
-        # Some tokenizers emit token types that the model cannot take (a BERT tokenizer on a RoBERTa body).
         accepted = inspect.signature(self.module.forward).parameters
-        n_types = getattr(self.module.config, "type_vocab_size", 0) or 0
-        types = tokenizer.pair.types
         # an encoder-decoder keeps nothing for a next token
         self._options = {"use_cache": False} if "use_cache" in accepted else {}
-        self._with_types = tokenizer.emits_types and "token_type_ids" in accepted and max(types) < n_types
+        # Some tokenizers emit token types that the model cannot take (a BERT tokenizer on a RoBERTa body).
+        n_types = getattr(self.module.config, "type_vocab_size", 0) or 0
+        self._with_types = (
+            tokenizer.emits_types and "token_type_ids" in accepted and max(tokenizer.pair.types) < n_types
+        )
 
     @property
     def encoder(self) -> "MeanEncoder":
@@ -63,6 +64,9 @@ class CrossEncoder:
         prefix, middle, suffix, types = self.tokenizer.pair
         heads = [np.concatenate([prefix, window.ids, middle]).astype("int64") for window in windows]
         tails = [np.concatenate([piece, suffix]).astype("int64") for found in sets for piece in found.pieces]
+        if self._with_types:
+            head_types = [np.repeat(types[:3], (len(prefix), len(part.ids), len(middle))) for part in windows]
+            tail_types = [np.repeat(types[3:], (len(ids) - len(suffix), len(suffix))) for ids in tails]
         sizes = np.array([len(found.pieces) for found in sets])
         set_of = np.array([window.set for window in windows])
         firsts = np.array([window.first for window in windows])
@@ -71,19 +75,13 @@ class CrossEncoder:
         numbers = ranges(firsts, counts)
         head_of = np.repeat(np.arange(len(windows)), counts)
         tail_of = ranges((np.cumsum(sizes) - sizes)[set_of], counts)
-        lengths = _lengths(heads)[head_of] + _lengths(tails)[tail_of]
-        if self._with_types:
-            head_types = [np.repeat(types[:3], (len(prefix), len(part.ids), len(middle))) for part in windows]
-            tail_types = [np.repeat(types[3:], (len(ids) - len(suffix), len(suffix))) for ids in tails]
+        lengths = np.array([len(ids) for ids in heads])[head_of] + np.array([len(ids) for ids in tails])[tail_of]
         for chosen in sorted_slices(lengths, budget, EVENNESS):
             longest = round_up(int(lengths[chosen[0]]), self.multiple, self.max_length)
             mask = np.arange(longest) < lengths[chosen, None]
             pairs = list(zip(head_of[chosen].tolist(), tail_of[chosen].tolist(), strict=True))
             rows = [part for i, j in pairs for part in (heads[i], tails[j])]
-            inputs = {
-                "input_ids": _lay(rows, mask, self.tokenizer.pad_id),
-                "attention_mask": mask.astype("int64"),
-            }
+            inputs = {"input_ids": _lay(rows, mask, self.tokenizer.pad_id), "attention_mask": mask.astype("int64")}
             if self._with_types:
                 rows = [part for i, j in pairs for part in (head_types[i], tail_types[j])]
                 inputs["token_type_ids"] = _lay(rows, mask, 0)
@@ -102,12 +100,8 @@ class CrossEncoder:
 
 
 class MeanEncoder:
-    """Sentence embeddings by a model that was not trained for them: the mean of its last states. A TextEncoder.
+    """Sentence embeddings by a model of transformers: the mean of its last states. A TextEncoder.
 
-    checkpoint (Checkpoint): The model, on its device.
-    tokenizer (PairTokenizer): Its tokenizer.
-    multiple (int): Lengths are padded to a multiple of this.
-    name (str): The checkpoint's name, for errors.
     RAISES (ZeroShotError): Z240 for an encoder-decoder, whose last states are the decoder's.
     """
 
@@ -118,7 +112,7 @@ class MeanEncoder:
             raise ZeroShotError("Z240", name=name, reason=f"a {checkpoint.config.model_type} model has a decoder")
         self.module = checkpoint.module.base_model
         self.tokenizer = tokenizer
-        self.multiple = multiple
+        self.multiple = min(multiple, 8)
         self.max_length = max_positions(checkpoint.module, checkpoint.tokenizer)
         self.max_tokens = self.max_length - sum(map(len, tokenizer.single))
 
@@ -127,18 +121,17 @@ class MeanEncoder:
         ids, mask = pad(rows, self.tokenizer.pad_id, self.multiple, self.max_length)
         device = next(self.module.parameters()).device
         seen = to_device(mask, device)
-        inputs: dict[str, Any] = {"input_ids": to_device(ids, device), "attention_mask": seen}
-        states = self.module(**inputs).last_hidden_state.float()
+        states = self.module(input_ids=to_device(ids, device), attention_mask=seen).last_hidden_state
+        return F.normalize(self.pool(states.float(), seen), dim=-1)
+
+    def pool(self, states: Tensor, seen: Tensor) -> Tensor:
+        """One vector for each row. states: (rows, n, width); seen: (rows, n). RETURNS (Tensor): (rows, width)."""
         weights = seen.unsqueeze(-1).float()
-        return F.normalize((states * weights).sum(1) / weights.sum(1), dim=-1)
+        return (states * weights).sum(1) / weights.sum(1)
 
 
-def _lengths(rows: Sequence[Ints1d]) -> Ints1d:
-    return np.fromiter(map(len, rows), "int64", len(rows))
-
-
-def _lay(rows: Sequence[Ints1d], mask: np.ndarray, filling: int) -> Ints2d:
-    """Lay rows into a rectangle. mask (np.ndarray): Shape (rows, length): where they have values."""
+def _lay(rows: Sequence[Ints1d], mask: NDArray[np.bool_], filling: int) -> Ints2d:
+    """Lay the values of rows, one after another, where the mask is true."""
     laid = np.full(mask.shape, filling, dtype="int64")
     laid[mask] = np.concatenate(rows)
     return laid

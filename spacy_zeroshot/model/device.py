@@ -92,10 +92,8 @@ def has_native_bfloat16(device: torch.device) -> bool:
 class Budget:
     """Padded tokens in one forward pass: fewer from now on if a GPU runs out of memory.
 
-    wanted (int | None): The setting max_batch_tokens; None is chosen for the device.
-    cpu_tokens (int): What a CPU runs fastest with: more would push each other out of its cache.
-    device (torch.device): Where the model runs.
-    width (int): Of its states.
+    Where the setting is null, a CPU gets what it runs fastest with (more would push each other out of its cache), and
+    a GPU what half of its free memory holds of states of this width.
     """
 
     def __init__(self, wanted: int | None, cpu_tokens: int, device: torch.device, width: int):
@@ -115,12 +113,11 @@ class Budget:
 
 
 def _gpu_tokens(device: torch.device, width: int) -> int:
-    """The largest power of two that half of the free memory holds, within bounds."""
     if device.type != "cuda":
         return 8192
     free, _ = torch.cuda.mem_get_info(device)
-    fitting = free // 2 // (4 * LIVE_STATES * width)
-    return int(min(LARGEST_BUDGET, max(1024, 1 << (max(fitting, 1).bit_length() - 1))))
+    fitting = max(free // 2 // (4 * LIVE_STATES * width), 1024)
+    return int(min(LARGEST_BUDGET, 1 << (fitting.bit_length() - 1)))
 
 
 def to_device(array: np.ndarray, device: torch.device) -> torch.Tensor:
@@ -141,9 +138,9 @@ def wait_for(device: torch.device) -> None:
 
 
 def mind_fork(process: int) -> int:
-    """A forked child deadlocks on torch's thread pool if torch ran multi-threaded in the parent: use one thread there.
+    """Use one thread in a forked child: it deadlocks on torch's pool if torch ran multi-threaded in the parent.
 
-    process (int): The process that made the model. RETURNS (int): The process that runs now.
+    process (int): The one that made the model. RETURNS (int): The one that runs now.
     """
     current = os.getpid()
     if current != process:

@@ -7,14 +7,10 @@ from .architectures import ClassRef
 
 
 def find_head(config: Any, name: str, entailment: ClassRef = None, contradiction: ClassRef = None) -> tuple[int, ...]:
-    """Find the classes that mean entailment and contradiction, by name unless the user says which.
+    """Find the classes that mean entailment and contradiction, by name unless the settings say which.
 
     A neutral class is never taken for contradiction: where the names do not tell, the user is asked.
 
-    config (PretrainedConfig): A config with id2label.
-    name (str): The checkpoint's name, for errors.
-    entailment (ClassRef): Name or index of the class that means entailment, or None.
-    contradiction (ClassRef): Name or index of the class that means contradiction, or None.
     RETURNS (tuple[int, ...]): The head's classes in the order of the logits: entailment, contradiction (or
         not-entailment), then the rest. (0,) for a head of one class, a sigmoid.
     RAISES (ZeroShotError): Z007 if both are the same class, Z025 if no class means entailment or contradiction,
@@ -39,8 +35,8 @@ def find_head(config: Any, name: str, entailment: ClassRef = None, contradiction
         left = [i for i in rest if not classes[i].lower().startswith("neutral")]
         against = left[0] if len(left) == 1 else None
     if against == wanted:
-        reason = "it is the class that means entailment"
-        raise ZeroShotError("Z007", setting="contradiction", value=contradiction, reason=reason)
+        given = {"setting": "contradiction", "value": contradiction}
+        raise ZeroShotError("Z007", **given, reason="it is the class that means entailment")
     if against is None:
         raise ZeroShotError("Z025", wanted="contradiction", name=name, classes=list(classes.values()))
     return (wanted, against, *(i for i in rest if i != against))

@@ -24,61 +24,43 @@ KNOWN_SETS = 1_000
 
 
 class Prompt(NamedTuple):
-    """A tokenised prompt.
+    """A tokenised prompt: start, text, middle, masks, end; or with the masks before the text."""
 
-    left, right (tuple[int, ...]): Token ids before and after the text; one of all is the mask.
-    mask_id (int): The mask.
-    text_lead, word_lead (str): What stands before the text and before the mask, a space or nothing. Many
-        tokenizers make it part of the word that follows.
-    """
-
-    left: tuple[int, ...]
-    right: tuple[int, ...]
+    start: tuple[int, ...]
+    middle: tuple[int, ...]
+    end: tuple[int, ...]
     mask_id: int
-    text_lead: str
-    word_lead: str
+    masks_first: bool
+    text_lead: str  # a space before the text or nothing: many tokenizers make it part of the word that follows
+    word_lead: str  # the same before the masks
 
     @property
     def n_tokens(self) -> int:
-        """Tokens beside the text and the mask."""
-        return len(self.left) + len(self.right) - 1
+        """Tokens beside the text and the masks."""
+        return len(self.start) + len(self.middle) + len(self.end)
 
     def fill(self, text: Ints1d, masks: int) -> tuple[Ints1d, int]:
         """Put a text into the prompt. RETURNS (tuple[Ints1d, int]): Token ids, and where the masks begin."""
-        left, right = self._masked(self.left, masks), self._masked(self.right, masks)
-        if self.mask_id in self.left:
-            start = self.left.index(self.mask_id)
-        else:
-            start = len(left) + len(text) + self.right.index(self.mask_id)
-        return np.concatenate([left, text, right]).astype("int64"), start
-
-    def _masked(self, part: tuple[int, ...], masks: int) -> tuple[int, ...]:
-        if self.mask_id not in part:
-            return part
-        at = part.index(self.mask_id)
-        return (*part[:at], *([self.mask_id] * masks), *part[at + 1 :])
+        hidden = [self.mask_id] * masks
+        one, other = (hidden, text) if self.masks_first else (text, hidden)
+        first = len(self.start) + (0 if self.masks_first else len(text) + len(self.middle))
+        return np.concatenate([self.start, one, self.middle, other, self.end]).astype("int64"), first
 
 
 class Row(NamedTuple):
-    """A text in the prompt, and the label words that its masks may stand for.
+    """A text in the prompt, and the label words that its masks may stand for."""
 
-    ids (Ints1d): Token ids with masks and special tokens.
-    start (int): Where the masks begin.
-    words (Ints2d): Shape (labels, masks): token ids of each label's words.
-    pairs (Ints1d): Shape (labels,): the number of each.
-    """
-
-    ids: Ints1d
-    start: int
-    words: Ints2d
-    pairs: Ints1d
+    ids: Ints1d  # with masks and special tokens
+    start: int  # where the masks begin
+    words: Ints2d  # shape (labels, masks): token ids of each label's words
+    pairs: Ints1d  # shape (labels,): the number of each
 
 
 class MaskedBatch(NamedTuple):
-    """What goes through the model together: rows, and for each of their pairs the logit against it, shape (pairs,)."""
+    """Rows that go through the model together."""
 
     rows: list[Row]
-    priors: Tensor
+    priors: Tensor  # shape (pairs,): the logit against each
 
 
 class MaskedLM:
@@ -126,9 +108,9 @@ class MaskedLM:
         places = [starts[window.set] + numbers for window in windows for numbers, _ in words[window.set]]
         for chosen in self._slices(rows, budget):
             batch = [rows[i] for i in chosen]
-            pairs = np.concatenate([row.pairs for row in batch])
             at = to_device(np.concatenate([places[i] for i in chosen]), priors.device)
-            yield Batch(pairs, MaskedBatch(batch, priors[at]), sum(len(row.ids) for row in batch))
+            n_tokens = sum(len(row.ids) for row in batch)
+            yield Batch(np.concatenate([row.pairs for row in batch]), MaskedBatch(batch, priors[at]), n_tokens)
 
     def forward(self, batch: Batch) -> Tensor:
         return torch.stack([self._log_probabilities(batch.inputs.rows), batch.inputs.priors], dim=1)
@@ -163,23 +145,15 @@ class MaskedLM:
     def _rows(self, text: Ints1d, words: list[tuple[Ints1d, Ints2d]], first: int) -> Iterator[Row]:
         for numbers, pieces in words:
             ids, start = self.prompt.fill(text, pieces.shape[1])
-            yield Row(
-                self.tokenizer.add_special_tokens(ids), start + len(self.tokenizer.single[0]), pieces, first + numbers
-            )
+            start += len(self.tokenizer.single[0])
+            yield Row(self.tokenizer.add_special_tokens(ids), start, pieces, first + numbers)
 
-    def _slices(self, rows: Sequence[Row], budget: int) -> Iterator[list[int]]:
+    def _slices(self, rows: Sequence[Row], budget: int) -> Iterator[Ints1d]:
         """Cut rows by their tokens, and by the size of their logits."""
+        masks = np.array([row.words.shape[1] for row in rows])
         for chosen in sorted_slices([len(row.ids) for row in rows], budget, EVENNESS):
-            slice_: list[int] = []
-            masks = 0
-            for i in chosen:
-                more = rows[i].words.shape[1]
-                if slice_ and masks + more > self._most_masks:
-                    yield slice_
-                    slice_, masks = [], 0
-                slice_.append(int(i))
-                masks += more
-            yield slice_
+            at_once = max(1, self._most_masks // int(masks[chosen].max()))
+            yield from (chosen[i : i + at_once] for i in range(0, len(chosen), at_once))
 
     def _log_probabilities(self, rows: Sequence[Row]) -> Tensor:
         """Mean log-probability of every row's label words. RETURNS (Tensor): Shape (pairs,), float32."""
@@ -188,10 +162,8 @@ class MaskedLM:
         labels = np.array([row.words.shape[0] for row in rows])
         ids, seen = pad([row.ids for row in rows], self.tokenizer.pad_id, self.multiple, self.max_length)
         inputs = {"input_ids": to_device(ids, device), "attention_mask": to_device(seen, device)}
-        columns = ranges(np.array([row.start for row in rows]), masks)
-        logits = self._logits(
-            inputs, to_device(np.repeat(np.arange(len(rows)), masks), device), to_device(columns, device)
-        )
+        row_of = to_device(np.repeat(np.arange(len(rows)), masks), device)
+        logits = self._logits(inputs, row_of, to_device(ranges(np.array([row.start for row in rows]), masks), device))
         totals = logits.logsumexp(-1)
         # for every wordpiece of every label: the mask it stands at, and the pair it belongs to
         lengths = np.repeat(masks, labels)
@@ -219,8 +191,7 @@ _asked = threading.local()
 def keep_masked_states_only(module: Any) -> bool:
     """Let only the masks' states reach the head: it works place by place, and a vocabulary is large.
 
-    Installed once on a module, which components may share. RETURNS (bool): False for a module without a part below
-    its head.
+    Done once for a module that components share. RETURNS (bool): False for one without a part below its head.
     """
     base = module.base_model
     if base is module:
@@ -245,23 +216,22 @@ def _keep_masked(module: nn.Module, inputs: Any, output: Any) -> Any:
 def read_prompt(prompt: str, tokenizer: Any, name: str) -> Prompt:
     """Tokenise a prompt that check_prompt has passed.
 
-    prompt (str): The prompt.
-    tokenizer (PreTrainedTokenizerFast): The checkpoint's tokenizer.
-    name (str): The checkpoint's name, for errors.
-    RETURNS (Prompt): The prompt.
     RAISES (ZeroShotError): Z243 if the tokenizer has no mask, Z242 if the prompt names the mask itself as well.
     """
     if tokenizer.mask_token_id is None:
         raise ZeroShotError("Z243", name=name)
     left, right = prompt.split(TEXT_SLOT)
-    text_lead = " " if left[-1:].isspace() and left.strip() else ""
-    before = (left if MASK_SLOT in left else right).split(MASK_SLOT)[0]
-    word_lead = " " if before[-1:].isspace() else ""
+    masks_first = MASK_SLOT in left
+    before = (left if masks_first else right).split(MASK_SLOT)[0]
     ids = [_encode(part, tokenizer) for part in (left.rstrip(), right)]
     mask_id = int(tokenizer.mask_token_id)
     if (ids[0] + ids[1]).count(mask_id) != 1:
         raise ZeroShotError("Z242", prompt=prompt)
-    return Prompt(ids[0], ids[1], mask_id, text_lead, word_lead)
+    masked = ids[0] if masks_first else ids[1]
+    at = masked.index(mask_id)
+    parts = (masked[:at], masked[at + 1 :], ids[1]) if masks_first else (ids[0], masked[:at], masked[at + 1 :])
+    text_lead = " " if left[-1:].isspace() and left.strip() else ""
+    return Prompt(*parts, mask_id, masks_first, text_lead, " " if before[-1:].isspace() else "")
 
 
 def _encode(part: str, tokenizer: Any) -> tuple[int, ...]:

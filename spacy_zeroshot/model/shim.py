@@ -1,7 +1,7 @@
 """The bridge from thinc to a checkpoint: loads it at first use, runs it, trains it, and saves it.
 
 Not thinc's PyTorchShim, which holds a module from the start, flips train() and eval() on every prediction (wrong scores
-with several threads), and stores weights as a pickle.
+with several threads), and stores weights as a pickle. torch is imported with the first use only.
 """
 
 import copy
@@ -20,20 +20,17 @@ import srsly
 from thinc.api import Optimizer, Shim, torch2xp, xp2torch
 from thinc.types import Floats2d
 
-from ..errors import ZeroShotError
+from ..errors import ZeroShotError, warn
 from .architectures import BUNDLED, ModelSpec
 from .types import InitConfig, NLIInput, NLIOutput
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from .checkpoint import Source
     from .predictor import Predictor
 
 # What a pipeline holds in place of the bundled model
 REFERENCE = "bundled.json"
-IN_MEMORY = "a pipeline's bytes"
-# What a checkpoint is loaded as
+# What a checkpoint is loaded as, by the architecture
 KINDS: dict[str, Any] = {
     "NLIClassifier": "classifier",
     "SimilarityClassifier": "encoder",
@@ -56,16 +53,14 @@ class ModelShim(Shim):
     def __init__(self, spec: ModelSpec):
         super().__init__(None)
         self.spec = spec
-        self.trainable = False
-        self.train_encoder = False
+        self.trainable = self.train_encoder = False
         self.init = InitConfig()
-        # Whether the weights are other ones than those of the checkpoint
+        # Whether the weights are other ones than the checkpoint's
         self.changed = False
-        # The folder of a loaded pipeline, which then stands in the place of what the config names
+        # Of a loaded pipeline: the folder, or the files, that stand in the place of what the config names
         self._folder: str | None = None
-        self._is_bundled = spec.name == BUNDLED
-        # The checkpoint's files, of a pipeline read from bytes
         self._files: dict[str, bytes] | None = None
+        self._is_bundled = spec.name == BUNDLED
         self._version = 0
         self._lock = threading.RLock()
         self._process = os.getpid()
@@ -87,11 +82,7 @@ class ModelShim(Shim):
         return self.runtime.predict(batch), _no_backprop
 
     def embed(self, texts: Sequence[str]) -> Floats2d:
-        """Embed texts by the model's own encoder, fine-tuned or not.
-
-        RETURNS (Floats2d): Shape (texts, width), float32, rows of length one.
-        RAISES (ZeroShotError): Z240 for an encoder-decoder, and what loading raises.
-        """
+        """Embed texts by the model's own encoder. RETURNS (Floats2d): Shape (texts, width), rows of length one."""
         return self.runtime.embed(texts)
 
     def remember_texts(self, max_bytes: int) -> None:
@@ -101,12 +92,8 @@ class ModelShim(Shim):
             remember(max_bytes)
 
     def weights_key(self) -> str:
-        """What changes with the weights: the bundled model's hash, "own:0" for a checkpoint as it was loaded."""
-        if self._is_bundled and not self._version:
-            from .checkpoint import bundled_hash
-
-            return bundled_hash()
-        return f"own:{self._version}"
+        """What changes with the weights: the bundled model's hash, "own:0" for another checkpoint as it was loaded."""
+        return self._reference()["sha256"] if self._is_bundled and not self._version else f"own:{self._version}"
 
     # Learning
 
@@ -120,34 +107,35 @@ class ModelShim(Shim):
         with self._lock:
             if (trainable, train_encoder) == (self.trainable, self.train_encoder):
                 return
-            self.trainable, self.train_encoder = trainable, train_encoder
             if self.changed:
                 self.from_bytes(self.to_bytes())
-            # weights that are trained are kept in float32, and are nobody else's
+            # loaded anew: weights that are trained are kept in float32, and are nobody else's
             self._model = None
+            self.trainable, self.train_encoder = trainable, train_encoder
 
     def initialize(self, init: InitConfig) -> None:
-        """Load the checkpoint for training; what was learned before is dropped. init (InitConfig): How to train."""
+        """Load the checkpoint for training. What was learned before is dropped."""
         with self._lock:
             self.init = init
             if self.changed:
                 self._model = None
                 self.changed = False
-                self._version = next(_versions)
+                self._version = 0
             self._freeze(self.runtime)
 
     def finish_update(self, optimizer: Optimizer) -> None:
         """Step every weight that has a gradient."""
         import torch
 
-        rates = learning_rates(self.runtime.checkpoint.module, self.init)
+        parameters = self.runtime.parameters
+        prefix = getattr(self.runtime.checkpoint.module, "base_model_prefix", "encoder")
+        rates = learning_rates(list(parameters), prefix, self.init)
         with torch.inference_mode(False), torch.no_grad():
-            for name, parameter in self.runtime.parameters.items():
+            for name, parameter in parameters.items():
                 if parameter.grad is None:
                     continue
-                weights, _ = optimizer(
-                    (self.id, name), torch2xp(parameter.data), torch2xp(parameter.grad), lr_scale=rates[name]
-                )
+                arrays = torch2xp(parameter.data), torch2xp(parameter.grad)
+                weights, _ = optimizer((self.id, name), *arrays, lr_scale=rates[name])
                 # in place: a new tensor around the optimizer's array would hang on the one before
                 parameter.data.copy_(xp2torch(weights, device=parameter.device))
                 parameter.grad = None
@@ -162,23 +150,20 @@ class ModelShim(Shim):
         named = self.runtime.parameters if self._model is not None else {}
         mine = {key[1]: value for key, value in params.items() if isinstance(key, tuple) and key[0] == self.id}
         backup = {name: parameter.data.clone() for name, parameter in named.items() if name in mine}
-        if not backup:
-            yield
-            return
 
         def put(values: dict[str, Any]) -> None:
             with torch.inference_mode(False), torch.no_grad():
                 for name, value in values.items():
                     named[name].data.copy_(value)
+            if values:
+                self._weights_changed()
 
         version = self._version
         put({name: xp2torch(mine[name], device=named[name].device) for name in backup})
-        self._weights_changed()
         try:
             yield
         finally:
             put(backup)
-            self._weights_changed()
             self._version = version
 
     # Saving
@@ -205,11 +190,9 @@ class ModelShim(Shim):
         RAISES (ZeroShotError): Z052 if it refers to another bundled model than the installed one.
         """
         if (folder / REFERENCE).exists():
-            self._check_reference(srsly.read_json(folder / REFERENCE))
-            self._reset(is_bundled=True)
+            self._refer(srsly.read_json(folder / REFERENCE))
         else:
-            self._reset()
-            self._folder = str(folder)
+            self._reset(folder=str(folder))
 
     def to_bytes(self) -> bytes:
         """RETURNS (bytes): The checkpoint's files, or a reference to the bundled one."""
@@ -221,11 +204,9 @@ class ModelShim(Shim):
         """Take what to_bytes gave, to be loaded at first use. RAISES (ZeroShotError): Z052, as restore."""
         message = srsly.msgpack_loads(data)
         if "reference" in message:
-            self._check_reference(message["reference"])
-            self._reset(is_bundled=True)
+            self._refer(message["reference"])
         else:
-            self._reset()
-            self._files = message["files"]
+            self._reset(files=message["files"])
         return self
 
     def copy(self) -> "ModelShim":
@@ -236,48 +217,35 @@ class ModelShim(Shim):
         """Nothing to move: the checkpoint is loaded to thinc's device, or to the one in the config."""
 
     def __getstate__(self) -> dict[str, Any]:
-        state = self.__dict__.copy()
-        del state["_lock"]
+        # Weights travel as files, never as a pickle of a torch module.
+        state = {**self.__dict__, "_model": None, "changed": False, "_lock": None}
         if not self._is_bundled or self.changed:
             state.update(_files=self._read_files(), _folder=None, _is_bundled=False)
-        # Weights travel as files, never as a pickle of a torch module.
-        state.update(_model=None, changed=False)
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._lock = threading.RLock()
-        self._process = os.getpid()
+        self.__dict__.update(state, _lock=threading.RLock(), _process=os.getpid())
 
     # Inside
 
-    def _source(self) -> "Source":
-        from .checkpoint import Source
+    @contextmanager
+    def _available(self) -> Iterator["Source"]:
+        """The checkpoint as something that can be loaded; a pipeline's bytes become a folder for the moment."""
+        from .checkpoint import Source, write_folder
 
         spec = self.spec
         if self._is_bundled:
-            return Source(BUNDLED)
-        if self._folder is not None:
-            return Source(self._folder, local_files_only=True)
-        return Source(spec.name, spec.revision, spec.local_files_only, spec.use_safetensors)
-
-    @contextmanager
-    def _available(self) -> Iterator["Source"]:
-        """The checkpoint as something that can be loaded; a pipeline's bytes become a folder for the moment.
-
-        RAISES (ZeroShotError): Z031 if the pipeline's folder is gone.
-        """
-        from .checkpoint import Source, write_folder
-
-        if self._files is not None:
+            yield Source(BUNDLED)
+        elif self._files is not None:
             with tempfile.TemporaryDirectory() as folder:
                 write_folder(Path(folder), self._files)
                 yield Source(folder, local_files_only=True)
-            return
-        source = self._source()
-        if self._folder is not None and not source.is_folder:
-            raise ZeroShotError("Z031", folder=source.name)
-        yield source
+        elif self._folder is None:
+            yield Source(spec.name, spec.revision, spec.local_files_only, spec.use_safetensors)
+        elif Path(self._folder).is_dir():
+            yield Source(self._folder, local_files_only=True)
+        else:
+            raise ZeroShotError("Z031", folder=self._folder)
 
     def _load(self) -> "Predictor":
         from .device import mind_fork, share_gpu_memory
@@ -285,23 +253,16 @@ class ModelShim(Shim):
         mind_fork(self._process)
         share_gpu_memory()
         with self._available() as source:
-            predictor = build_predictor(self.spec, source, self._shown_name(), self.trainable, self.train_encoder)
+            predictor = build_predictor(self.spec, source, self.trainable, self.train_encoder)
         self._freeze(predictor)
         return predictor
 
-    def _shown_name(self) -> str:
-        """The checkpoint's name, for errors."""
-        if self._is_bundled:
-            return BUNDLED
-        return IN_MEMORY if self._files is not None else self._folder or self.spec.name
-
     def _freeze(self, predictor: "Predictor") -> None:
-        """Say which weights are trained. Weights that are not trained may be shared, so they stay as they are."""
-        if not self.trainable:
-            return
-        frozen = tuple(f"{part}." for part in predictor.frozen) + self.init.freeze
-        for name, parameter in predictor.parameters.items():
-            parameter.requires_grad_(not name.startswith(frozen or ("\0",)))
+        """Say which weights are trained. A model that is not trained may share its weights: they stay as they are."""
+        if self.trainable:
+            frozen = (*(f"{part}." for part in predictor.frozen), *self.init.freeze)
+            for name, parameter in predictor.parameters.items():
+                parameter.requires_grad_(not (frozen and name.startswith(frozen)))
 
     def _weights_changed(self) -> None:
         self.runtime.forget()
@@ -340,45 +301,44 @@ class ModelShim(Shim):
 
         return {"name": BUNDLED, "sha256": bundled_hash()}
 
-    def _check_reference(self, reference: dict[str, str]) -> None:
-        installed = self._reference()["sha256"]
-        if reference["sha256"] != installed:
-            raise ZeroShotError("Z052", saved=reference["sha256"][:12], installed=installed[:12])
+    def _refer(self, reference: dict[str, str]) -> None:
+        saved, installed = reference["sha256"], self._reference()["sha256"]
+        if saved != installed:
+            raise ZeroShotError("Z052", saved=saved[:12], installed=installed[:12])
+        self._reset()
 
-    def _reset(self, is_bundled: bool = False) -> None:
-        used = self._model is not None
-        self._folder = self._files = self._model = None
-        self._is_bundled = is_bundled
-        self.changed = False
+    def _reset(self, folder: str | None = None, files: dict[str, bytes] | None = None) -> None:
+        self._folder, self._files = folder, files
+        self._is_bundled = folder is files is None
         # embeddings by the weights before are not to be taken for those of the new ones
-        self._version = next(_versions) if used and not is_bundled else 0
+        self._version = 0 if self._model is None or self._is_bundled else next(_versions)
+        self._model = None
+        self.changed = False
 
 
-def build_predictor(spec: ModelSpec, source: "Source", name: str, trainable: bool, train_encoder: bool) -> "Predictor":
+def build_predictor(spec: ModelSpec, source: "Source", trainable: bool, train_encoder: bool) -> "Predictor":
     """Load a checkpoint and make it work as its architecture says.
 
     spec (ModelSpec): How to run it.
     source (Source): What to load.
-    name (str): The checkpoint's name, for errors.
     trainable (bool): Whether it is to be trained: then its weights are its own, and float32.
-    train_encoder (bool): Whether that includes the encoder of the bundled layout, which is otherwise shared.
+    train_encoder (bool): Whether that includes the encoder of the bundled layout, which is shared otherwise.
     RETURNS (Predictor): The loaded checkpoint.
     """
     import torch
 
-    from . import device as devices
     from .checkpoint import is_decomposed, load_checkpoint, max_positions, share_checkpoint
+    from .device import choose_device, choose_dtype, choose_kernel
     from .head import find_head
-    from .predictor import Predictor
+    from .predictor import Predictor, faster_of
     from .tokenization import PairTokenizer
 
     def read_head(config: Any) -> tuple[int, ...]:
-        return find_head(config, name, spec.entailment, spec.contradiction)
+        return find_head(config, source.name, spec.entailment, spec.contradiction)
 
-    device = devices.choose_device(spec.device)
-    kernel = devices.choose_kernel(spec.backend, spec.precision, device, trainable)
-    dtype = devices.choose_dtype("float32" if kernel else spec.precision, device)
-    kind = KINDS[spec.architecture]
+    kind, device = KINDS[spec.architecture], choose_device(spec.device)
+    kernel = choose_kernel(spec.backend, spec.precision, device, trainable)
+    dtype = choose_dtype("float32" if kernel else spec.precision, device)
     check = read_head if kind == "classifier" else None
     decomposed = is_decomposed(source)
     if not trainable:
@@ -394,9 +354,9 @@ def build_predictor(spec: ModelSpec, source: "Source", name: str, trainable: boo
     if kind == "masked_lm":
         from .masked_lm import MaskedLM, read_prompt
 
-        prompt = read_prompt(spec.prompt, checkpoint.tokenizer, name)
+        prompt = read_prompt(spec.prompt, checkpoint.tokenizer, source.name)
         tokenizer = PairTokenizer(checkpoint.tokenizer, prompt.text_lead, prompt.word_lead)
-        scorer = MaskedLM(checkpoint, tokenizer, prompt, min(multiple, 8), name)
+        scorer = MaskedLM(checkpoint, tokenizer, prompt, min(multiple, 8), source.name)
     elif kind == "encoder":
         from .bi_encoder import make_bi_encoder
 
@@ -409,38 +369,48 @@ def build_predictor(spec: ModelSpec, source: "Source", name: str, trainable: boo
     else:
         from .cross_encoder import CrossEncoder
 
-        scorer = CrossEncoder(checkpoint, tokenizer, read_head(checkpoint.config), min(multiple, 8), name)
+        scorer = CrossEncoder(checkpoint, tokenizer, read_head(checkpoint.config), min(multiple, 8), source.name)
+    if kernel:
+        from .openvino import run_by_openvino
 
+        try:
+            scorer = run_by_openvino(scorer, kernel, source.name)
+        except ZeroShotError as error:
+            if spec.backend != "auto" or error.code != "Z035":
+                raise
+            warn("Z111", name=source.name, reason=str(error))
+            return build_predictor(replace(spec, backend="torch"), source, trainable, train_encoder)
     frozen = ("encoder",) if decomposed and not train_encoder else ()
-    return Predictor(checkpoint, tokenizer, scorer, device, dtype, spec.max_batch_tokens, trainable, frozen)
+    built = Predictor(checkpoint, tokenizer, scorer, device, dtype, spec.max_batch_tokens, trainable, frozen)
+    if not kernel or spec.backend != "auto":
+        return built
+    return faster_of(build_predictor(replace(spec, backend="torch"), source, trainable, train_encoder), built)
 
 
-def learning_rates(module: "nn.Module", init: InitConfig) -> dict[str, float]:
-    """Factors on the learning rate, by the weight's name: less for each layer below the top one.
+def learning_rates(names: Sequence[str], base_prefix: str, init: InitConfig) -> dict[str, float]:
+    """Factors on the learning rate, by the weight's name: less for each layer below the top one, more for the head.
 
-    Several stacks of layers (encoder and decoder, encoder and interaction) stand on each other in the order in which
-    the module names them.
+    Several stacks of layers (encoder and decoder, encoder and interaction) stand on each other in the order of names.
+
+    names (Sequence[str]): The weights.
+    base_prefix (str): The part of the model that is not its head.
+    init (InitConfig): The factors for a layer and for the head.
+    RETURNS (dict[str, float]): A factor for each weight.
     """
-    names = [name for name, _ in module.named_parameters()]
-    # number of a layer among all, by the name of its stack and its number there
-    layers: dict[tuple[str, int], int] = {}
-    for name in names:
-        found = _LAYER.search(name)
-        if found:
-            layers.setdefault((name[: found.start(1)], int(found[1])), len(layers))
-    base = f"{getattr(module, 'base_model_prefix', 'encoder')}."
+    found = {name: match for name in names if (match := _LAYER.search(name))}
+    layers = list(dict.fromkeys(name[: match.end(1)] for name, match in found.items()))
     rates = {}
     for name in names:
-        found = _LAYER.search(name)
-        if found:
-            above = len(layers) - 1 - layers[name[: found.start(1)], int(found[1])]
+        in_base = name.startswith(f"{base_prefix}.")
+        if name in found:
+            above = len(layers) - 1 - layers.index(name[: found[name].end(1)])
             rates[name] = init.layer_decay**above
-        elif name.startswith(base) and any(part in name for part in _BELOW):
+        elif in_base and any(part in name for part in _BELOW):
             rates[name] = init.layer_decay ** len(layers)
-        elif name.startswith(base) and "pooler" not in name:
+        elif in_base and "pooler" not in name:
             rates[name] = 1.0
         else:
-            # the two or three numbers of size 1 to 10 that say what a cosine is worth need larger steps than weights
+            # the numbers of size 1 to 10 that say what a cosine is worth need larger steps than weights of size 0.05
             rates[name] = init.head_rate * (100.0 if name == "similarity" else 1.0)
     return rates
 

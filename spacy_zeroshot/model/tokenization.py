@@ -19,16 +19,12 @@ _set_keys = itertools.count()
 
 
 class SpecialTokens(NamedTuple):
-    """The special tokens around a pair: prefix premise middle hypothesis suffix.
-
-    prefix, middle, suffix (tuple[int, ...]): Token ids.
-    types (tuple[int, ...]): The token types of those and of the two texts, in reading order (five numbers).
-    """
+    """The special tokens around a pair: prefix premise middle hypothesis suffix."""
 
     prefix: tuple[int, ...]
     middle: tuple[int, ...]
     suffix: tuple[int, ...]
-    types: tuple[int, int, int, int, int]
+    types: tuple[int, int, int, int, int]  # token types of those and of the two texts, in reading order
 
     @property
     def n_tokens(self) -> int:
@@ -147,22 +143,13 @@ def _pair_tokens(rust: Any) -> SpecialTokens:
     """Read the special tokens and token types off one encoded pair."""
     pair = rust.encode("a", "b")
     # 0 for the first text, 1 for the second, None for special tokens
-    owners = pair.sequence_ids
-    first = [i for i, owner in enumerate(owners) if owner == 0]
-    second = [i for i, owner in enumerate(owners) if owner == 1]
+    first, second = ([i for i, owner in enumerate(pair.sequence_ids) if owner == text] for text in (0, 1))
     ids, types = pair.ids, pair.type_ids
-    prefix, middle, suffix = (0, first[0]), (first[-1] + 1, second[0]), (second[-1] + 1, len(ids))
-
-    def type_of(start: int, end: int, default: int) -> int:
-        return types[start] if end > start else default
-
     a, b = types[first[0]], types[second[0]]
-    return SpecialTokens(
-        tuple(ids[slice(*prefix)]),
-        tuple(ids[slice(*middle)]),
-        tuple(ids[slice(*suffix)]),
-        (type_of(*prefix, a), a, type_of(*middle, a), b, type_of(*suffix, b)),
-    )
+    places = slice(first[0]), slice(first[-1] + 1, second[0]), slice(second[-1] + 1, None)
+    prefix, middle, suffix = (tuple(ids[place]) for place in places)
+    before, between, after = ((types[place] or [default])[0] for place, default in zip(places, (a, a, b), strict=True))
+    return SpecialTokens(prefix, middle, suffix, (before, a, between, b, after))
 
 
 def _before_fork() -> None:

@@ -100,7 +100,7 @@ def test_byte_level_words_keep_the_space_before_them(make_checkpoint):
     tokenizer = AutoTokenizer.from_pretrained(make_checkpoint("roberta", built_as="AutoModelForMaskedLM"))
     prompt = read_prompt("Text: {text} It is about {mask}.", tokenizer, "x")
     assert (prompt.text_lead, prompt.word_lead) == (" ", " ")
-    assert tokenizer.decode(prompt.left) == "Text:"
+    assert tokenizer.decode(prompt.start) == "Text:"
     glued = read_prompt("{text}#{mask}", tokenizer, "x")
     assert (glued.text_lead, glued.word_lead) == ("", "")
     ids, start = prompt.fill(np.asarray([7, 8]), 3)
