@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations, cycle, islice
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +23,6 @@ from .decisions import check_thresholds
 from .errors import ZeroShotError, named
 from .labels import DEFAULT_TEMPLATE, SLOT, check_groups, check_hypotheses, check_labels, check_templates
 from .loading import FACTORY, NO_PIPELINE, load_pipeline, pipeline_error
-from .model.types import WindowConfig
 from .scores import check_calibration, softmax
 from .tuning.score import part_of, predictor_of, score_texts
 
@@ -97,6 +97,16 @@ class Report(NamedTuple):
     def has_errors(self) -> bool:
         """RETURNS (bool): Whether some issue is an error."""
         return any(issue.level == ERROR for issue in self.issues)
+
+
+class Cost(NamedTuple):
+    """What one document costs."""
+
+    wordpieces: int  # of its text
+    windows: int
+    pairs: int  # of window and hypothesis: what is scored
+    passes: int  # batches that go through the model
+    tokens: int  # in them, without padding
 
 
 def check_pipeline(name: str, overrides: Mapping[str, Any] | None = None, texts: Sequence[str] = ()) -> Report:
@@ -216,21 +226,23 @@ def check_language(pipe: ZeroShotTextCategorizer, lang: str = "") -> Iterator[Is
 def check_room(pipe: ZeroShotTextCategorizer) -> Iterator[Issue]:
     """YIELDS (Issue): Hypotheses that leave too little room for the text. RAISES (ZeroShotError): If the model cannot
     be loaded."""
-    predictor = predictor_of(pipe)
     if not pipe.labels:
+        # that it can be loaded is all there is to see
+        predictor_of(pipe)
         return
     hypotheses = list(dict.fromkeys(pipe.label_set().hypotheses))
-    lengths = predictor.wordpieces(hypotheses)
-    room = predictor.room()
+    lengths = wordpieces(pipe, hypotheses)
+    fits = predictor_of(pipe).scorer.max_premise_tokens
+    room = fits(0)
     for hypothesis, length in zip(hypotheses, lengths):
         # of some models a hypothesis takes no room from the text
-        left = predictor.room(length)
+        left = fits(length)
         shown = hypothesis if len(hypothesis) <= 60 else hypothesis[:59] + "…"
         if left < 1:
             yield _issue(ERROR, "Z011", pipe.name, hypothesis=shown, length=length, room=room - 1)
         elif left < (1 - LARGE) * room:
             yield _issue(WARNING, "Z074", pipe.name, hypothesis=shown, length=length, left=left, room=room)
-    left, overlap = predictor.room(max(lengths)), pipe.window_overlap
+    left, overlap = fits(max(lengths)), pipe.window_overlap
     if pipe.long_text != "windows" or left < 1:
         return
     if overlap >= left:
@@ -299,22 +311,41 @@ def without_effect(logits: Sequence[np.ndarray]) -> list[tuple[int, float]]:
     return found
 
 
-def costs(pipe: ZeroShotTextCategorizer, lengths: Sequence[int] = LENGTHS) -> list[Any]:
+def costs(pipe: ZeroShotTextCategorizer, lengths: Sequence[int] = LENGTHS) -> list[Cost]:
     """RETURNS (list[Cost]): What documents of several lengths in wordpieces cost with the component's labels."""
     return [_cost(pipe, length, pipe.label_set().hypotheses) for length in lengths]
 
 
 def costs_of_labels(
     pipe: ZeroShotTextCategorizer, counts: Sequence[int] = LABEL_COUNTS, length: int = LENGTHS[0]
-) -> list[Any]:
+) -> list[Cost]:
     """RETURNS (list[Cost]): What a document would cost with more labels, or fewer, that are worded alike."""
     hypotheses = pipe.label_set().hypotheses
     each = len(hypotheses) / len(pipe.labels)
     return [_cost(pipe, length, tuple(islice(cycle(hypotheses), round(count * each)))) for count in counts]
 
 
-def _cost(pipe: ZeroShotTextCategorizer, length: int, hypotheses: tuple[str, ...]) -> Any:
-    return predictor_of(pipe).cost(length, hypotheses, WindowConfig(pipe.long_text, pipe.window_overlap))
+def reads(pipe: ZeroShotTextCategorizer) -> str:
+    """RETURNS (str): How often a text goes through the model, in words."""
+    return getattr(predictor_of(pipe).scorer, "text_passes", "again for every hypothesis")
+
+
+def wordpieces(pipe: ZeroShotTextCategorizer, hypotheses: Sequence[str]) -> list[int]:
+    """RETURNS (list[int]): Lengths of hypotheses in wordpieces, without special tokens."""
+    return [len(ids) for ids in predictor_of(pipe).tokenizer.hypothesis_set(tuple(hypotheses)).pieces]
+
+
+def _cost(pipe: ZeroShotTextCategorizer, length: int, hypotheses: tuple[str, ...]) -> Cost:
+    """Counted on the model's own batches, of a text without words."""
+    predictor, size = predictor_of(pipe), len(hypotheses)
+    room, overlap = predictor.scorer.max_premise_tokens(max(wordpieces(pipe, hypotheses))), pipe.window_overlap
+    read = length if pipe.long_text == "windows" else min(length, room)
+    starts = range(0, max(read - room, 0) + (room - overlap), room - overlap) if read > room else [0]
+    ids = [np.zeros(min(room, read - start), "int64") for start in starts]
+    windows = [SimpleNamespace(ids=one, set=0, first=i * size) for i, one in enumerate(ids)]
+    sets = [predictor.tokenizer.hypothesis_set(hypotheses)]
+    tokens = [batch.n_tokens for batch in predictor.scorer.batches(windows, sets, predictor.budget)]
+    return Cost(length, len(windows), len(windows) * size, len(tokens), sum(tokens))
 
 
 def plain_form(label: str) -> str:
@@ -326,7 +357,7 @@ def plain_form(label: str) -> str:
 
 
 def language_of(text: str) -> str:
-    """RETURNS (str): The language that stands for a text's script in SCRIPTS: "en" for all Latin ones; "" if unknown."""
+    """RETURNS (str): The language that SCRIPTS has for a text's script: "en" for all Latin ones, "" for others."""
     letters = [unicodedata.name(char, "").split(" ")[0].split("-")[0] for char in text if char.isalpha()]
     found = Counter(SCRIPTS[name] for name in letters if name in SCRIPTS)
     if "ja" in found and "zh" in found:

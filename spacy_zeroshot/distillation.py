@@ -1,4 +1,4 @@
-"""Distillation: a zero-shot pipeline labels texts, and a small native spaCy textcat learns from the labels it is sure of.
+"""Distillation: a zero-shot pipeline labels texts, a small native spaCy textcat learns from the labels it is sure of.
 
 spaCy's textcat takes no soft labels, so scores become 1.0, 0.0 or nothing.
 """
@@ -7,7 +7,7 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple

@@ -25,10 +25,12 @@ from spacy_zeroshot.checks import (
     costs_of_labels,
     language_of,
     plain_form,
+    reads,
     without_effect,
+    wordpieces,
 )
 
-from .util import LABELS, SENTENCES, make_nlp, words
+from .util import SENTENCES, make_nlp, words
 
 
 def make(folder: Path, labels: list[str], **settings: Any) -> Any:
@@ -131,7 +133,10 @@ def test_labels_in_latin_letters_and_another_template(nli_folder: Path) -> None:
     # own wordings have no template
     own = [{"label": "정치", "text": "정치에 관한 글이다."}]
     assert not list(check_language(make(nli_folder, ["정치"], hypotheses=own)))
-    groups = [{"name": "g", "labels": ["정치", "경제"], "hypothesis_template": TEMPLATES["ko"]}, {"name": "h", "labels": ["좋다"]}]
+    groups = [
+        {"name": "g", "labels": ["정치", "경제"], "hypothesis_template": TEMPLATES["ko"]},
+        {"name": "h", "labels": ["좋다"]},
+    ]
     pipe = make_nlp(nli_folder, labels=[], label_groups=groups).get_pipe("zero_shot_textcat")
     assert [issue.message.split("]")[0] for issue in check_language(pipe)] == ["the labels ['좋다'"]
 
@@ -143,14 +148,10 @@ def test_templates_are_in_the_scripts_of_their_languages() -> None:
         assert language_of(template) == (lang if lang in ("ko", "ja", "zh", "ru", "ar", "hi") else "en")
 
 
-def runtime(pipe: Any) -> Any:
-    return pipe.model.shims[0].runtime
-
-
 def test_z074_z075_and_what_does_not_fit(nli_folder: Path) -> None:
     # 128 positions
     assert codes(check_room(make(nli_folder, ["sport"], window_overlap=16))) == []
-    large = " ".join(["sport"] * (90 // runtime(make(nli_folder, ["sport"])).wordpieces(["sport"])[0]))
+    large = " ".join(["sport"] * (90 // wordpieces(make(nli_folder, ["sport"]), ["sport"])[0]))
     assert codes(check_room(make(nli_folder, [large], window_overlap=4))) == ["warning Z074"]
     assert codes(check_room(make(nli_folder, [" ".join(words(400))]))) == ["error Z011"]
     assert codes(check_room(make(nli_folder, ["sport"], window_overlap=64))) == ["warning Z075"]
@@ -184,7 +185,7 @@ def test_all_mistakes_of_a_config_at_once() -> None:
 
 def test_costs_of_pairs_are_those_of_scoring(nli_folder: Path) -> None:
     pipe = make(nli_folder, ["sport", "music"], window_overlap=10, hypothesis_template="{}")
-    lengths = runtime(pipe).wordpieces(["sport", "music"])
+    lengths = wordpieces(pipe, ["sport", "music"])
     short, long = costs(pipe, [20, 300])
     # [CLS] text [SEP] hypothesis [SEP], once for each label
     assert short == (20, 1, 2, 1, 2 * (20 + 3) + sum(lengths))
@@ -193,7 +194,7 @@ def test_costs_of_pairs_are_those_of_scoring(nli_folder: Path) -> None:
     read = 300 + 10 * (n_windows - 1)
     assert long[:3] == (300, n_windows, 2 * n_windows)
     assert long.tokens == 2 * (read + 3 * n_windows) + sum(lengths) * n_windows
-    assert runtime(pipe).scorer.text_passes == "again for every hypothesis"
+    assert reads(pipe) == "again for every hypothesis"
     (cut,) = costs(make(nli_folder, ["sport"], long_text="truncate"), [5000])
     assert cut.windows == 1
 
@@ -204,7 +205,7 @@ def test_costs_of_the_bundled_layout(decomposed_folder: Path) -> None:
     assert one[:3] == (20, 1, 2) and more[:3] == (20, 1, 200)
     # the text is read once, however many labels there are
     assert one.tokens < 2 * 20 + 20
-    assert runtime(pipe).scorer.text_passes == "once for all labels"
+    assert reads(pipe) == "once for all labels"
 
 
 @pytest.mark.parametrize("family", ["nli_folder", "decomposed_folder"])
@@ -230,7 +231,9 @@ def test_a_checkpoint_that_is_none_is_an_issue(tmp_path: Path) -> None:
 
 def test_a_pipeline_with_two_writers(nli_folder: Path, tmp_path: Path) -> None:
     nlp = make_nlp(nli_folder, name="one", window_overlap=16)
-    nlp.add_pipe("zero_shot_textcat", name="two", config={"labels": ["music", "art"], "model": {"name": str(nli_folder)}})
+    nlp.add_pipe(
+        "zero_shot_textcat", name="two", config={"labels": ["music", "art"], "model": {"name": str(nli_folder)}}
+    )
     nlp.to_disk(tmp_path)
     report = check_pipeline(str(tmp_path), {"components.two.window_overlap": 16})
     assert codes(report.issues) == ["warning Z079"] and [pipe.name for pipe in report.pipes] == ["one", "two"]

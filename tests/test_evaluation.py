@@ -94,7 +94,9 @@ def expected(nlp: Any, rows: Sequence[dict[str, Any]], labels: Sequence[str] = L
     """Gold and decisions by the component's own `decide`."""
     pipe = nlp.get_pipe("zero_shot_textcat")
     chosen = [pipe.decide(nlp(row["text"])).labels for row in rows]
-    as_array = [[[label in one for label in labels] for one in lists] for lists in ([r["labels"] for r in rows], chosen)]
+    as_array = [
+        [[label in one for label in labels] for one in lists] for lists in ([r["labels"] for r in rows], chosen)
+    ]
     return np.array(as_array[0]), np.array(as_array[1])
 
 
@@ -172,7 +174,11 @@ def test_other_settings_are_passed_not_set(nli_folder: Path, tmp_path: Path) -> 
 
 
 def test_none_label_is_no_hypothesis(nli_folder: Path, tmp_path: Path) -> None:
-    rows = [*rows_of(*[[label] for label in LABELS]), {"text": "Nothing.", "labels": ["none"]}, {"text": "", "labels": []}]
+    rows = [
+        *rows_of(*[[label] for label in LABELS]),
+        {"text": "Nothing.", "labels": ["none"]},
+        {"text": "", "labels": []},
+    ]
     nlp = make_nlp(nli_folder, multi_label=True, threshold=1.0)
     (found,) = evaluate(nlp, [write(tmp_path / "x.jsonl", rows)], none_label="none")
     # nothing reaches 1.0, so "none" is said of all five: P 2/5, R 1
@@ -192,7 +198,11 @@ def test_none_where_a_files_labels_compete(nli_folder: Path, tmp_path: Path) -> 
 
 
 def test_blank_texts_are_decided_nothing(nli_folder: Path, tmp_path: Path) -> None:
-    rows = [{"text": " ", "labels": ["sport"]}, {"text": "Music!", "labels": ["music"]}, {"text": "Vote!", "labels": []}]
+    rows = [
+        {"text": " ", "labels": ["sport"]},
+        {"text": "Music!", "labels": ["music"]},
+        {"text": "Vote!", "labels": []},
+    ]
     nlp = make_nlp(nli_folder, threshold=0.0)
     (found,) = evaluate(nlp, [write(tmp_path / "x.jsonl", rows)])
     assert found.f1["sport"] == 0.0 or nlp(rows[1]["text"]).cats["sport"] > 1 / 3
@@ -223,7 +233,9 @@ def test_nli(nli_folder: Path, tmp_path: Path) -> None:
     (found,) = evaluate(nlp, [write(tmp_path / "x.jsonl", rows)])
     assert found[:4] == ("x", "nli", 3, 2) and set(found.f1) == {"entailment", "the rest"}
     said = dict(entailed(nlp.get_pipe("zero_shot_textcat"), [NLIPair(SENTENCES[2], h, True) for h, _ in pairs], 128))
-    assert found.accuracy == pytest.approx(np.mean([said[i] == (label == "entailment") for i, (_, label) in enumerate(pairs)]))
+    assert found.accuracy == pytest.approx(
+        np.mean([said[i] == (label == "entailment") for i, (_, label) in enumerate(pairs)])
+    )
 
 
 def test_entailment_has_to_be_the_strongest_of_all_classes(nli_folder: Path) -> None:

@@ -2,25 +2,13 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from ..errors import ZeroShotError
 from ._print import make_console, print_table
-from ._util import (
-    Code,
-    Component,
-    GpuId,
-    LabelField,
-    Labels,
-    MultiLabel,
-    Template,
-    TextField,
-    note,
-    run,
-    track,
-)
+from ._util import Code, Component, GpuId, LabelField, Labels, MultiLabel, Template, TextField, note, run, track
 
 if TYPE_CHECKING:
     from ..tuning.calibration import Calibrated
@@ -37,9 +25,7 @@ def calibrate(
     method: Annotated[
         Literal["marginals", "content-free", "none"],
         typer.Option(
-            "--method",
-            help="marginals: every label's mean score over TEXTS becomes the same; content-free: what a text without "
-            "content scores is taken away; none: only a temperature",
+            "--method", help="marginals: like mean scores over TEXTS; content-free: by texts that say nothing"
         ),
     ] = "marginals",
     prior: Annotated[
@@ -90,16 +76,8 @@ def calibrate(
             pipe.set_labels(given)
         elif not pipe.labels:
             raise ZeroShotError("Z067")
-        found = calibrate_pipeline(
-            nlp,
-            unlabelled,
-            component=pipe.name,
-            method=method,
-            prior=shares,
-            labelled=rows,
-            none_label=none_label,
-            track=track,
-        )
+        options = {"method": method, "prior": shares, "labelled": rows, "none_label": none_label, "track": track}
+        found = calibrate_pipeline(nlp, unlabelled, component=pipe.name, **options)  # type: ignore[arg-type]
         apply_settings(nlp, pipe.name, found.settings)
         with pipeline_folder(nlp, output, overwrite):
             pass
@@ -124,11 +102,8 @@ def parse_prior(value: str) -> dict[str, float] | None:
 def show(found: "Calibrated") -> None:
     """Print what was found."""
     console = make_console()
-    rows: list[list[Any]] = [
-        [label, float(bias), float(before), float(after)]
-        for label, bias, before, after in zip(found.labels, found.biases, *found.rates)
-    ]
-    print_table(console, ("label", "bias", "mean score before", "after"), rows)
+    columns = (values.tolist() for values in (found.biases, *found.rates))
+    print_table(console, ("label", "bias", "mean score before", "after"), list(zip(found.labels, *columns)))
     if found.reliability is not None:
         first, second = found.reliability
         console.print(f"temperature: {found.temperature:.3g}", soft_wrap=True)

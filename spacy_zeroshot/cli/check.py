@@ -64,7 +64,7 @@ def check(
 def _print(report: "Report") -> None:
     from rich.text import Text
 
-    from ..checks import LABEL_COUNTS, costs, costs_of_labels, predictor_of
+    from ..checks import LABEL_COUNTS, costs, costs_of_labels, reads
 
     console = make_console()
     for issue in report.issues:
@@ -75,7 +75,7 @@ def _print(report: "Report") -> None:
         console.print(Text("no errors, no warnings", style="green"))
     for pipe in _affordable(report):
         counts = f"labels: {len(pipe.labels):,}, hypotheses: {len(pipe.label_set().hypotheses):,}"
-        console.print(f"\n{pipe.name}: {counts}; the text is read {predictor_of(pipe).scorer.text_passes}\n", soft_wrap=True)
+        console.print(f"\n{pipe.name}: {counts}; the text is read {reads(pipe)}\n", soft_wrap=True)
         print_table(console, COLUMNS, [[f"{cost.wordpieces:,} wordpieces", *cost[1:]] for cost in costs(pipe)])
         more = costs_of_labels(pipe)
         console.print(f"\nwith other numbers of labels, a text of {more[0].wordpieces:,} wordpieces\n")

@@ -145,8 +145,8 @@ def _reliability(measured: list[Reliability], exclusive: bool) -> dict[str, Any]
         points = zip(bins.confidence[some], bins.accuracy[some], sizes[some].round(1))
         lines.append((f"{name}, ECE {bins.ece:.3f}", list(points)))
     what = "the score of every text's best label" if exclusive else "the scores of all labels"
-    caption = f"How often {what} is right, in {len(measured[0].counts)} bins. On the dashed line a score of 0.8 is right 8 "
-    caption += "times in 10. Larger marks stand for more scores."
+    caption = f"How often {what} is right, in {len(measured[0].counts)} bins. On the dashed line a score of 0.8 is "
+    caption += "right 8 times in 10. Larger marks stand for more scores."
     return _plot("Reliability before and after", "score", lines, QUARTERS, caption, diagonal=True)
 
 

@@ -225,9 +225,7 @@ def ranks(scores: np.ndarray) -> np.ndarray:
     return np.argsort(np.argsort(-scores, axis=1, kind="stable"), axis=1, kind="stable")
 
 
-def _scale(
-    candidate: Candidate, gold: np.ndarray, train: np.ndarray, label_set: LabelSet
-) -> tuple[float, np.ndarray]:
+def _scale(candidate: Candidate, gold: np.ndarray, train: np.ndarray, label_set: LabelSet) -> tuple[float, np.ndarray]:
     """The temperature fitted to some of the texts, and the scores of all."""
     temperature = candidate.temperature
     if temperature is None:

@@ -132,12 +132,16 @@ def tune(
         biases = np.array([pipe.calibration.get(label, 0.0) for label in label_set.labels])
         own = Candidate(OWN, scored.logits[0][:, columns], biases, None, pipe.temperature, rule)
         if votes and votes[0].weight:
-            own = own._replace(votes=votes[0]._replace(shares=votes[0].shares[:, columns], known=votes[0].known[columns]))
+            own = own._replace(
+                votes=votes[0]._replace(shares=votes[0].shares[:, columns], known=votes[0].known[columns])
+            )
         names, candidates = [wordings[0]], [own]
         for wording, logits in zip(wordings, scored.logits):
             for one in variants(" + ".join(wording), logits[:, columns], biases, label_set):
                 # of several groups, temperature and votes are common to all: they stay
-                found = with_votes([one], votes) if alone else [one._replace(votes=own.votes, temperature=own.temperature)]
+                found = (
+                    with_votes([one], votes) if alone else [one._replace(votes=own.votes, temperature=own.temperature)]
+                )
                 candidates += found
                 names += [wording] * len(found)
         none = none_label is not None and not right.any(axis=1).all()
@@ -190,7 +194,10 @@ def with_votes(candidates: Sequence[Candidate], votes: Sequence[Votes]) -> list[
     """RETURNS (list[Candidate]): Every candidate alone, so that of equals these are chosen, and with all votes."""
     some = [each for each in votes if each.weight]
     mixed = [
-        one._replace(name=f"{one.name} + {each.n_neighbors} neighbour{'s' * (each.n_neighbors > 1)}, weight {each.weight:g}", votes=each)
+        one._replace(
+            name=f"{one.name} + {each.n_neighbors} neighbour{'s' * (each.n_neighbors > 1)}, weight {each.weight:g}",
+            votes=each,
+        )
         for one in candidates
         for each in some
     ]

@@ -94,7 +94,8 @@ def test_broken_configs_are_issues(nli_folder: Path, tmp_path: Path) -> None:
 def test_a_component_of_the_users_own(nli_folder: Path, tmp_path: Path) -> None:
     code = tmp_path / "mine.py"
     code.write_text(
-        "from spacy.language import Language\n\n@Language.component('mine_of_test_check')\ndef mine(doc):\n    return doc\n"
+        "from spacy.language import Language\n\n"
+        "@Language.component('mine_of_test_check')\ndef mine(doc):\n    return doc\n"
     )
     path = write(tmp_path, nli_folder)
     text = path.read_text().replace('pipeline = ["zero', 'pipeline = ["mine","zero')

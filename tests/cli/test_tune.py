@@ -40,7 +40,10 @@ def test_tune_writes_a_pipeline_and_a_report(pipeline: Path, dev: Path) -> None:
     assert float(table[3][3]) >= float(table[2][3])
     # the held-out figure is known of the objective only
     assert table[4][1] == table[4][2] == "" and 0 <= float(table[4][3]) <= 1
-    assert result.stderr.splitlines()[-1] == f"{output}: written. Next: python -m spacy zeroshot evaluate {output} TEST_FILE"
+    assert (
+        result.stderr.splitlines()[-1]
+        == f"{output}: written. Next: python -m spacy zeroshot evaluate {output} TEST_FILE"
+    )
     nlp = spacy.load(output)
     assert nlp.config["components"]["zero_shot_textcat"]["temperature"] == nlp.get_pipe("zero_shot_textcat").temperature
     assert set(nlp("A man plays.").cats) == set(LABELS)
@@ -63,7 +66,11 @@ def test_tune_without_matplotlib(pipeline: Path, dev: Path, monkeypatch: pytest.
 def test_other_labels_come_back_with_their_thresholds(nli_folder: Path, dev: Path) -> None:
     """labels, thresholds and mode that were set at run time are those of the pipeline that is loaded."""
     make_nlp(nli_folder, labels=["x", "y"], multi_label=True).to_disk(dev.with_name("pipeline"))
-    rows = [{"text": f"{text} {i}", "labels": LABELS[: (i + j) % 4]} for i in range(6) for j, text in enumerate(SENTENCES[:4])]
+    rows = [
+        {"text": f"{text} {i}", "labels": LABELS[: (i + j) % 4]}
+        for i in range(6)
+        for j, text in enumerate(SENTENCES[:4])
+    ]
     output = dev.with_name("tuned")
     arguments = [dev.with_name("pipeline"), write(dev, rows), "--output", output, "--no-report", "-t", "{}."]
     result = run_cli("tune", *arguments, "--labels", ",".join(LABELS))

@@ -109,13 +109,18 @@ def test_reliability_by_hand() -> None:
 
 def test_groups_are_calibrated_each_on_its_own() -> None:
     logits = np.concatenate([sample(1), sample(2)], axis=1)
-    both = LabelSet(tuple("abcdef"), tuple("abcdef"), (1,) * 6, (LabelGroup("x", 0, 3, True), LabelGroup("y", 3, 6, False)))
+    both = LabelSet(
+        tuple("abcdef"), tuple("abcdef"), (1,) * 6, (LabelGroup("x", 0, 3, True), LabelGroup("y", 3, 6, False))
+    )
     biases = marginal_biases(logits, both)
     assert biases[:3] == pytest.approx(marginal_biases(logits[:, :3], labels_of(True)))
     assert biases[3:] == pytest.approx(marginal_biases(logits[:, 3:], labels_of(False)))
     assert prior_biases(logits, both)[:3] == pytest.approx(prior_biases(logits[:, :3], labels_of(True)))
     gold = np.random.default_rng(3).random(logits.shape) < 0.4
-    one, other = fit_temperature(logits[:, :3], gold[:, :3], labels_of(True)), fit_temperature(logits[:, 3:], gold[:, 3:], labels_of(False))
+    one, other = (
+        fit_temperature(logits[:, :3], gold[:, :3], labels_of(True)),
+        fit_temperature(logits[:, 3:], gold[:, 3:], labels_of(False)),
+    )
     assert min(one, other) <= fit_temperature(logits, gold, both) <= max(one, other)
     measured = reliability(to_scores(logits, both), gold, both)
     assert measured.counts.sum() == len(logits) * (1 + 3)

@@ -173,7 +173,6 @@ def test_the_sweep_is_fast():
     assert time.process_time() - start < 2.0
 
 
-
 def sample(seed: int, texts: int = 40):
     state = np.random.default_rng(seed)
     # few distinct values, so that scores tie with each other and with thresholds
@@ -198,7 +197,7 @@ def test_thresholds(seed: int, none: bool) -> None:
 
 @given(st.integers(0, 10_000))
 def test_ranks_and_steps_are_what_decisions_are_made_of(seed: int) -> None:
-    scores, gold = sample(seed)
+    scores, _gold = sample(seed)
     for k in range(1, 5):
         assert np.array_equal(ranks(scores) < k, decide_rows(scores, NAMES, Rule(0.0, top_k=k)))
     grid = make_grid(scores)

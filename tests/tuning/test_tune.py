@@ -113,7 +113,9 @@ def test_all_templates_at_once_score_as_each_alone(family, request):
     from spacy_zeroshot.tuning.score import score_texts
 
     nlp, pipe = build(request.getfixturevalue(family), window_overlap=8)
-    sets = [pipe.label_set(templates=template) for template in ("{}", "This example is about {} and only about {}."[:27])]
+    sets = [
+        pipe.label_set(templates=template) for template in ("{}", "This example is about {} and only about {}."[:27])
+    ]
     texts = [SENTENCES[0], "", " ".join(SENTENCES * 8)]
     scored = score_texts(nlp, pipe, texts, sets)
     assert scored.rows.tolist() == [0, 2]
@@ -160,7 +162,7 @@ def test_texts_without_a_label(nli_folder, tmp_path):
 
 def test_the_threshold_of_none_where_labels_compete(nli_folder):
     """Texts of another kind altogether: neighbours give them low scores."""
-    nlp, pipe = build(nli_folder, examples=EXAMPLES, examples_weight=1.0)
+    nlp, _pipe = build(nli_folder, examples=EXAMPLES, examples_weight=1.0)
     others = [LabelledText(f"{SENTENCES[4]} {SENTENCES[5]} {i}", ("none",)) for i in range(6)]
     (group,) = tune(nlp, [*LEARNABLE[1::2], *others], templates=(), none_label="none").groups
     assert group.after.figures.macro_f1 >= group.before.figures.macro_f1
@@ -351,7 +353,7 @@ def test_neighbours_that_know_are_chosen_and_come_back_from_disk(nli_folder, tmp
     for text, expected in zip(tuned.texts, group.after.scores, strict=True):
         assert list(again(text).cats.values()) == pytest.approx(expected.tolist(), abs=1e-4)
     page = report(tuned)
-    assert "neighbour" in page and "40 best of" not in page or page.count("neighbours, weight") <= 41
+    assert ("neighbour" in page and "40 best of" not in page) or page.count("neighbours, weight") <= 41
 
 
 def test_scores_before_have_the_votes_of_the_settings(nli_folder):
