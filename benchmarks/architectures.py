@@ -18,7 +18,7 @@ from spacy.language import Language
 from spacy_zeroshot.cli._print import make_console, print_table
 from spacy_zeroshot.cli.benchmark import make_labels, time_in_turn
 from spacy_zeroshot.decisions import decide_rows, default_rule
-from spacy_zeroshot.evaluation import figures, name_of, spread
+from spacy_zeroshot.evaluation import figures, spread
 from spacy_zeroshot.readers import LabelledText, label_names, read_labelled
 
 NLI, SIMILARITY = "spacy_zeroshot.NLIClassifier.v1", "spacy_zeroshot.SimilarityClassifier.v1"
@@ -122,7 +122,7 @@ def main(
     names = list(next(iter(found.values())))
     for title, place in (("Accuracy / macro-F1", 0), ("Documents per second", 1)):
         table = [
-            [name_of(path), len(rows[path]), *(round(v) if isinstance(v, float) else v for v in cells)]
+            [path.name.split(".")[0], len(rows[path]), *(round(v) if isinstance(v, float) else v for v in cells)]
             for path, cells in ((path, [each[name][place] for name in names]) for path, each in found.items())
         ]
         console.print(f"\n{title}\n")

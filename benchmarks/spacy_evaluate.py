@@ -15,7 +15,7 @@ from spacy.cli.evaluate import evaluate
 from spacy.tokens import DocBin
 
 from spacy_zeroshot.cli._print import make_console, print_table
-from spacy_zeroshot.evaluation import name_of, spread
+from spacy_zeroshot.evaluation import spread
 from spacy_zeroshot.readers import LabelledText, label_names, read_labelled
 
 SCORES = ("cats_macro_f", "cats_micro_f", "cats_macro_auc")
@@ -48,7 +48,7 @@ def main(
         rows = spread(read_labelled(path), limit or None)
         with tempfile.TemporaryDirectory() as folder:
             scores = evaluate_rows(rows, Path(folder))
-        table.append([name_of(path), len(rows), *(float(scores[name]) for name in SCORES)])
+        table.append([path.name.split(".")[0], len(rows), *(float(scores[name]) for name in SCORES)])
     print_table(make_console(), ["data", "rows", *SCORES], table)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import runpy
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -136,7 +137,7 @@ def test_architectures_are_compared(
 
 @pytest.mark.slow
 def test_tuning_is_measured_on_the_other_half(data: Path, nli_folder: Path) -> None:
-    rows = [LabelledText(f"A man plays {label} {i}.", (label,)) for i in range(6) for label in LABELS]
+    rows = [LabelledText(f"A man plays {LABELS[i // 2 % 2]} {i}.", (LABELS[i // 2 % 2],)) for i in range(12)]
     shown = tuning.tuning_rows(rows, str(nli_folder), False, 1)
     assert [row[0] for row in shown] == ["as it is", "top-1", "0.5", "tuned for micro-F1", "tuned for macro-F1"]
     assert all(0.0 <= value <= 1.0 for row in shown for value in row[1:])
@@ -173,13 +174,10 @@ def test_processes_are_measured() -> None:
     found = start.measure({"nothing": "pass", "spacy": start.HIDE + start.BLANK}, 1)
     ((seconds, megabytes),) = found["nothing"]
     assert 0 <= seconds < found["spacy"][0][0] and 0 < megabytes < found["spacy"][0][1]
+    with pytest.raises(subprocess.CalledProcessError):
+        # a blank pipeline without the package does not know its factory
+        start.measure({"hidden": start.HIDE + "import spacy; spacy.blank('en').add_pipe('zero_shot_textcat')"}, 0)
     assert start.rows(found)[0][0] == "nothing"
-
-
-@pytest.mark.slow
-def test_a_hidden_package_has_no_factory() -> None:
-    code = start.HIDE + "import spacy; spacy.blank('en').has_factory('zero_shot_textcat') or print('hidden')\n" + "pass"
-    assert start.measure({"hidden": code}, 0) == {"hidden": []}
 
 
 @pytest.mark.slow
@@ -228,6 +226,6 @@ def test_programs_say_what_they_do(
 ) -> None:
     monkeypatch.setattr(sys, "argv", [path.name, "--help"])
     with pytest.raises(SystemExit) as ended:
-        runpy.run_module(f"benchmarks.{path.stem}", run_name="__main__")
+        runpy.run_path(str(path), run_name="__main__")
     assert ended.value.code == 0
     assert "--help" in capsys.readouterr().out
