@@ -65,6 +65,7 @@ def copy_teacher(folder: Path, gpu_id: int) -> Path:
     return folder / "model-best"
 
 
+@pytest.mark.slow
 def test_a_student_learns_from_its_teacher(nli_folder: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
     nlp = teacher_of(nli_folder)
