@@ -12,7 +12,7 @@ from .types import NLIInput, NLIOutput
 
 BUNDLED = "bundled"
 ClassRef: TypeAlias = str | int | None
-Precision = Literal["auto", "float32", "bfloat16", "float16", "int8"]
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Backend = Literal["torch", "openvino", "auto"]
 NLIModel: TypeAlias = Model[NLIInput, NLIOutput]
 
@@ -62,8 +62,7 @@ def NLIClassifier(
     use_safetensors (bool): Refuse pickled weights. False also takes an old pytorch_model.bin.
     entailment (str | int | None): Which class of the head means entailment, by name or index; None: found by name.
     contradiction (str | int | None): The same for contradiction.
-    precision (Precision): "auto", "float32", "bfloat16", "float16"; or, with OpenVINO and the extra "int8", "int8":
-        larger changes of the scores than with bfloat16 for more speed, never chosen by "auto".
+    precision (Precision): "auto", "float32", "bfloat16" or "float16".
     device (str | None): A torch device string; None follows thinc's active ops.
     max_batch_tokens (int | None): Padded tokens in one forward pass; None: chosen for the device.
     backend (Backend): What runs the model: "torch"; "openvino" (an extra; scores on a CPU, does not train); or

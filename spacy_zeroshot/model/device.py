@@ -18,7 +18,7 @@ from ..util import first_line
 from .architectures import Backend, Precision
 
 # What OpenVINO computes in
-Kernel = Literal["float32", "bfloat16", "int8"]
+Kernel = Literal["float32", "bfloat16"]
 
 # A GPU that cannot hold this many tokens cannot hold the model either.
 SMALLEST_BUDGET = 64
@@ -45,12 +45,10 @@ def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
     """The dtype to compute in.
 
     "auto" is bfloat16 on a GPU that has it and on a CPU with native support, else float32: emulated bfloat16 is
-    several times slower. RAISES (ZeroShotError): Z032 for float16 on a CPU, and for int8, which only OpenVINO has.
+    several times slower. RAISES (ZeroShotError): Z032 for float16 on a CPU.
     """
     if precision == "auto":
         return torch.bfloat16 if has_native_bfloat16(device) else torch.float32
-    if precision == "int8":
-        raise ZeroShotError("Z032", precision=precision, device="the torch backend")
     if precision == "float16" and device.type == "cpu":
         raise ZeroShotError("Z032", precision=precision, device="a CPU")
     return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[precision]

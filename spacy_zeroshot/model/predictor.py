@@ -101,11 +101,7 @@ class Predictor:
         return output if len(row_of) == len(rows) else _take(output, np.array(rows))
 
     def begin_update(self, batch: NLIInput) -> tuple[NLIOutput, Callable[[Floats2d], None]]:
-        """Score premises and keep what backpropagation needs.
-
-        RETURNS (tuple[NLIOutput, Callable[[Floats2d], None]]): The output, and a callback that takes the gradient of
-            its logits and adds to the gradients of the weights.
-        """
+        """As predict; the callback takes the gradient of the logits and adds to the gradients of the weights."""
         sets, set_of = self._hypothesis_sets(batch.hypotheses)
         plan = self._plan(batch.premises, sets, set_of, batch.windows)
         with torch.inference_mode(False), torch.enable_grad(), self.autocast():
@@ -142,7 +138,6 @@ class Predictor:
                 owners.append(number)
         if not windows:
             return np.zeros((0, getattr(self.checkpoint.config, "hidden_size", 0)), dtype="float32")
-
         lengths = np.array([len(ids) for ids in windows]) + sum(map(len, self.tokenizer.single))
 
         def batches(done: NDArray[np.bool_], budget: int) -> Iterator[Batch]:
@@ -161,10 +156,7 @@ class Predictor:
         return sums[rows]
 
     def set_training(self, dropout: float | None) -> None:
-        """Switch between training and scoring.
-
-        dropout (float | None): The dropout rate of an update, None for scoring. At 0.0 no mask is sampled.
-        """
+        """Switch to training with a dropout rate (at 0.0 no mask is sampled), or to scoring with None."""
         module = self.checkpoint.module
         if dropout:
             set_dropout(module, dropout)

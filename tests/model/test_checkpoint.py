@@ -279,7 +279,12 @@ def run(home, name, **model):
 
 @pytest.mark.parametrize(
     "model, commit",
-    [({}, NEW), ({"revision": "v1"}, OLD), ({"revision": OLD}, OLD), ({"revision": NEW, "local_files_only": True}, NEW)],
+    [
+        ({}, NEW),
+        ({"revision": "v1"}, OLD),
+        ({"revision": OLD}, OLD),
+        ({"revision": NEW, "local_files_only": True}, NEW),
+    ],
     ids=["main", "tag", "commit", "local_files_only"],
 )
 def test_revision_pins_config_tokenizer_and_weights(hub_cache, revisions, model, commit):
@@ -336,7 +341,7 @@ def test_weights_not_in_the_cache_Z020(hub_cache, tmp_path):
 
 
 def test_the_layout_of_0_1_0_is_scored_as_pairs_no_more(nli_folder, own_copy):
-    """Its declaration in config.json names a layout that only 0.1.0 runs: other scores without a word would be wrong."""
+    """Its config.json declares a layout that only 0.1.0 runs: as pairs, it would get other scores without a word."""
     folder = own_copy(nli_folder)
     edit_json(folder / "config.json", zero_shot={"layout": "shared_premise", "similarity": [8.0, -2.0]})
     error = error_of(folder)

@@ -19,11 +19,6 @@ def test_float16_on_a_cpu_Z032(nli_folder):
         ask(nli_folder, ["a"], ["b"], precision="float16", device="cpu")
 
 
-def test_int8_without_openvino_Z032(nli_folder):
-    with pytest.raises(ZeroShotError, match=r"\[Z032\] precision = 'int8'.*torch"):
-        ask(nli_folder, ["a"], ["b"], precision="int8", device="cpu")
-
-
 @pytest.mark.parametrize("device", ["cuda:99", "no such device"])
 def test_device_that_is_not_there_Z033(nli_folder, device):
     with pytest.raises(ZeroShotError, match=rf"\[Z033\] device = '{device}'"):

@@ -116,7 +116,9 @@ def test_neither_batches_nor_other_labels_change_a_score(masked_folder, monkeypa
     np.testing.assert_allclose(alone, whole, rtol=1e-5, atol=1e-5)
     # a large vocabulary
     monkeypatch.setattr("spacy_zeroshot.model.masked_lm.LARGEST_LOGITS", 900)
-    np.testing.assert_allclose(logits_of(masked_folder, texts, labels, max_batch_tokens=64), whole, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        logits_of(masked_folder, texts, labels, max_batch_tokens=64), whole, rtol=1e-5, atol=1e-5
+    )
 
 
 def test_each_text_may_have_its_own_labels(masked_folder):
