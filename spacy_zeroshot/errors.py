@@ -88,7 +88,6 @@ MESSAGES: dict[str, str] = {
     "Z063": "GPU {gpu_id} cannot be used: {reason}. Leave out --gpu-id to run on the CPU.",
     "Z064": "no row of {path} has a label that could be scored. Give each row its labels, and a --none-label that is "
     "not the only one.",
-    "Z065": "{folder!r} is no encoder that can be loaded: {reason}. Give a folder of a sentence embedding model.",
     "Z066": "there is nothing to classify. Give texts as arguments, or one per line on standard input.",
     "Z067": 'there are no labels to score. Give them: --labels "sport,politics", or a --pipeline that has some.',
     "Z068": "{first} and {second} cannot go together: {reason}.",
