@@ -481,25 +481,26 @@ def score_here(
             step = (chunk.fraction - fraction) / len(chunk.rows)
             return scorer.score(chunk.rows, file.form, lambda n: watch(done + n, fraction + n * step, ()))
 
-        scored: Iterable[tuple[Chunk, Entry, bool]]
         if n_process == 1:
             scored = ((chunk, entry or score(chunk), is_old) for chunk, entry, is_old in known())
         else:
             scored = score_in_processes(scorer, file.form, known(), n_process)
-        for chunk, entry, is_old in scored:
-            if not is_old:
-                append(entry)
-            written, rejected, done = written + entry.written, rejected + len(entry.rejects), done + entry.rows
-            resumed += entry.written if is_old else 0
-            fraction = chunk.fraction
-            if not is_old:
-                watch(done, fraction, entry.rejects)
+        # closed at once, so that no process outlives an interrupt
+        with contextlib.closing(scored):
+            for chunk, entry, is_old in scored:
+                if not is_old:
+                    append(entry)
+                written, rejected, done = written + entry.written, rejected + len(entry.rejects), done + entry.rows
+                resumed += entry.written if is_old else 0
+                fraction = chunk.fraction
+                if not is_old:
+                    watch(done, fraction, entry.rejects)
     return Summary(written, rejected, resumed)
 
 
 def score_in_processes(
     scorer: Scorer, form: str, chunks: Iterable[tuple[Chunk, Entry | None, bool]], n_process: int
-) -> Iterator[tuple[Chunk, Entry, bool]]:
+) -> Generator[tuple[Chunk, Entry, bool], None, None]:
     """Score chunks in other processes. YIELDS: All of them, in order. RAISES (ZeroShotError): Z087 if one dies."""
     others = set(multiprocessing.active_children())
     waiting: deque[tuple[Chunk, Entry | Future[Entry], bool]] = deque()
@@ -519,9 +520,11 @@ def score_in_processes(
     except BrokenProcessPool as error:
         raise ZeroShotError("Z087") from error
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
         for child in set(multiprocessing.active_children()) - others:
             child.kill()
+        pool.shutdown(cancel_futures=True)
+        # its semaphores go with it, also where the process ends without Python's own clearing up
+        del pool
 
 
 def _take(waiting: deque[tuple[Chunk, Entry | Future[Entry], bool]]) -> tuple[Chunk, Entry, bool]:

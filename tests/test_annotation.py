@@ -1,5 +1,6 @@
 """Corpora in every format: what comes in comes out, with labels and scores; killed at any point, a run goes on."""
 
+import contextlib
 import csv
 import datetime
 import gzip
@@ -640,8 +641,19 @@ def test_killed_at_random(
     assert output.read_bytes() == (tmp_path / "whole.spacy").read_bytes()
 
 
+def running(group: int) -> list[str]:
+    """Processes of a group that have not ended. One that nobody has waited for is a zombie."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            state, _, its_group = (folder / "stat").read_text().rpartition(")")[2].split()[:3]
+            if int(its_group) == group and state != "Z":
+                found.append((folder / "cmdline").read_text().replace("\0", " "))
+    return found
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs a Unix")
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes in /proc")
 @pytest.mark.parametrize("n_process", [1, 2])
 def test_an_interrupt_ends_it_within_two_seconds(nli_folder: Path, tmp_path: Path, n_process: int) -> None:
     source = write_rows(tmp_path / "in.txt", *(f"{text} {i}" for i in range(400) for text in texts_of(30)))
@@ -660,8 +672,7 @@ def test_an_interrupt_ends_it_within_two_seconds(nli_folder: Path, tmp_path: Pat
     size = journal.stat().st_size
     time.sleep(1.0)
     assert journal.stat().st_size == size
-    with pytest.raises(ProcessLookupError):
-        os.killpg(process.pid, 0)
+    assert not running(process.pid)
 
 
 def test_two_processes_give_the_same_bytes(run: Callable[..., Any], corpus: Path, tmp_path: Path) -> None:

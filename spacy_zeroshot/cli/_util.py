@@ -186,10 +186,10 @@ def track(items: Iterable[T], total: int | None = None, description: str = "") -
 
 @contextmanager
 def _ended_by_interrupt() -> Iterator[None]:
-    """End the process after Ctrl-C: at once when its work has been put in order, or when GRACE is over.
+    """After Ctrl-C the process ends: when its work has been put in order, at the latest when GRACE is over.
 
-    A thread is told of the signal even while the main one is inside of a long call, and nothing that waits for
-    threads or processes at exit can hold the end up. Child processes end with their parent (see annotation.py).
+    A thread is told of the signal even while the main one is inside of a long call. Nothing is left to Python's own
+    end, which waits for threads and takes seconds with torch. Child processes end with their parent (annotation.py).
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -220,8 +220,7 @@ def _ended_by_interrupt() -> Iterator[None]:
 
 def _leave() -> NoReturn:
     # a bar may have hidden the cursor
-    sys.stderr.write(("\x1b[?25h" if sys.stderr.isatty() else "") + "interrupted\n")
-    sys.stderr.flush()
+    os.write(2, b"\x1b[?25h\ninterrupted\n" if os.isatty(2) else b"interrupted\n")
     os._exit(INTERRUPTED)
 
 
