@@ -282,7 +282,8 @@ def _teach(
 ) -> Floats2d:
     """The teacher's scores, shape (texts, labels), kept line by line in a file; what is there is not scored again."""
     label_set = pipe.label_set()
-    head = {"teacher": str(nlp.path or pipe.model.name), "labels": label_set.labels, "hypotheses": label_set.hypotheses,
+    teacher = str(nlp.path or nlp.get_pipe_config(pipe.name)["model"])
+    head = {"teacher": teacher, "labels": label_set.labels, "hypotheses": label_set.hypotheses,
             "multi_label": not label_set.exclusive, "temperature": pipe.temperature,
             "calibration": pipe.calibration}  # fmt: skip
     lines = [json.dumps(head, ensure_ascii=False)]
