@@ -25,20 +25,21 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def serve() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("serve", EXAMPLE)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["serve"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
 def pipeline(nli_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pipeline")
     make_nlp(nli_folder).to_disk(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def serve(pipeline: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("serve", EXAMPLE)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PIPELINE", str(pipeline))
+        spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="module")
@@ -67,19 +68,27 @@ def post(address: str, **job: Any) -> Any:
     return httpx.post(f"{address}/classify", json=job, timeout=60)
 
 
-def test_many_at_once_get_their_own_scores(server: tuple[str, subprocess.Popen], nli_folder: Path) -> None:
+def test_many_at_once_share_batches_and_get_their_own_scores(
+    server: tuple[str, subprocess.Popen], nli_folder: Path
+) -> None:
     address, _ = server
     texts = [f"A man plays football in park {number}." for number in range(200)]
-    with ThreadPoolExecutor(20) as pool:
+    before = httpx.get(f"{address}/health").json()
+    with ThreadPoolExecutor(len(texts)) as pool:
         answers = list(pool.map(lambda text: post(address, texts=[text]).json(), texts))
     expected = [doc.cats for doc in make_nlp(nli_folder).pipe(texts)]
     for (found,), cats in zip(answers, expected):
-        assert found == pytest.approx(cats, abs=1e-5)
+        assert found["cats"] == pytest.approx(cats, abs=1e-5)
+        assert found["labels"] == [max(cats, key=lambda label: cats[label])]
+    after = httpx.get(f"{address}/health").json()
+    assert after["texts"] - before["texts"] == 200
+    # texts of several users were scored together
+    assert after["batches"] - before["batches"] < 150
 
 
 def test_own_labels_and_several_texts(server: tuple[str, subprocess.Popen]) -> None:
     answer = post(server[0], texts=["One.", "Two."], labels=["first", "second"]).json()
-    assert [list(cats) for cats in answer] == [["first", "second"]] * 2
+    assert [list(one["cats"]) for one in answer] == [["first", "second"]] * 2
 
 
 def test_a_bad_request_is_answered_alone(server: tuple[str, subprocess.Popen]) -> None:
@@ -88,22 +97,33 @@ def test_a_bad_request_is_answered_alone(server: tuple[str, subprocess.Popen]) -
         answers = list(pool.map(lambda job: post(server[0], **job), jobs))
     assert [answer.status_code for answer in answers] == [200] * 3 + [422] + [200] * 4
     assert answers[3].json()["detail"]["code"] == "Z002"
+    assert "Z002" in answers[3].json()["detail"]["message"]
     assert post(server[0], texts=[]).status_code == 422
+    assert post(server[0], texts=["A text."], labels=[" "]).json()["detail"]["code"] == "Z003"
 
 
-def test_jobs_are_scored_together(serve: ModuleType, nli_folder: Path) -> None:
-    nlp = make_nlp(nli_folder)
-    jobs = [serve.Job(texts=["One.", "Two."]), serve.Job(texts=["Three."], labels=["x", "x"]), serve.Job(texts=["4."])]
-    first, second, third = serve.score(nlp, jobs)
-    assert [list(cats) for cats in [*first, *third]] == [LABELS] * 3
-    assert second.code == "Z002"
+def test_a_text_that_fails_leaves_the_batch_whole(serve: ModuleType) -> None:
+    batch = [("One.", None, None), ("Two.", ["x", "x"], None), ("", ["a", "b"], None)]
+    first, second, third = serve.score(batch)
+    assert list(first["cats"]) == LABELS and second.code == "Z002"
+    assert third == {"cats": {"a": 0.5, "b": 0.5}, "labels": []}
 
 
 def test_sigterm_answers_what_has_arrived(server: tuple[str, subprocess.Popen]) -> None:
     address, process = server
-    with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(post, address, texts=[f"Text {number}." for number in range(1000)])
+    users = [[f"Text {number} of user {user}." for number in range(150)] for user in range(8)]
+    with ThreadPoolExecutor(len(users)) as pool:
+        before = httpx.get(f"{address}/health").json()
+        answers = [pool.submit(post, address, texts=texts) for texts in users]
+        while httpx.get(f"{address}/health").json() == before:
+            time.sleep(0.05)
         time.sleep(0.5)
         process.send_signal(signal.SIGTERM)
-        assert len(answer.result().json()) == 1000
+        assert [len(answer.result().json()) for answer in answers] == [150] * 8
     assert process.wait(timeout=30) in (0, -signal.SIGTERM)
+    with pytest.raises(httpx.TransportError):
+        post(address, texts=["Too late."])
+
+
+def test_the_service_fits_on_a_page() -> None:
+    assert len(EXAMPLE.read_text(encoding="utf8").splitlines()) < 60
