@@ -117,6 +117,8 @@ def text_or_list(name: str, value: Any) -> str | list[Any]:
     return value if isinstance(value, str) else listed(name, value)
 
 
+# Where a config joins two strings of a list
+JOINT = re.compile(r"(?<=\$), (?=\$)")
 # How single settings are checked: name and value in, the value as a config has it out
 CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "labels": listed,
@@ -245,11 +247,11 @@ def overrides_of(nlp: Language | None, folder: Path) -> frozenset[str]:
         return frozenset()
     # Language.from_disk has just read this file and the overrides into its config. They are not to be had from the
     # property nlp.config: it puts what the components were made with in their place.
-    given, saved = (_blocks(config, folder.name) for config in (nlp._config, Config().from_disk(path, interpolate=False)))
-    pairs = [(one, other) for one, other in zip(given, saved) if one is not None and other is not None]
-    return frozenset(
-        key for one, other in pairs for key in {*one, *other} if one.get(key, ...) != other.get(key, ...)
+    given, saved = (
+        _blocks(config, folder.name) for config in (nlp._config, Config().from_disk(path, interpolate=False))
     )
+    pairs = [(one, other) for one, other in zip(given, saved) if one is not None and other is not None]
+    return frozenset(key for one, other in pairs for key in {*one, *other} if one.get(key, ...) != other.get(key, ...))
 
 
 def _blocks(config: Config, component: str) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
@@ -324,13 +326,11 @@ def strings_of(value: Any) -> list[str]:
     return [text for one in value for text in strings_of(one)] if isinstance(value, (list, tuple)) else []
 
 
-def from_config(labels: Sequence[str]) -> list[str]:
-    """Labels apart again that a config has joined at their "$".
-
-    labels (Sequence[str]): The labels.
-    RETURNS (list[str]): The labels.
-    """
-    return [part for label in labels for part in re.split(r"(?<=\$), (?=\$)", label)]
+def from_config(labels: Any) -> Any:
+    """RETURNS (Any): Labels, and apart again those that a config has joined at their "$". labels (Any): Not checked yet."""
+    if not isinstance(labels, (list, tuple)):
+        return labels
+    return [part for label in labels for part in (JOINT.split(label) if isinstance(label, str) else [label])]
 
 
 def write_through(nlp: Language | None, component: str, name: str, value: Any, default: Any) -> None:

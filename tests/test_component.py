@@ -227,7 +227,11 @@ def test_groups_are_scored_each_in_its_own_way(nli_folder):
     doc = nlp(TEXTS[0])
     topic = make_nlp(nli_folder, labels=["sport", "politics"])(TEXTS[0]).cats
     mood = make_nlp(
-        nli_folder, labels=["glad", "sad"], multi_label=True, hypothesis_template="The writer is {}.", key_prefix="mood:"
+        nli_folder,
+        labels=["glad", "sad"],
+        multi_label=True,
+        hypothesis_template="The writer is {}.",
+        key_prefix="mood:",
     )(TEXTS[0]).cats
     assert doc.cats == pytest.approx({**topic, **mood}, abs=1e-5)
     assert component(nlp).labels == ("sport", "politics", "mood:glad", "mood:sad")

@@ -106,7 +106,8 @@ def test_impossible_top_k_z007(value):
 
 
 @pytest.mark.parametrize(
-    "entry", ["a", {"label": "a"}, {"label": "a", "threshold": True}, {"threshold": 0.5}, {"label": "a", "threshold": "x"}]
+    "entry",
+    ["a", {"label": "a"}, {"label": "a", "threshold": True}, {"threshold": 0.5}, {"label": "a", "threshold": "x"}],
 )
 def test_entries_of_another_form_z006(entry):
     assert check_thresholds([{"label": "a", "threshold": 0}]) == {"a": 0.0}

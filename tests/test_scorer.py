@@ -55,9 +55,7 @@ def test_one_label_of_several_is_scored_as_by_spacy(pairs):
 
 
 @settings(max_examples=60)
-@given(
-    st.lists(st.tuples(scores_of_all, any_right), min_size=1, max_size=6), st.one_of(st.none(), st.floats(0.1, 0.9))
-)
+@given(st.lists(st.tuples(scores_of_all, any_right), min_size=1, max_size=6), st.one_of(st.none(), st.floats(0.1, 0.9)))
 def test_independent_labels_are_scored_as_by_spacy(pairs, threshold):
     examples = [example(*pair) for pair in pairs]
     theirs = Scorer.score_cats(examples, "cats", labels=LABELS, multi_label=True, threshold=threshold)

@@ -381,7 +381,9 @@ def test_how_logits_are_read_is_saved_with_them(nli_folder, way, tmp_path):
 
 
 def test_groups_come_back(nli_folder, tmp_path):
-    nlp = make_nlp(nli_folder, labels=[], label_groups=GROUPS, label_thresholds=[{"label": "mood:sad", "threshold": 0.9}])
+    nlp = make_nlp(
+        nli_folder, labels=[], label_groups=GROUPS, label_thresholds=[{"label": "mood:sad", "threshold": 0.9}]
+    )
     nlp.to_disk(tmp_path)
     for loaded in (spacy.load(tmp_path), into(tmp_path, "pipeline"), into(tmp_path, "bytes")):
         assert same(scores(loaded), scores(nlp))
