@@ -7,8 +7,9 @@ kind. So a label costs only its own tokens in a few layers, and its score cannot
 cross-encoder like this goes back to DeFormer (Cao et al., 2020) and PreTTR (MacAvaney et al., 2020).
 """
 
+import copy
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -24,13 +25,12 @@ from torch import Tensor, nn
 from ..errors import ZeroShotError
 from ..util import first_line
 from .batching import Batch, HypothesisSet, Window, ranges, sorted_slices
+from .checkpoint import DECOMPOSED, WEIGHTS
 from .device import plain_tensors, to_device
-from .packing import PackedSequences, RaggedIndex, few_sizes, gather, pack, padding_of, ragged, segment_mean
+from .packing import PackedSequences, RaggedIndex, few_sizes, gather, move, pack, ragged, segment_mean
 from .states import StateCache
 from .tokenization import PairTokenizer
 
-MODEL_TYPE = "zero_shot_decomposed"
-WEIGHTS = "model.safetensors"
 # Only attention is padded, so batches may be more uneven than a stock model's.
 EVENNESS = 0.7
 # Bytes that are kept of hypotheses, and of texts in training: these go on in a temporary file
@@ -46,41 +46,35 @@ PARTS = {
     "norm": "output.LayerNorm",
 }
 FUSED = ("attention.self.query", "attention.self.key", "attention.self.value")
+SIZES = (
+    *("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "layer_norm_eps"),
+    *("vocab_size", "max_position_embeddings", "type_vocab_size"),
+)
+CLASSES = {0: "not_entailment", 1: "entailment"}
 
 
 @dataclass
 class DecomposedConfig:
-    """What config.json says of a model of this layout.
+    """What config.json says of a model of this layout."""
 
-    encoder (dict[str, Any]): The encoder's sizes, as BertConfig names them.
-    interaction_layers (int): How many layers read both.
-    interaction_from (int): Hypotheses enter the first of them with their states before this layer of the encoder.
-    hypothesis_states (int | str): "all": every token of a hypothesis goes through the interaction layers. A number:
-        the means of so many stretches of its tokens, nearly equal in length, go in their place.
-    hypothesis_stretch (int): Tokens that one of these stretches has at most: a longer hypothesis is cut into more of
-        them; 0 for no limit.
-    similarity (tuple[float, float, float]): What a cosine is worth: its scale and offset in the margin of entailment,
-        its scale where labels compete.
-    competition_temperature (float): What entailment logits are divided by; margins stay as they are.
-    competition_head_weight (float): The head's weight where labels compete.
-    id2label (dict[int, str]): The head's classes.
-    torch_dtype (str): The precision of the stored weights.
-    more (dict[str, Any]): Whatever else stands in the file.
-    """
-
+    # sizes, as BertConfig names them
     encoder: dict[str, Any]
+    # how many layers read both; the first reads states before this layer of the encoder
     interaction_layers: int = 3
     interaction_from: int = 9
+    # "all": every token of a hypothesis goes through them. A number: the means of so many stretches of its tokens,
+    # nearly equal in length, go in their place; of more of them where one would have more tokens than the limit.
     hypothesis_states: int | str = "all"
     hypothesis_stretch: int = 0
-    similarity: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    # what a cosine is worth: scale and offset in the margin of entailment, and scale where labels compete
+    similarity: Sequence[float] = (0.0, 0.0, 0.0)
     competition_temperature: float = 1.0
     competition_head_weight: float = 1.0
-    id2label: dict[int, str] = field(default_factory=lambda: {0: "not_entailment", 1: "entailment"})
+    id2label: dict[int, str] = field(default_factory=lambda: dict(CLASSES))
     torch_dtype: str = "float32"
     more: dict[str, Any] = field(default_factory=dict)
 
-    model_type = MODEL_TYPE
+    model_type = DECOMPOSED
 
     @property
     def hidden_size(self) -> int:
@@ -103,19 +97,19 @@ class DecomposedConfig:
         config = cls(**{"encoder": {}, **known}, more={key: v for key, v in values.items() if key not in named})
         reason = config._why_not()
         if reason is not None:
-            raise ZeroShotError("Z030", layout=MODEL_TYPE, name=name, reason=reason)
+            raise ZeroShotError("Z030", layout=DECOMPOSED, name=name, reason=reason)
         return config
 
     def to_dict(self) -> dict[str, Any]:
-        """RETURNS (dict[str, Any]): The content of config.json."""
+        """The content of config.json."""
         values = asdict(self)
         more = values.pop("more")
         if not self.hypothesis_stretch:
             del values["hypothesis_stretch"]
-        return {"model_type": MODEL_TYPE, "architectures": ["DecomposedEncoder"], **values, **more}
+        return {"model_type": DECOMPOSED, "architectures": ["DecomposedEncoder"], **values, **more}
 
     def _why_not(self) -> str | None:
-        missing = [key for key in _ENCODER_FIELDS if key not in self.encoder]
+        missing = [key for key in SIZES if key not in self.encoder]
         if missing:
             return f"its encoder has no {missing[0]}"
         if self.encoder.get("hidden_act", "gelu") != "gelu":
@@ -123,26 +117,14 @@ class DecomposedConfig:
         last = self.interaction_from + self.interaction_layers
         if not (self.interaction_layers > 0 <= self.interaction_from and last <= self.num_hidden_layers):
             return f"its encoder has {self.num_hidden_layers} layers, and the interaction layers need {last}"
-        states = self.hypothesis_states
+        states, stretch = self.hypothesis_states, self.hypothesis_stretch
         if states != "all" and not (isinstance(states, int) and states > 0):
             return f"hypothesis_states = {states!r} is neither 'all' nor a positive number"
-        if not (isinstance(self.hypothesis_stretch, int) and self.hypothesis_stretch >= 0):
-            return f"hypothesis_stretch = {self.hypothesis_stretch!r} is not a number of tokens"
-        if self.id2label != {0: "not_entailment", 1: "entailment"}:
+        if not (isinstance(stretch, int) and stretch >= 0):
+            return f"hypothesis_stretch = {stretch!r} is not a number of tokens"
+        if self.id2label != CLASSES:
             return f"its classes {list(self.id2label.values())} are not not_entailment and entailment"
         return None
-
-
-_ENCODER_FIELDS = (
-    "hidden_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "intermediate_size",
-    "max_position_embeddings",
-    "type_vocab_size",
-    "vocab_size",
-    "layer_norm_eps",
-)
 
 
 class Layer(nn.Module):
@@ -189,8 +171,7 @@ class Layer(nn.Module):
         product, all but a few of the scores between hypotheses would be masked.
 
         states, qkv (Tensor): Shape (tokens, width) and (tokens, 3 * width): of hypotheses, packed.
-        texts (Tensor): Shape (texts, longest, width): the states of their texts.
-        text_padding (Tensor | None): Shape (texts, longest): True for padding.
+        texts, text_padding (Tensor): Shape (texts, longest, width): states of their texts; and where there are none.
         rows, pairs (RaggedIndex): The tokens of hypotheses by text, and by pair of text and hypothesis.
         RETURNS (Tensor): Shape (tokens, width): the next states.
         """
@@ -217,8 +198,7 @@ class Layer(nn.Module):
         own = pairs.pad(rows.unpad(weights[..., seen:].transpose(1, 2)))
         own = own.view(*own.shape[:2], heads, -1).transpose(1, 2)
         own_context = (own.float() @ own_value.float()).to(context.dtype)
-        own_context = pairs.unpad(own_context.transpose(1, 2))
-        return self.feed_forward(context + own_context, states)
+        return self.feed_forward(context + pairs.unpad(own_context.transpose(1, 2)), states)
 
     def feed_forward(self, context: Tensor, states: Tensor) -> Tensor:
         """The rest of a layer after attention, over packed tokens."""
@@ -226,7 +206,7 @@ class Layer(nn.Module):
         return self.norm(states + self._drop(self.down(F.gelu(self.up(states)))))
 
     def to_heads(self, padded: Tensor, parts: int = 3) -> tuple[Tensor, ...]:
-        """RETURNS (tuple[Tensor, ...]): Each of shape (rows, heads, n, head width), from (rows, n, parts * width)."""
+        """From shape (rows, n, parts * width) to parts of shape (rows, heads, n, head width)."""
         rows, n, _ = padded.shape
         return padded.view(rows, n, parts, self.heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
 
@@ -277,11 +257,7 @@ class Encoder(nn.Module):
         self.layer = nn.ModuleList(Layer(config) for _ in range(config["num_hidden_layers"]))
 
     def forward(self, packed: PackedSequences, keep: range = range(0)) -> tuple[Tensor, list[Tensor]]:
-        """Read sequences, each on its own.
-
-        keep (range): The states before these layers are returned too.
-        RETURNS (tuple[Tensor, list[Tensor]]): The last states and the kept ones, packed, shape (tokens, width).
-        """
+        """The last states of sequences, and those before the layers to keep: packed, shape (tokens, width)."""
         states = self.embeddings(packed.ids, packed.positions)
         padding = packed.rows.padding()
         levels = []
@@ -292,34 +268,8 @@ class Encoder(nn.Module):
         return states, levels
 
 
-class Chunk(NamedTuple):
-    """Hypotheses that go through the interaction layers together.
-
-    texts (slice): Their texts, in the batch.
-    longest (int): Padded tokens of these texts.
-    tokens (Tensor): Shape (tokens,): where each token's states lie among those of the batch's hypotheses.
-    rows (RaggedIndex): Tokens by text.
-    pairs (RaggedIndex): Tokens by pair of text and hypothesis.
-    """
-
-    texts: slice
-    longest: int
-    tokens: Tensor
-    rows: RaggedIndex
-    pairs: RaggedIndex
-
-    def to(self, device: torch.device) -> "Chunk":
-        if device.type == "cpu":
-            return self
-        tokens = to_device(self.tokens.numpy(), device)
-        return self._replace(tokens=tokens, rows=self.rows.to(device), pairs=self.pairs.to(device))
-
-
 class DecomposedEncoder(nn.Module):
-    """The encoder, the interaction layers and the head.
-
-    config (DecomposedConfig): Its sizes.
-    """
+    """The encoder, the interaction layers and the head."""
 
     def __init__(self, config: DecomposedConfig):
         super().__init__()
@@ -363,7 +313,7 @@ class DecomposedEncoder(nn.Module):
         rows: RaggedIndex,
         pairs: RaggedIndex,
     ) -> Tensor:
-        """Run hypotheses through the interaction layers: see Layer.interact. texts: Their states for each layer."""
+        """Hypotheses through the interaction layers, as in Layer.interact. texts: The states that each layer reads."""
         for number, (layer, read) in enumerate(zip(self.interaction, texts, strict=True)):
             qkv = layer.qkv(states) if number else qkv
             states = layer.interact(states, qkv, read, text_padding, rows, pairs)
@@ -390,65 +340,48 @@ class DecomposedEncoder(nn.Module):
         return torch.stack([entailment, entailment - (head_margins + scale * cosines + offset)], -1)
 
     def sharing_encoder(self) -> "DecomposedEncoder":
-        """RETURNS (DecomposedEncoder): A copy to train, with this one's encoder: several hold it once in memory."""
+        """A copy to train, with this one's encoder: several hold it once in memory."""
         with plain_tensors():
-            copy = DecomposedEncoder(self.config)
-            copy.load_state_dict(self.state_dict())
-        copy.encoder = self.encoder
-        return copy.to(self.device, self.dtype).eval()
+            return copy.deepcopy(self, {id(self.encoder): self.encoder})
 
 
 class Hypotheses(NamedTuple):
-    """The distinct hypotheses of a batch.
+    """The distinct hypotheses of a batch."""
 
-    key (tuple): Tells them from those of other batches.
-    sequences (tuple[Ints1d, ...]): Their token ids, with special tokens.
-    numbers (dict[int, Ints1d]): By the number of a hypothesis set, which ones it has.
-    counts (Ints1d): Shape (hypotheses,): states of each in the interaction layers.
-    first (Ints1d): Shape (hypotheses,): the first one's place among all.
-    """
-
-    key: tuple[Any, ...]
-    sequences: tuple[Ints1d, ...]
-    numbers: dict[int, Ints1d]
-    counts: Ints1d
-    first: Ints1d
+    key: tuple[Any, ...]  # of their sets
+    sequences: tuple[Ints1d, ...]  # token ids, with special tokens
+    numbers: dict[int, Ints1d]  # which ones a set has, by the set's number
+    counts: Ints1d  # (hypotheses,): states of each in the interaction layers
+    first: Ints1d  # (hypotheses,): place of the first one among all
 
 
 class PreparedHypotheses(NamedTuple):
-    """vectors (hypotheses, width); states (states, width); qkv (states, 3 * width) of the first interaction layer."""
+    vectors: Tensor  # (hypotheses, width)
+    states: Tensor  # (states, width)
+    qkv: Tensor  # (states, 3 * width): in the first interaction layer, which does not need the text for them
 
-    vectors: Tensor
-    states: Tensor
-    qkv: Tensor
+
+class Chunk(NamedTuple):
+    """Hypotheses that go through the interaction layers together."""
+
+    texts: slice  # of the batch
+    longest: int  # padded tokens of these texts
+    tokens: Tensor  # (tokens,): where each token's states lie among those of the batch's hypotheses
+    rows: RaggedIndex  # tokens by text
+    pairs: RaggedIndex  # tokens by pair of text and hypothesis
 
 
 class DecomposedBatch(NamedTuple):
-    """What DecomposedScorer.forward takes.
-
-    sequences (tuple[Ints1d, ...]): Token ids of the texts, longest first.
-    texts (PackedSequences): The same, packed.
-    hypotheses (Hypotheses): The distinct hypotheses.
-    text_of_pair, hypothesis_of_pair (Tensor): Shape (pairs,).
-    chunks (list[Chunk]): How the pairs go through the interaction layers, in order.
-    """
-
-    sequences: tuple[Ints1d, ...]
-    texts: PackedSequences
+    sequences: tuple[Ints1d, ...]  # token ids of the texts, longest first
+    texts: PackedSequences  # the same
     hypotheses: Hypotheses
-    text_of_pair: Tensor
-    hypothesis_of_pair: Tensor
-    chunks: list[Chunk]
+    text_of_pair: Tensor  # (pairs,)
+    hypothesis_of_pair: Tensor  # (pairs,)
+    chunks: list[Chunk]  # all pairs in order
 
 
 class PackedTextEncoder:
-    """Sentence embeddings by the encoder of this layout: the mean of the last states.
-
-    encoder (Encoder): The encoder.
-    tokenizer (PairTokenizer): Its tokenizer.
-    max_length (int): Tokens a sequence may have.
-    multiple (int): 1 for shapes as they come, more for few of them.
-    """
+    """Sentence embeddings by the encoder of this layout: the mean of the last states. A TextEncoder."""
 
     evenness = EVENNESS
 
@@ -461,12 +394,12 @@ class PackedTextEncoder:
 
     def embed_batch(self, texts: Sequence[Ints1d]) -> Tensor:
         packed = pack([self.tokenizer.add_special_tokens(ids) for ids in texts], self.multiple)
-        packed = packed.to(self.module.embeddings.LayerNorm.weight.device)
+        packed = move(packed, self.module.embeddings.LayerNorm.weight.device)
         return F.normalize(segment_mean(self.module(packed)[0], packed.rows), dim=-1)
 
 
 class DecomposedScorer:
-    """Scores all hypotheses of a text with one pass over the text. Threads may share it.
+    """Scores all hypotheses of a text with one pass over the text. A PairScorer; threads may share it.
 
     module (DecomposedEncoder): The model, on its device, in its precision.
     tokenizer (PairTokenizer): Its tokenizer.
@@ -487,18 +420,18 @@ class DecomposedScorer:
         self._hypotheses = StateCache(HYPOTHESIS_BYTES)
         self._texts = StateCache(TEXT_BYTES, FILE_BYTES, torch.float16)
         self._recent_texts = StateCache(0)
+        # replaced in one step, so that threads see either the old or the new
         self._prepared: dict[tuple[Any, ...], PreparedHypotheses] = {}
         self._known: dict[tuple[Any, ...], Hypotheses] = {}
         self._alike: dict[Any, Chunk] = {}
 
     def remember_texts(self, max_bytes: int) -> None:
         """Keep the encoder's states of recent texts, for other label sets; 0 keeps none."""
-        self._recent_texts = StateCache(max_bytes)
+        self._recent_texts = StateCache(max_bytes, dtype=self.module.dtype)
 
     def max_premise_tokens(self, longest_hypothesis: int) -> int:
         # a hypothesis takes no room from the text, but has to fit itself
-        room = self.encoder.max_tokens
-        return room if longest_hypothesis <= room else 0
+        return self.encoder.max_tokens if longest_hypothesis <= self.encoder.max_tokens else 0
 
     def batches(self, windows: Sequence[Window], sets: Sequence[HypothesisSet], budget: int) -> Iterator[Batch]:
         device = self.module.device
@@ -512,49 +445,32 @@ class DecomposedScorer:
             first = np.fromiter((window.first for window in part), "int64", len(part))
             of_pair = np.concatenate(numbers)
             sequences = tuple(self.tokenizer.add_special_tokens(window.ids) for window in part)
-            texts = pack(sequences, self.multiple)
-            longest = texts.rows.longest
-            chunks = list(self._chunks(hypotheses, of_pair, n_pairs, lengths[chosen], longest, budget))
-            text_of_pair = np.repeat(np.arange(len(part)), n_pairs)
             inputs = DecomposedBatch(
                 sequences,
-                texts.to(device),
+                move(pack(sequences, self.multiple), device),
                 hypotheses,
-                to_device(text_of_pair, device),
+                to_device(np.repeat(np.arange(len(part)), n_pairs), device),
                 to_device(of_pair, device),
-                chunks,
+                list(self._chunks(hypotheses, of_pair, n_pairs, lengths[chosen], budget)),
             )
             n_tokens = int(lengths[chosen].sum() + hypotheses.counts[of_pair].sum())
             yield Batch(ranges(first, n_pairs), inputs, n_tokens)
 
     def forward(self, batch: Batch) -> Tensor:
         inputs: DecomposedBatch = batch.inputs
+        rows = inputs.texts.rows
         vectors, levels = self._read_texts(inputs)
         hypotheses = self.prepare(inputs.hypotheses)
-        margins = self.interact(levels, inputs.texts.rows, hypotheses, inputs.chunks)
-        cosines = (vectors @ hypotheses.vectors.T)[inputs.text_of_pair, inputs.hypothesis_of_pair]
-        return self.module.logits(margins, cosines)
-
-    def interact(
-        self, levels: Sequence[Tensor], texts: RaggedIndex, hypotheses: PreparedHypotheses, chunks: Iterable[Chunk]
-    ) -> Tensor:
-        """Run the interaction layers and the head. RETURNS (Tensor): Shape (pairs,): its margins, float32."""
-        padded = [texts.pad(states) for states in levels]
+        padded = [rows.pad(states) for states in levels]
         margins = []
-        for chunk in chunks:
+        for chunk in inputs.chunks:
             # none of the padding of longer texts
-            read = [states[chunk.texts, : chunk.longest] for states in padded]
-            padding = None if texts.take is None else padding_of(texts.lengths[chunk.texts], chunk.longest)
-            states = self.interact_chunk(hypotheses, chunk, read, padding)
+            longest = min(chunk.longest, rows.longest)
+            read = [states[chunk.texts, :longest] for states in padded]
+            states = self.interact(hypotheses, chunk, read, rows.padding(chunk.texts, longest))
             margins.append(self.module.head(segment_mean(states, chunk.pairs)))
-        return torch.cat(margins)
-
-    def interact_chunk(
-        self, hypotheses: PreparedHypotheses, chunk: Chunk, texts: Sequence[Tensor], padding: Tensor | None
-    ) -> Tensor:
-        """The last states of a chunk's hypotheses. texts: Their states for each layer, (texts, longest, width)."""
-        states, qkv = gather(hypotheses.states, chunk.tokens), gather(hypotheses.qkv, chunk.tokens)
-        return self.module.interact(states, qkv, texts, padding, chunk.rows, chunk.pairs)
+        cosines = (vectors @ hypotheses.vectors.T)[inputs.text_of_pair, inputs.hypothesis_of_pair]
+        return self.module.logits(torch.cat(margins), cosines)
 
     def forget(self) -> None:
         self._prepared = {}
@@ -562,25 +478,16 @@ class DecomposedScorer:
             for cache in (self._hypotheses, self._texts, self._recent_texts):
                 cache.clear()
 
-    def _is_frozen(self) -> bool:
-        return not any(parameter.requires_grad for parameter in self.module.encoder.parameters())
+    def read(self, texts: PackedSequences) -> tuple[Tensor, list[Tensor]]:
+        """The encoder's last states, and those that the interaction layers read: packed."""
+        return self.module.encoder(texts, self.module.levels)
 
-    def _read_texts(self, inputs: DecomposedBatch) -> tuple[Tensor, list[Tensor]]:
-        """Vectors of texts, shape (texts, width), and their states for each interaction layer, packed."""
-        cache = self._recent_texts
-        if torch.is_grad_enabled():
-            if not self._is_frozen():
-                return self._encode(inputs.texts)
-            cache = self._texts
-        if not cache.max_bytes:
-            return self._encode(inputs.texts)
-        read = self._remembered(cache, inputs.sequences, self._text_states)
-        n_levels = len(self.module.levels)
-        vectors = torch.stack([states[0] for states in read]).float()
-        parts = [states[1:].view(n_levels, -1, states.shape[1]) for states in read]
-        levels = torch.cat(parts, 1).to(self.module.dtype)
-        filling = len(inputs.texts.ids) - levels.shape[1]
-        return vectors, list(F.pad(levels, (0, 0, 0, filling)).unbind(0))
+    def interact(
+        self, hypotheses: PreparedHypotheses, chunk: Chunk, texts: Sequence[Tensor], padding: Tensor | None
+    ) -> Tensor:
+        """The last states of a chunk's hypotheses, packed. texts: The states that each layer reads, padded."""
+        states, qkv = gather(hypotheses.states, chunk.tokens), gather(hypotheses.qkv, chunk.tokens)
+        return self.module.interact(states, qkv, texts, padding, chunk.rows, chunk.pairs)
 
     def prepare(self, hypotheses: Hypotheses) -> PreparedHypotheses:
         """What the interaction layers need of hypotheses; remembered unless weights are being trained."""
@@ -592,60 +499,36 @@ class DecomposedScorer:
             vectors, states = self._encode_hypotheses(hypotheses.sequences)
         else:
             read = self._remembered(self._hypotheses, hypotheses.sequences, self._hypothesis_states)
-            vectors = torch.stack([one[0] for one in read]).float()
+            vectors = torch.stack([one[0] for one in read])
             states = torch.cat([one[1:] for one in read]).to(self.module.dtype)
         prepared = PreparedHypotheses(vectors, states, self.module.interaction[0].qkv(states))
         if not training and len(hypotheses.numbers) == 1:
-            size = sum(one.nbytes for known in (prepared, *self._prepared.values()) for one in known)
-            # replaced in one step, so that threads see either the old or the new
+            size = sum(part.nbytes for one in (prepared, *self._prepared.values()) for part in one)
             self._prepared = {**(self._prepared if size < PREPARED_BYTES else {}), hypotheses.key: prepared}
         return prepared
 
-    def _remembered(self, cache: StateCache, sequences: Sequence[Ints1d], compute: Any) -> list[Tensor]:
-        """States of a frozen encoder by token ids: from the cache, the missing ones computed and added."""
-        keys = [sequence.tobytes() for sequence in sequences]
-        known = cache.get(keys)
-        missing = {key: sequence for key, sequence in zip(keys, sequences, strict=True) if key not in known}
-        if missing:
-            fresh: dict[bytes, Tensor] = {}
-            # no inference tensors: these may be wanted in training
-            with torch.inference_mode(False), torch.no_grad():
-                for chosen in sorted_slices([len(s) for s in missing.values()], self.cpu_tokens, EVENNESS):
-                    some = [list(missing)[i] for i in chosen]
-                    fresh.update(zip(some, compute([missing[key] for key in some]), strict=True))
-            cache.add(fresh, keys)
-            known.update(fresh)
-        device = self.module.device
-        return [known[key].to(device) for key in keys]
+    def _is_frozen(self) -> bool:
+        return not any(parameter.requires_grad for parameter in self.module.encoder.parameters())
 
-    def _text_states(self, sequences: Sequence[Ints1d]) -> list[Tensor]:
-        """For each text its vector and its states, level after level: shape (1 + levels * tokens, width)."""
-        vectors, levels = self._encode(pack(sequences, self.multiple).to(self.module.device))
-        lengths = [len(sequence) for sequence in sequences]
-        per_level = [states[: sum(lengths)].split(lengths) for states in levels]
-        return [
-            torch.cat([vector[None].to(levels[0].dtype), *parts])
-            for vector, *parts in zip(vectors, *per_level, strict=True)
-        ]
-
-    def _hypothesis_states(self, sequences: Sequence[Ints1d]) -> list[Tensor]:
-        """For each hypothesis its vector and its states: shape (1 + states, width)."""
-        vectors, states = self._encode_hypotheses(sequences)
-        counts = self.module.n_states(np.asarray([len(sequence) for sequence in sequences]))
-        parts = states.split(counts.tolist())
-        return [torch.cat([vector[None], part.float()]) for vector, part in zip(vectors, parts, strict=True)]
+    def _read_texts(self, inputs: DecomposedBatch) -> tuple[Tensor, list[Tensor]]:
+        """Vectors of texts, and their states for each interaction layer, packed."""
+        training = torch.is_grad_enabled()
+        cache = self._texts if training else self._recent_texts
+        if not cache.max_bytes or (training and not self._is_frozen()):
+            return self._encode(inputs.texts)
+        read = self._remembered(cache, inputs.sequences, self._text_states)
+        n_levels, width = len(self.module.levels), read[0].shape[1]
+        levels = torch.cat([one[1:].view(n_levels, -1, width) for one in read], 1).to(self.module.dtype)
+        levels = F.pad(levels, (0, 0, 0, len(inputs.texts.ids) - levels.shape[1]))
+        return torch.stack([one[0] for one in read]).float(), list(levels.unbind(0))
 
     def _encode(self, texts: PackedSequences) -> tuple[Tensor, list[Tensor]]:
         last, levels = self.read(texts)
         return F.normalize(segment_mean(last, texts.rows), dim=-1), levels
 
-    def read(self, texts: PackedSequences) -> tuple[Tensor, list[Tensor]]:
-        """The encoder's last states of texts, and those for each interaction layer, packed."""
-        return self.module.encoder(texts, self.module.levels)
-
     def _encode_hypotheses(self, sequences: Sequence[Ints1d]) -> tuple[Tensor, Tensor]:
-        """Vectors of hypotheses, shape (hypotheses, width), and their states for the first interaction layer."""
-        vectors, levels = self._encode(pack(sequences, self.multiple).to(self.module.device))
+        """Vectors of hypotheses, and their states for the first interaction layer, packed without filling."""
+        vectors, levels = self._encode(move(pack(sequences, self.multiple), self.module.device))
         lengths = np.asarray([len(sequence) for sequence in sequences], dtype="int64")
         states = levels[0][: int(lengths.sum())]
         counts = self.module.n_states(lengths)
@@ -654,38 +537,58 @@ class DecomposedScorer:
         # as numpy.array_split cuts: the first stretches are one longer where it does not come out even
         extra = np.repeat(lengths % counts, counts)
         sizes = np.repeat(lengths // counts, counts) + (ranges(np.zeros_like(counts), counts) < extra)
-        return vectors, segment_mean(states, ragged(sizes, 1, len(states)).to(states.device)).to(states.dtype)
+        return vectors, segment_mean(states, move(ragged(sizes, 1, len(states)), states.device)).to(states.dtype)
+
+    def _remembered(self, cache: StateCache, sequences: Sequence[Ints1d], compute: Any) -> list[Tensor]:
+        """What `compute` makes of sequences by an encoder that is not trained; what is new is added to the cache."""
+        keys = [sequence.tobytes() for sequence in sequences]
+        known = cache.get(keys)
+        missing = {key: sequence for key, sequence in zip(keys, sequences, strict=True) if key not in known}
+        names, rows = list(missing), list(missing.values())
+        fresh: dict[bytes, Tensor] = {}
+        # no inference tensors: these may be wanted in training
+        with torch.inference_mode(False), torch.no_grad():
+            for chosen in sorted_slices([len(row) for row in rows], self.cpu_tokens, EVENNESS):
+                vectors, parts = compute([rows[i] for i in chosen])
+                for i, vector, part in zip(chosen, vectors, parts, strict=True):
+                    fresh[names[i]] = torch.cat([vector[None], part.float()])
+        if fresh:
+            cache.add(fresh, keys)
+        return [one.to(self.module.device) for one in map((known | fresh).__getitem__, keys)]
+
+    def _text_states(self, sequences: Sequence[Ints1d]) -> tuple[Tensor, list[Tensor]]:
+        """Vectors of texts; and for each its states, level after level."""
+        vectors, levels = self._encode(move(pack(sequences, self.multiple), self.module.device))
+        lengths = [len(sequence) for sequence in sequences]
+        per_level = [states[: sum(lengths)].split(lengths) for states in levels]
+        return vectors, [torch.cat(parts) for parts in zip(*per_level, strict=True)]
+
+    def _hypothesis_states(self, sequences: Sequence[Ints1d]) -> tuple[Tensor, Sequence[Tensor]]:
+        """Vectors of hypotheses; and for each its states."""
+        vectors, states = self._encode_hypotheses(sequences)
+        counts = self.module.n_states(np.asarray([len(sequence) for sequence in sequences]))
+        return vectors, states.split(counts.tolist())
 
     def _distinct(self, sets: dict[int, HypothesisSet]) -> Hypotheses:
         """Number the distinct hypotheses of a batch."""
-        key = tuple(sorted((number, known.key) for number, known in sets.items()))
+        key = tuple(sorted((number, one.key) for number, one in sets.items()))
         found = self._known.get(key)
         if found is None:
-            places: dict[bytes, int] = {}
-            sequences: list[Ints1d] = []
-            numbers = {}
-            for number, known in sets.items():
-                of_set = np.zeros(len(known.pieces), dtype="int64")
-                for i, piece in enumerate(known.pieces):
-                    of_set[i] = places.setdefault(piece.tobytes(), len(places))
-                    if of_set[i] == len(sequences):
-                        sequences.append(self.tokenizer.add_special_tokens(piece))
-                numbers[number] = of_set
+            pieces = {piece.tobytes(): piece for one in sets.values() for piece in one.pieces}
+            place_of = {piece: place for place, piece in enumerate(pieces)}
+            numbers = {
+                number: np.array([place_of[piece.tobytes()] for piece in one.pieces]) for number, one in sets.items()
+            }
+            sequences = tuple(map(self.tokenizer.add_special_tokens, pieces.values()))
             counts = self.module.n_states(np.fromiter(map(len, sequences), "int64", len(sequences)))
-            found = Hypotheses(key, tuple(sequences), numbers, counts, np.cumsum(counts) - counts)
+            found = Hypotheses(key, sequences, numbers, counts, np.cumsum(counts) - counts)
             self._known = {**_youngest(self._known), key: found}
         return found
 
     def _chunks(
-        self,
-        hypotheses: Hypotheses,
-        of_pair: NDArray[np.int64],
-        n_pairs: NDArray[np.int64],
-        lengths: NDArray[np.int64],
-        padded: int,
-        budget: int,
+        self, hypotheses: Hypotheses, of_pair: Ints1d, n_pairs: Ints1d, lengths: Ints1d, budget: int
     ) -> Iterator[Chunk]:
-        """Cut a batch's pairs into chunks of at most `budget` tokens: whole texts, or one text's in parts."""
+        """Cut a batch's pairs into chunks of about `budget` tokens at most: whole texts, or one text's in parts."""
         counts = hypotheses.counts[of_pair]
         ends = np.cumsum(n_pairs)
         tokens = np.add.reduceat(counts, ends - n_pairs)
@@ -695,21 +598,21 @@ class DecomposedScorer:
             if self.multiple > 1 and stop == len(n_pairs):
                 # few shapes: what is left over goes in powers of two
                 stop = start + (1 << ((stop - start).bit_length() - 1))
-            longest = int(lengths[start])
-            longest = min(few_sizes(longest) if self.multiple > 1 else longest, padded)
-            place = slice(start, stop), longest
-            inside = of_pair[ends[start] - n_pairs[start] : ends[stop - 1]]
-            if stop - start > 1 or tokens[start] <= budget:
-                yield self._chunk(hypotheses, inside, n_pairs[start:stop], *place)
+            longest = few_sizes(int(lengths[start])) if self.multiple > 1 else int(lengths[start])
+            inside = slice(ends[start] - n_pairs[start], ends[stop - 1])
+            if tokens[start] <= budget:
+                found = [self._chunk(hypotheses, of_pair[inside], n_pairs[start:stop])]
             else:
-                for part in np.split(inside, _cuts(hypotheses.counts[inside], budget)):
-                    yield self._chunk(hypotheses, part, np.asarray([len(part)]), *place)
+                cuts = np.flatnonzero(np.diff(np.cumsum(counts[inside]) // budget)) + 1
+                parts = np.split(of_pair[inside], cuts)
+                found = [self._chunk(hypotheses, part, np.array([len(part)])) for part in parts]
+            for chunk in found:
+                yield chunk._replace(texts=slice(start, stop), longest=longest)
             start = stop
 
-    def _chunk(
-        self, hypotheses: Hypotheses, of_pair: NDArray[np.int64], n_pairs: NDArray[np.int64], texts: slice, longest: int
-    ) -> Chunk:
-        # Chunks of equally many texts with one and the same set are alike but for the texts.
+    def _chunk(self, hypotheses: Hypotheses, of_pair: Ints1d, n_pairs: Ints1d) -> Chunk:
+        """The index arrays of a chunk, without its texts."""
+        # chunks of equally many texts with one and the same set are alike
         alike = len(hypotheses.numbers) == 1 and len(of_pair) == len(n_pairs) * len(hypotheses.counts)
         key = (hypotheses.key, len(n_pairs)) if alike else None
         found = self._alike.get(key)
@@ -722,11 +625,11 @@ class DecomposedScorer:
             tokens[:total] = ranges(hypotheses.first[of_pair], counts)
             # no inference tensors: this chunk may be wanted in training
             with torch.inference_mode(False):
-                rows_, pairs = ragged(rows, self.multiple, size), ragged(counts, 1, size)
-                found = Chunk(texts, longest, torch.from_numpy(tokens), rows_, pairs).to(self.module.device)
+                indices = ragged(rows, self.multiple, size), ragged(counts, 1, size)
+                found = move(Chunk(slice(0), 0, torch.from_numpy(tokens), *indices), self.module.device)
             if key is not None:
                 self._alike = {**_youngest(self._alike), key: found}
-        return found._replace(texts=texts, longest=longest)
+        return found
 
 
 def _youngest(known: dict[Any, Any]) -> dict[Any, Any]:
@@ -734,26 +637,11 @@ def _youngest(known: dict[Any, Any]) -> dict[Any, Any]:
     return dict(islice(known.items(), max(0, len(known) - KEPT), None))
 
 
-def _cuts(counts: NDArray[np.int64], budget: int) -> list[int]:
-    """Where to cut a row of hypotheses so that no part has more tokens than the budget, if one alone has not."""
-    cuts, size = [], 0
-    for i, count in enumerate(counts.tolist()):
-        if size and size + count > budget:
-            cuts.append(i)
-            size = 0
-        size += count
-    return cuts
-
-
 def load_decomposed(
     folder: Path, dtype: torch.dtype | None = None, device: torch.device | None = None
 ) -> DecomposedEncoder:
-    """Load a folder that save_decomposed wrote.
+    """Load a folder that save_decomposed wrote; dtype None keeps the precision it is stored in.
 
-    folder (Path): The folder.
-    dtype (torch.dtype | None): The precision to compute in, None for the one it is stored in.
-    device (torch.device | None): Where to put it; None for the CPU.
-    RETURNS (DecomposedEncoder): The model, for evaluation.
     RAISES (ZeroShotError): Z024 for damaged weights, Z030 for a config that cannot be run.
     """
     from safetensors import SafetensorError
@@ -785,7 +673,7 @@ def save_decomposed(module: DecomposedEncoder, folder: Path) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     config = module.config
-    config.similarity = tuple(float(value) for value in module.similarity.detach())  # type: ignore[assignment]
+    config.similarity = module.similarity.tolist()
     config.torch_dtype = str(module.dtype).removeprefix("torch.")
     text = json.dumps(config.to_dict(), indent=2, ensure_ascii=False)
     (folder / "config.json").write_text(text + "\n", encoding="utf8")

@@ -25,7 +25,7 @@ from .batching import HypothesisSet, PairScorer, Window
 from .cross_encoder import CrossEncoder
 from .decomposed import Chunk, DecomposedBatch, DecomposedEncoder, DecomposedScorer, PreparedHypotheses
 from .device import Kernel
-from .packing import PackedSequences, RaggedIndex, gather, padding_of
+from .packing import PackedSequences, RaggedIndex, gather
 
 CACHE_VARIABLE = "SPACY_ZEROSHOT_CACHE"
 FILE = "model.xml"
@@ -152,7 +152,7 @@ class OpenVINODecomposedScorer(DecomposedScorer):
                 texts.append(_text_inputs(inputs.texts))
                 [chunk], rows = inputs.chunks, inputs.texts.rows
                 read = [rows.pad(states)[:, : chunk.longest] for states in scorer.read(inputs.texts)[1]]
-                padding = padding_of(rows.lengths, chunk.longest)
+                padding = rows.padding(longest=chunk.longest)
                 chunks.append(_chunk_inputs(scorer.prepare(inputs.hypotheses), chunk, read, padding))
         identity = _identity(self.module.config.to_dict())
         self._encoder = Converted(_Texts(self.module), texts, identity, kernel, name)
@@ -162,11 +162,9 @@ class OpenVINODecomposedScorer(DecomposedScorer):
         last, *levels = self._encoder(*_text_inputs(texts))
         return last, levels
 
-    def interact_chunk(
+    def interact(
         self, hypotheses: PreparedHypotheses, chunk: Chunk, texts: Sequence[Tensor], padding: Tensor | None
     ) -> Tensor:
-        if padding is None:
-            padding = torch.zeros(texts[0].shape[:2], dtype=torch.bool)
         return self._interaction(*_chunk_inputs(hypotheses, chunk, texts, padding))[0]
 
 
@@ -216,9 +214,11 @@ def _text_inputs(texts: PackedSequences) -> tuple[Tensor, ...]:
 
 
 def _chunk_inputs(
-    hypotheses: PreparedHypotheses, chunk: Chunk, texts: Sequence[Tensor], padding: Tensor
+    hypotheses: PreparedHypotheses, chunk: Chunk, texts: Sequence[Tensor], padding: Tensor | None
 ) -> tuple[Tensor, ...]:
     n_tokens = len(chunk.tokens)
+    if padding is None:
+        padding = torch.zeros(texts[0].shape[:2], dtype=torch.bool)
     indices = (*_explicit(chunk.rows, n_tokens), *_explicit(chunk.pairs, n_tokens))
     return (hypotheses.states, hypotheses.qkv, chunk.tokens, padding, *indices, *(read.contiguous() for read in texts))
 

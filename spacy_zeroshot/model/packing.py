@@ -5,7 +5,7 @@ rectangles. All index arrays of a batch are made by numpy in one go.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -20,69 +20,43 @@ from .device import to_device
 SMALLEST_STEP, LARGEST_STEP = 16, 256
 # A batch of so many tokens costs its calls as much as its arithmetic.
 SMALL = 512
+Packed = TypeVar("Packed", bound=tuple[Any, ...])
 
 
 class RaggedIndex(NamedTuple):
-    """Where packed tokens lie in a rectangle of rows.
-
-    n_rows (int): Rows.
-    longest (int): Tokens of a padded row.
-    lengths (Tensor): Shape (rows,): tokens of each row.
-    take (Tensor | None): Shape (rows * longest,): the packed token at each place, 0 for padding. None where the packed
-        tokens are the rectangle.
-    back (Tensor | None): Shape (tokens,): the place of each packed token, 0 for filling. None as above.
-    """
+    """Where packed tokens lie in a rectangle of rows."""
 
     n_rows: int
     longest: int
-    lengths: Tensor
-    take: Tensor | None = None
-    back: Tensor | None = None
+    lengths: Tensor  # (rows,): tokens of each
+    take: Tensor | None = None  # (rows * longest,): the token at each place, 0 for padding; None: tokens are the places
+    back: Tensor | None = None  # (tokens,): the place of each token, 0 for filling; None as above
 
     def pad(self, flat: Tensor) -> Tensor:
-        """RETURNS (Tensor): Shape (rows, longest, width), from shape (tokens, width)."""
+        """From shape (tokens, width) to (rows, longest, width)."""
         return gather(flat, self.take).view(self.n_rows, self.longest, -1)
 
     def unpad(self, padded: Tensor) -> Tensor:
-        """RETURNS (Tensor): Shape (tokens, width), from shape (rows, longest, ...)."""
+        """From shape (rows, longest, ...) to (tokens, width)."""
         return gather(padded.reshape(self.n_rows * self.longest, -1), self.back)
 
-    def padding(self) -> Tensor | None:
-        """RETURNS (Tensor | None): Shape (rows, longest): True for padding; None if there is none."""
-        return None if self.take is None else padding_of(self.lengths, self.longest)
-
-    def to(self, device: torch.device) -> "RaggedIndex":
-        if device.type == "cpu":
-            return self
-        lengths, take, back = (None if t is None else to_device(t.numpy(), device) for t in self[2:])
-        assert lengths is not None
-        return self._replace(lengths=lengths, take=take, back=back)
+    def padding(self, rows: slice = slice(None), longest: int | None = None) -> Tensor | None:
+        """Shape (rows, longest), True for padding, of all rows or some, cut to a length; None if there is none."""
+        if self.take is None:
+            return None
+        return torch.arange(longest or self.longest, device=self.lengths.device) >= self.lengths[rows, None]
 
 
 class PackedSequences(NamedTuple):
-    """Token ids of sequences, one after another, then filling.
+    """Token ids of sequences, one after another, then filling."""
 
-    ids (Tensor): Shape (tokens,).
-    positions (Tensor): Shape (tokens,): counted from 0 in each sequence.
-    rows (RaggedIndex): Where the sequences lie.
-    """
-
-    ids: Tensor
-    positions: Tensor
+    ids: Tensor  # (tokens,)
+    positions: Tensor  # (tokens,): counted from 0 in each sequence
     rows: RaggedIndex
-
-    def to(self, device: torch.device) -> "PackedSequences":
-        if device.type == "cpu":
-            return self
-        ids, positions = (to_device(tensor.numpy(), device) for tensor in self[:2])
-        return PackedSequences(ids, positions, self.rows.to(device))
 
 
 def pack(sequences: Sequence[Ints1d], multiple: int) -> PackedSequences:
-    """Pack sequences of token ids.
-
-    multiple (int): 1 to make shapes as they come, more to make few of them: see `few_sizes`.
-    """
+    """Pack sequences of token ids. multiple (int): 1 for shapes as they come, more for few of them (few_sizes)."""
     lengths = np.fromiter(map(len, sequences), "int64", len(sequences))
     total = int(lengths.sum())
     size = few_sizes(total) if multiple > 1 else total
@@ -94,10 +68,10 @@ def pack(sequences: Sequence[Ints1d], multiple: int) -> PackedSequences:
 
 def ragged(lengths: Ints1d, multiple: int, n_tokens: int) -> RaggedIndex:
     """The index of rows of the given lengths, packed into `n_tokens` tokens."""
-    longest = few_sizes(int(lengths.max())) if multiple > 1 else int(lengths.max())
-    counts = torch.from_numpy(lengths)
-    if len(lengths) * int(lengths.min()) == n_tokens and int(lengths.min()) == int(lengths.max()):
-        return RaggedIndex(len(lengths), int(lengths.max()), counts)
+    longest, counts = int(lengths.max()), torch.from_numpy(lengths)
+    if len(lengths) * longest == n_tokens and longest == int(lengths.min()):
+        return RaggedIndex(len(lengths), longest, counts)
+    longest = few_sizes(longest) if multiple > 1 else longest
     take = np.zeros(len(lengths) * longest, dtype="int64")
     back = np.zeros(n_tokens, dtype="int64")
     total = int(lengths.sum())
@@ -117,9 +91,17 @@ def few_sizes(total: int) -> int:
     return -(-total // step) * step
 
 
-def padding_of(lengths: Tensor, longest: int) -> Tensor:
-    """RETURNS (Tensor): Shape (rows, longest): True beyond each row's length."""
-    return torch.arange(longest, device=lengths.device) >= lengths[:, None]
+def move(packed: Packed, device: torch.device) -> Packed:
+    """Index arrays and what they stand in, a named tuple, from the CPU to a device."""
+    if device.type == "cpu":
+        return packed
+
+    def moved(part: Any) -> Any:
+        if isinstance(part, Tensor):
+            return to_device(part.numpy(), device)
+        return move(part, device) if isinstance(part, tuple) else part
+
+    return type(packed)(*map(moved, packed))  # type: ignore[call-arg]
 
 
 def gather(flat: Tensor, index: Tensor | None) -> Tensor:

@@ -15,6 +15,7 @@ from transformers import PreTrainedTokenizerFast
 
 from spacy_zeroshot.errors import ZeroShotError
 from spacy_zeroshot.model.batching import Window
+from spacy_zeroshot.model.checkpoint import BUNDLED_FOLDER, bundled_hash
 from spacy_zeroshot.model.decomposed import DecomposedScorer, load_decomposed, save_decomposed
 from spacy_zeroshot.model.tokenization import PairTokenizer
 
@@ -266,6 +267,55 @@ def test_recent_texts_are_free(folders, monkeypatch):
         for one, other in zip(plain, score(scorer, TEXTS, [HYPOTHESES]), strict=True):
             np.testing.assert_allclose(other, one, atol=1e-5)
     assert sum(seen) == sum(len(ids) + 2 for ids in scorer.tokenizer.encode(TEXTS))
+
+
+# ---- the bundled weights
+
+# By train.py, the program the weights are made with: cosines and the head's margins of entailment. Valid for one
+# version of the weights: print(stored()) gives those of another one.
+STORED_FOR = "08dd7b90053f"
+STORED_TEXTS = ["The minister resigned after losing the vote of confidence.", "오늘 경기는 정말 재미있었다!"]
+STORED_HYPOTHESES = [
+    "This text is about sport.",
+    "This text is about politics.",
+    "positive",
+    "이 글은 정치에 관한 것이다.",
+]
+STORED_COSINES = [[0.88821, 0.91147, 0.89779, 0.90265], [0.94249, 0.91701, 0.9392, 0.92969]]
+STORED_MARGINS = [[-7.2274, -0.4077, -4.4612, -3.5824], [1.5221, -5.3559, 2.3869, -6.4214]]
+
+
+def stored():
+    """RETURNS: hash, cosines and margins of the installed weights by the reference."""
+    reference = Reference(BUNDLED_FOLDER)
+    found = [[reference.score(text, hypothesis) for hypothesis in STORED_HYPOTHESES] for text in STORED_TEXTS]
+    cosines = [[round(cosine, 5) for cosine, _ in row] for row in found]
+    return bundled_hash()[:12], cosines, [[round(float(head[1] - head[0]), 4) for _, head in row] for row in found]
+
+
+def bundled_scores():
+    """RETURNS: cosines and margins of the installed weights as the package scores them."""
+    module = load_decomposed(BUNDLED_FOLDER, torch.float32)
+    module.config.competition_head_weight, module.config.competition_temperature = 0.0, 1.0
+    module.similarity.data = torch.tensor([0.0, 0.0, 1.0])
+    tokenizer = PairTokenizer(PreTrainedTokenizerFast.from_pretrained(BUNDLED_FOLDER))
+    logits = torch.stack(score(DecomposedScorer(module, tokenizer, 512), STORED_TEXTS, [STORED_HYPOTHESES]))
+    return logits[..., 0], logits[..., 0] - logits[..., 1]
+
+
+def test_bundled_weights_equal_the_reference():
+    _, cosines, margins = stored()
+    found = bundled_scores()
+    np.testing.assert_allclose(found[0], cosines, atol=1e-4)
+    np.testing.assert_allclose(found[1], margins, atol=2e-4)
+
+
+def test_bundled_weights_give_the_stored_scores():
+    if bundled_hash()[:12] != STORED_FOR:
+        pytest.skip(f"the stored scores are of the weights {STORED_FOR}, and {bundled_hash()[:12]} are installed")
+    found = bundled_scores()
+    np.testing.assert_allclose(found[0], STORED_COSINES, atol=1e-4)
+    np.testing.assert_allclose(found[1], STORED_MARGINS, atol=2e-4)
 
 
 # ---- learning
