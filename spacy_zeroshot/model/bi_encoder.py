@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -25,27 +25,16 @@ TEMPERATURE, MIDPOINT = 0.05, 0.2
 MODULES, POOLING, LIMITS = "modules.json", "1_Pooling/config.json", "sentence_bert_config.json"
 # Embeddings are always brought to length one, so whether a checkpoint asks for that makes no difference.
 KNOWN_MODULES = ("Transformer", "Pooling", "Normalize")
-Mode = Literal["mean", "cls"]
 # Sums over the root of the length point where means do.
-MODES: dict[str, Mode] = {
-    "mean_tokens": "mean",
-    "mean_sqrt_len_tokens": "mean",
-    "cls_token": "cls",
-    "mean": "mean",
-    "mean_sqrt_len": "mean",
-    "cls": "cls",
-}
+MODES = {"mean_tokens": "mean", "mean_sqrt_len_tokens": "mean", "cls_token": "cls"}
+MODES |= {"mean": "mean", "mean_sqrt_len": "mean", "cls": "cls"}
 
 
 class Pooling(NamedTuple):
-    """What becomes of an encoder's last states.
+    """What becomes of an encoder's last states."""
 
-    mode (Mode): "mean" over all tokens, or "cls", the first token's state.
-    max_length (int | None): Tokens the checkpoint was made for, None for all its positions.
-    """
-
-    mode: Mode = "mean"
-    max_length: int | None = None
+    mode: str = "mean"  # over all tokens; or "cls", the first token's state
+    max_length: int | None = None  # tokens the checkpoint was made for, None for all its positions
 
 
 class PooledEncoder(MeanEncoder):
@@ -62,17 +51,10 @@ class PooledEncoder(MeanEncoder):
 
 
 class SimilarityInputs(NamedTuple):
-    """What BiEncoder.forward takes.
-
-    texts (list[Ints1d]): Wordpieces of the texts.
-    hypotheses (list[Ints1d]): Wordpieces of their hypotheses, set after set.
-    text_of_pair, hypothesis_of_pair (Tensor): Shape (pairs,).
-    """
-
-    texts: list[Ints1d]
-    hypotheses: list[Ints1d]
-    text_of_pair: Tensor
-    hypothesis_of_pair: Tensor
+    texts: list[Ints1d]  # wordpieces
+    hypotheses: list[Ints1d]  # wordpieces, set after set
+    text_of_pair: Tensor  # (pairs,)
+    hypothesis_of_pair: Tensor  # (pairs,)
 
 
 class BiEncoder:
@@ -80,10 +62,6 @@ class BiEncoder:
 
     The evidence for a hypothesis is cosine / temperature, that against it midpoint / temperature. A text costs the
     same for any number of labels, as embeddings of hypotheses are remembered.
-
-    encoder (TextEncoder): What embeds.
-    temperature (float): What cosines are divided by.
-    midpoint (float): The cosine that speaks neither for nor against a hypothesis.
     """
 
     classes = 2
@@ -151,14 +129,8 @@ def make_bi_encoder(
     midpoint: float | None,
     multiple: int,
 ) -> BiEncoder:
-    """Make the scorer of a sentence embedding model, or of the bundled model's encoder.
+    """The scorer of any encoder, or of the bundled model's. temperature, midpoint: None for what fits the checkpoint.
 
-    checkpoint (Checkpoint): An encoder of transformers without a head, or a DecomposedEncoder.
-    tokenizer (PairTokenizer): Its tokenizer.
-    source (Source): Where it is from, and with it its pooling.
-    temperature, midpoint (float | None): As in BiEncoder; None for what fits the checkpoint.
-    multiple (int): Shapes are made multiples of this.
-    RETURNS (BiEncoder): The scorer.
     RAISES (ZeroShotError): Z240 for a pooling that is not known, Z020 if the Hub fails.
     """
     module = checkpoint.module
@@ -192,8 +164,13 @@ def read_pooling(source: Source) -> Pooling:
             raise ZeroShotError("Z240", name=source.name, reason=f"its {MODULES} names a further layer, {kind}")
         if kind == "Pooling":
             path = f"{module['path']}/config.json"
+    config, prefix = _read_json(source, path) or {}, "pooling_mode_"
+    wanted = [key[len(prefix) :] for key, value in config.items() if key.startswith(prefix) and value is True]
+    wanted = wanted or [str(config.get("pooling_mode", "mean"))]
+    if len(wanted) > 1 or wanted[0] not in MODES:
+        raise ZeroShotError("Z240", name=source.name, reason=f"its pooling is {' and '.join(wanted)}")
     limits = _read_json(source, LIMITS) or {}
-    return Pooling(_mode(_read_json(source, path) or {}, source.name), limits.get("max_seq_length"))
+    return Pooling(MODES[wanted[0]], limits.get("max_seq_length"))
 
 
 def save_pooling(scorer: PairScorer, folder: Path) -> None:
@@ -217,18 +194,6 @@ def save_pooling(scorer: PairScorer, folder: Path) -> None:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf8")
-
-
-def _mode(config: dict[str, Any], name: str) -> Mode:
-    prefix = "pooling_mode_"
-    wanted = [key[len(prefix) :] for key, value in config.items() if key.startswith(prefix) and value is True]
-    if isinstance(config.get("pooling_mode"), str):
-        wanted.append(config["pooling_mode"])
-    if not wanted:
-        return "mean"
-    if len(wanted) > 1 or wanted[0] not in MODES:
-        raise ZeroShotError("Z240", name=name, reason=f"its pooling is {' and '.join(wanted)}")
-    return MODES[wanted[0]]
 
 
 def _read_json(source: Source, name: str) -> Any:

@@ -34,12 +34,8 @@ TOLERANCE = 1e-4
 
 
 def run_by_openvino(scorer: PairScorer, kernel: Kernel, name: str) -> PairScorer:
-    """The same scorer, its model run by OpenVINO.
+    """The same scorer, for scoring only, its model (in float32, on the CPU) run by OpenVINO. name: For errors.
 
-    scorer (PairScorer): A CrossEncoder or DecomposedScorer, its module in float32 on the CPU.
-    kernel (Kernel): What to compute in.
-    name (str): The checkpoint's name, for errors.
-    RETURNS (PairScorer): The scorer, for scoring only.
     RAISES (ZeroShotError): Z032 for int8, Z034 without the package, Z035 if the model cannot be converted.
     """
     if kernel == "int8":
@@ -79,7 +75,7 @@ class Converted:
         self._inherited: list[Any] = []
 
     def __call__(self, *inputs: Tensor) -> list[Tensor]:
-        """RETURNS (list[Tensor]): The module's results, in float32."""
+        """The module's results, in float32."""
         arrays = {number: tensor.numpy() for number, tensor in enumerate(inputs)}
         results = self._request().infer(arrays, share_inputs=True)
         return [torch.from_numpy(results[number]) for number in range(len(results))]
