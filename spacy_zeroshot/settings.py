@@ -48,79 +48,57 @@ class ByLabel(Setting):
         super().__set__(owner, value)
 
 
-def flag(name: str, value: Any) -> bool:
-    """RETURNS (bool): The value. RAISES (ZeroShotError): Z007 for anything but true and false."""
-    if not isinstance(value, (bool, np.bool_)):
-        raise ZeroShotError("Z007", setting=name, value=value, reason="it is true or false")
-    return bool(value)
+Check = Callable[[str, Any], Any]
 
 
-def text(name: str, value: Any) -> str:
-    """RETURNS (str): The value. RAISES (ZeroShotError): Z007 for anything but a string."""
-    if not isinstance(value, str):
-        raise ZeroShotError("Z007", setting=name, value=value, reason="it is a string")
-    return value
+def check_that(
+    holds: Callable[[Any], bool], otherwise: str, convert: Callable[[Any], Any] = lambda value: value
+) -> Check:
+    """RETURNS (Check): Name and value of a setting in, the value as a config has it out; or Z007 with the reason."""
 
-
-def optional_text(name: str, value: Any) -> str | None:
-    """RETURNS (str | None): The value. RAISES (ZeroShotError): Z007 for anything but null and a visible string."""
-    if value is not None and not is_text(value):
-        raise ZeroShotError("Z007", setting=name, value=value, reason="it is null or a text")
-    return value
-
-
-def one_of(*allowed: str) -> Callable[[str, Any], str]:
-    """RETURNS (Callable): A check for one of several words."""
-
-    def check(name: str, value: Any) -> str:
-        if value not in allowed:
-            raise ZeroShotError("Z007", setting=name, value=value, reason=f"it is one of {', '.join(allowed)}")
-        return str(value)
+    def check(name: str, value: Any) -> Any:
+        if not holds(value):
+            raise ZeroShotError("Z007", setting=name, value=value, reason=otherwise)
+        return convert(value)
 
     return check
 
 
-def at_least(least: int) -> Callable[[str, Any], int]:
-    """RETURNS (Callable): A check for a whole number."""
-
-    def check(name: str, value: Any) -> int:
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise ZeroShotError("Z007", setting=name, value=value, reason=f"it must be at least {least}")
-        return value
-
-    return check
+def is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def share(name: str, value: Any) -> float:
-    """RETURNS (float): The value. RAISES (ZeroShotError): Z007 outside of 0 to 1."""
-    if not isinstance(value, (int, float)) or not 0.0 <= value <= 1.0:
-        raise ZeroShotError("Z007", setting=name, value=value, reason="it must lie in [0, 1]")
-    return float(value)
+def one_of(*allowed: str) -> Check:
+    """RETURNS (Check): For one of several words."""
+    return check_that(lambda value: value in allowed, f"it is one of {', '.join(allowed)}")
 
 
-def positive(name: str, value: Any) -> float:
-    """RETURNS (float): The value. RAISES (ZeroShotError): Z007 unless it is finite and above 0."""
-    if not isinstance(value, (int, float)) or not 0.0 < value < np.inf:
-        raise ZeroShotError("Z007", setting=name, value=value, reason="it must be a finite number above 0")
-    return float(value)
+def at_least(least: int) -> Check:
+    """RETURNS (Check): For a whole number."""
+    return check_that(lambda value: type(value) is int and value >= least, f"it must be at least {least}")
 
 
-def listed(name: str, value: Any) -> list[Any]:
-    """RETURNS (list[Any]): The value, as JSON has it. RAISES (ZeroShotError): Z007 for anything but a list."""
-    if not isinstance(value, (list, tuple)):
-        raise ZeroShotError("Z007", setting=name, value=value, reason="it is a list")
-    return as_json(value)
+def as_json(value: Any) -> Any:
+    """RETURNS (Any): A setting's value with lists for tuples and plain dicts for entries."""
+    if isinstance(value, Mapping):
+        return {str(key): as_json(one) for key, one in value.items()}
+    return [as_json(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 
-def text_or_list(name: str, value: Any) -> str | list[Any]:
-    """RETURNS (str | list[Any]): The value. RAISES (ZeroShotError): Z007 for anything but a string or a list."""
-    return value if isinstance(value, str) else listed(name, value)
-
+flag = check_that(lambda value: isinstance(value, (bool, np.bool_)), "it is true or false", bool)
+text = check_that(lambda value: isinstance(value, str), "it is a string")
+optional_text = check_that(lambda value: value is None or is_text(value), "it is null or a text")
+share = check_that(lambda value: is_number(value) and 0.0 <= value <= 1.0, "it must lie in [0, 1]", float)
+positive = check_that(
+    lambda value: is_number(value) and 0.0 < value < np.inf, "it must be a finite number above 0", float
+)
+listed = check_that(lambda value: isinstance(value, (list, tuple)), "it is a list", as_json)
+text_or_list = check_that(lambda value: isinstance(value, (str, list, tuple)), "it is a list", as_json)
 
 # Where a config joins two strings of a list
 JOINT = re.compile(r"(?<=\$), (?=\$)")
-# How single settings are checked: name and value in, the value as a config has it out
-CHECKS: dict[str, Callable[[str, Any], Any]] = {
+# How single settings are checked
+CHECKS: dict[str, Check] = {
     "labels": listed,
     "label_groups": listed,
     "hypothesis_template": text_or_list,
@@ -188,13 +166,11 @@ def check_each(given: Mapping[str, Any]) -> dict[str, Any]:
 def check_settings(
     values: dict[str, Any], templates: Sequence[str] | None = None, example_labels: Sequence[str] = ()
 ) -> Settings:
-    """Check settings against each other.
+    """Check settings against each other. RAISES (ZeroShotError): Z002 to Z007, Z009.
 
     values (dict[str, Any]): All of them, each checked alone.
     templates (Sequence[str] | None): What the model reads labels in, whatever hypothesis_template says.
     example_labels (Sequence[str]): Labels to take if there are no others.
-    RETURNS (Settings): The settings.
-    RAISES (ZeroShotError): Z002 to Z007, Z009.
     """
     used = check_templates(values["hypothesis_template"])
     used = used if templates is None else tuple(templates)
@@ -220,13 +196,7 @@ def check_settings(
 def restore_settings(
     saved: Mapping[str, Any], current: Mapping[str, Any], overridden: Collection[str]
 ) -> dict[str, Any]:
-    """The settings of a component that is filled from a saved one.
-
-    saved (Mapping[str, Any]): The saved settings.
-    current (Mapping[str, Any]): The component's.
-    overridden (Collection[str]): Settings that stay as they are: see overrides_of.
-    RETURNS (dict[str, Any]): The settings.
-    """
+    """The settings of a component that is filled from a saved one. overridden: Those that stay as they are."""
     restored = {name: current[name] if name in overridden else saved.get(name, current[name]) for name in current}
     if restored["labels"]:
         # labels that override have no use for wordings and thresholds of those that were saved
@@ -236,12 +206,8 @@ def restore_settings(
 
 
 def overrides_of(nlp: Language | None, folder: Path) -> frozenset[str]:
-    """What spacy.load(config=...) gives a component otherwise than the config that was saved with it.
-
-    nlp (Language | None): The component's pipeline, while its from_disk runs.
-    folder (Path): The component's folder in the saved pipeline.
-    RETURNS (frozenset[str]): Names of settings, among them "model.name" and the like.
-    """
+    """What spacy.load(config=...) gives a component otherwise than the config that was saved with it, while its
+    from_disk runs. RETURNS (frozenset[str]): Names of settings, among them "model.name" and the like."""
     path = folder.parent / "config.cfg"
     if nlp is None or not path.is_file():
         return frozenset()
@@ -267,11 +233,7 @@ def _blocks(config: Config, component: str) -> tuple[dict[str, Any] | None, dict
 
 
 def upgrade(saved: Mapping[str, Any]) -> dict[str, Any]:
-    """What 0.1.0 saved, in the present form: labels set at run time, own wordings and examples.
-
-    saved (Mapping[str, Any]): The content of its file.
-    RETURNS (dict[str, Any]): The content of a file of this version.
-    """
+    """What 0.1.0 saved, in the present form: labels set at run time, own wordings and examples."""
     settings: dict[str, Any] = {}
     if "labels" in saved:
         own = saved.get("own", {})
@@ -284,12 +246,7 @@ def upgrade(saved: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def take_old_settings(given: dict[str, Any], abstain: float | None, calibrated: bool | None) -> None:
-    """Turn settings that only configs of 0.1.0 have into those of this version.
-
-    given (dict[str, Any]): The settings, changed in place.
-    abstain (float | None): 1 - this was a threshold where labels compete.
-    calibrated (bool | None): False switched calibration and temperature off. None for a config of this version.
-    """
+    """Turn settings that only configs of 0.1.0 have into those of this version, in place."""
     if calibrated is None:
         return
     if not calibrated:
@@ -297,13 +254,6 @@ def take_old_settings(given: dict[str, Any], abstain: float | None, calibrated: 
     if not given["multi_label"] and given["top_k"] is None and not given["label_thresholds"]:
         # the threshold did not count there
         given["threshold"] = None if abstain is None else 1.0 - abstain
-
-
-def as_json(value: Any) -> Any:
-    """RETURNS (Any): A setting's value with lists for tuples and plain dicts for entries."""
-    if isinstance(value, Mapping):
-        return {str(key): as_json(one) for key, one in value.items()}
-    return [as_json(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 
 # A "$" in a config: confection doubles it whenever it writes a config out, never takes the doubling back, and drops the
@@ -327,21 +277,14 @@ def strings_of(value: Any) -> list[str]:
 
 
 def from_config(labels: Any) -> Any:
-    """RETURNS (Any): Labels, and apart again those that a config has joined at their "$". labels (Any): Not checked yet."""
+    """RETURNS (Any): Labels, not checked yet; those that a config has joined at their "$" are apart again."""
     if not isinstance(labels, (list, tuple)):
         return labels
     return [part for label in labels for part in (JOINT.split(label) if isinstance(label, str) else [label])]
 
 
 def write_through(nlp: Language | None, component: str, name: str, value: Any, default: Any) -> None:
-    """Write a setting to the config that nlp.to_disk saves.
-
-    nlp (Language | None): The component's pipeline.
-    component (str): Its name in the pipeline.
-    name (str): The setting.
-    value (Any): Its value.
-    default (Any): What is written if the config could not give the value back.
-    """
+    """Write a setting to the config that nlp.to_disk saves; its default if the config could not give it back."""
     if nlp is None or component not in nlp.component_names:
         return
     # labels are read back without their doubled "$", other settings are not
