@@ -22,7 +22,7 @@ from ..readers import LabelledText
 from ..scores import calibrate as adjust
 from ..scores import sigmoid, softmax, to_scores
 from ..util import Track, no_progress
-from .score import check_finite, gold_array, score_texts
+from .score import gold_array, score_texts
 from .settings import calibration_entries
 
 Method = Literal["marginals", "content-free", "none"]
@@ -37,11 +37,11 @@ BINS = 15
 
 
 class Reliability(NamedTuple):
-    """Scores against how often they are right, in bins of equal width."""
+    """Scores against how often they are right, in bins of equal width; 0.0 for an empty bin."""
 
     counts: np.ndarray  # (bins,): scores in each bin
-    confidence: np.ndarray  # (bins,): their mean; 0.0 for an empty bin
-    accuracy: np.ndarray  # (bins,): the share of them that are right; 0.0 for an empty bin
+    confidence: np.ndarray  # (bins,): their mean
+    accuracy: np.ndarray  # (bins,): the share of them that are right
     ece: float  # expected calibration error: the mean distance of the two, weighted by counts (Guo et al., 2017)
 
 
@@ -58,7 +58,10 @@ class Calibrated(NamedTuple):
     @property
     def settings(self) -> dict[str, Any]:
         """RETURNS (dict[str, Any]): The component's settings, for apply_settings."""
-        return {"calibration": calibration_entries(self.labels, self.biases.tolist()), "temperature": self.temperature}
+        return {
+            "calibration": calibration_entries(dict(zip(self.labels, self.biases))),
+            "temperature": self.temperature,
+        }
 
 
 def calibrate(
@@ -98,26 +101,21 @@ def calibrate(
         rows, _, (logits,) = score_texts(nlp, pipe, texts, [label_set], track=track, description=what)
         if not len(rows):
             raise ZeroShotError("Z200", reason=f"the {what} are none, or blank")
-        check_finite(logits, what)
         return logits, rows
 
     logits, _ = score(texts, "texts", track)
+    biases = np.zeros(len(label_set.labels))
     if method == "marginals":
         biases = marginal_biases(logits, label_set, shares)
     elif method == "content-free":
         biases = prior_biases(score(CONTENT_FREE, "texts without content")[0], label_set)
-    else:
-        biases = np.zeros(len(label_set.labels))
     # rounded as they will stand in the config
-    biases = np.round(biases, 4)
-    temperature, measured = 1.0, None
+    biases, temperature, measured = np.round(biases, 4), 1.0, None
     if len(labelled):
         known, rows = score([row.text for row in labelled], "labelled texts", track)
         temperature = max(round(fit_temperature(known - biases, gold[rows], label_set), 4), 1e-4)
-        measured = (
-            reliability(to_scores(known, label_set), gold[rows], label_set),
-            reliability(to_scores(adjust(known, biases, temperature), label_set), gold[rows], label_set),
-        )
+        scores = to_scores(known, label_set), to_scores(adjust(known, biases, temperature), label_set)
+        measured = reliability(scores[0], gold[rows], label_set), reliability(scores[1], gold[rows], label_set)
     before, after = to_scores(logits, label_set), to_scores(adjust(logits, biases, temperature), label_set)
     rates = before.mean(axis=0), after.mean(axis=0)
     return Calibrated(pipe.name, label_set.labels, biases, temperature, rates, measured)
@@ -198,18 +196,6 @@ def fit_temperature(logits: np.ndarray, gold: np.ndarray, label_set: LabelSet) -
             break
         sharpness = moved
     return float(1.0 / sharpness)
-
-
-def negative_log_likelihood(scores: np.ndarray, gold: np.ndarray, exclusive: bool) -> float:
-    """RETURNS (float): The mean loss: per text where labels compete, else per text and label; in nats."""
-    safe = np.clip(scores, 1e-12, 1.0 - 1e-12)
-    if not exclusive:
-        return float(-np.where(gold, np.log(safe), np.log1p(-safe)).mean())
-    known = gold.any(axis=1)
-    if not known.any():
-        return 0.0
-    shares = gold[known] / gold[known].sum(axis=1, keepdims=True)
-    return float(-(shares * np.log(safe[known])).sum(axis=1).mean())
 
 
 def reliability(scores: np.ndarray, gold: np.ndarray, label_set: LabelSet, bins: int = BINS) -> Reliability:

@@ -1,51 +1,42 @@
 """The report of tuning: one HTML file with its charts in it, and nothing from elsewhere."""
 
 import json
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ..decisions import Rule
-from .calibration import Reliability, negative_log_likelihood, reliability
-from .search import (
-    BEST,
-    LABELS,
-    OWN,
-    THRESHOLD,
-    TOP_K,
-    Goal,
-    count,
-    held_out_value,
-    make_grid,
-    objective,
-    ranks,
-    steps_of,
-    tally,
-    value,
-)
+from ..evaluation import with_none
+from .calibration import reliability
+from .search import KINDS, Goal, held_out_value, make_grid, objective, steps_of, tally, tally_ranks
 from .tune import Tuned, TunedGroup
 
-GOALS = {"macro_f1": "macro-F1", "micro_f1": "micro-F1", "accuracy": "accuracy (exactly the right labels)"}
-HARDEST = 20
-EXCERPT = 280
+GOALS: dict[Goal, str] = {"macro_f1": "macro-F1", "micro_f1": "micro-F1", "accuracy": "accuracy"}
+HARDEST, EXCERPT = 20, 280
 # A matrix of more labels is not read; its largest cells are.
-MOST_LABELS = 24
-CONFUSIONS = 30
-# Candidates in the table, the best ones
-MOST_ROWS = 40
-MOST_K = 20
+MOST_LABELS, CONFUSIONS = 24, 30
+# Candidates in the table, the best ones, and the highest top-k in the chart
+MOST_ROWS, MOST_K = 40, 20
 NONE = "none of these"
-QUARTERS = [(x, f"{x:g}") for x in (0.0, 0.25, 0.5, 0.75, 1.0)]
+
+
+class Chart(NamedTuple):
+    """Lines by name, each of points: x, y between 0 and 1, and the radius of a dot."""
+
+    title: str
+    xlabel: str
+    caption: str
+    lines: dict[str, list[tuple[float, float, float]]]
+    ticks: list[tuple[float, str]] = [(x, f"{x:g}") for x in (0.0, 0.25, 0.5, 0.75, 1.0)]  # noqa: RUF012
+    mark: float | None = None
+    diagonal: bool = False
 
 
 def report(tuned: Tuned) -> str:
-    """Write the report.
-
-    tuned (Tuned): What tuning found.
-    RETURNS (str): An HTML document. Labels, templates and texts in it are escaped.
-    """
+    """RETURNS (str): What tuning found, as an HTML document. Labels, templates and texts in it are escaped."""
     loader = FileSystemLoader(Path(__file__).parent)
     # StrictUndefined: a name that is missing is an error, not a gap
     page = Environment(loader=loader, autoescape=True, undefined=StrictUndefined).get_template("report.html.jinja")
@@ -53,7 +44,7 @@ def report(tuned: Tuned) -> str:
     return page.render(
         settings="\n".join(lines) or "as they were: nothing that was tried does better",
         texts=len(tuned.texts),
-        groups=[_group(group, tuned.texts) for group in tuned.groups],
+        groups=[_section(group, tuned.texts) for group in tuned.groups],
     )
 
 
@@ -68,46 +59,38 @@ def describe(rule: Rule, n_labels: int) -> str:
     return best if rule.threshold == 0.0 else f"{best}, or none below a score of {rule.threshold:.3g}"
 
 
-def confusions(gold: np.ndarray, chosen: np.ndarray, labels: tuple[str, ...]) -> tuple[np.ndarray, list[str]]:
+def figure_rows(group: TunedGroup) -> list[list[Any]]:
+    """RETURNS (list[list[Any]]): Rows under "", macro-F1, micro-F1 and accuracy. The held-out figure is known of the
+    goal only."""
+    held_out = [group.search.held_out if goal == group.search.goal else "" for goal in GOALS]
+    before, after = group.before.figures, group.after.figures
+    return [["before", *before[:3]], ["tuned, fitted", *after[:3]], ["tuned, held out", *held_out]]
+
+
+def confusions(gold: np.ndarray, chosen: np.ndarray, labels: Sequence[str]) -> tuple[np.ndarray, list[str]]:
     """Count right labels against chosen ones, shape (labels + 1, labels + 1): "none of these" is last, and left out
     where every text has a right label and got one. Where labels agree they count on the diagonal only; every right
     label that was missed counts against every label that was chosen wrongly, or against none of these."""
-    hits, missed, extra = gold & chosen, gold & ~chosen, chosen & ~gold
-    size = len(labels)
-    counts = np.zeros((size + 1, size + 1), dtype=int)
-    counts[:size, :size] = missed.astype(int).T @ extra.astype(int)
-    counts[np.arange(size), np.arange(size)] = hits.sum(axis=0)
-    counts[:size, size] = missed[~extra.any(axis=1)].sum(axis=0)
-    counts[size, :size] = extra[~missed.any(axis=1)].sum(axis=0)
-    counts[size, size] = int((~gold.any(axis=1) & ~chosen.any(axis=1)).sum())
-    if not counts[size].any() and not counts[:, size].any():
-        return counts[:size, :size], list(labels)
-    return counts, [*labels, NONE]
+    missed, extra = with_none(gold & ~chosen), with_none(chosen & ~gold)
+    counts = missed.T.astype(int) @ extra.astype(int)
+    np.fill_diagonal(counts, (with_none(gold) & with_none(chosen)).sum(axis=0))
+    if counts[-1].any() or counts[:, -1].any():
+        return counts, [*labels, NONE]
+    return counts[:-1, :-1], list(labels)
 
 
-def _group(group: TunedGroup, texts: list[str]) -> dict[str, Any]:
+def _section(group: TunedGroup, texts: Sequence[str]) -> dict[str, Any]:
     """What the page says of one group of labels."""
-    label_set, goal, (before, after) = group.label_set, group.search.goal, (group.before, group.after)
-    held_out: list[Any] = ["tuned, held-out texts", "", "", ""]
-    held_out[1 + list(GOALS).index(goal)] = group.search.held_out
-    bins = [reliability(one.scores, group.gold, label_set) for one in (before, after)]
-    losses = [negative_log_likelihood(one.scores, group.gold, label_set.exclusive) for one in (before, after)]
-    counts, names = confusions(group.gold, after.chosen, label_set.labels)
-    n_labels = len(label_set.labels)
+    labels = group.label_set.labels
+    counts, names = confusions(group.gold, group.after.chosen, labels)
     return {
-        "name": label_set.groups[0].name,
-        "goal": GOALS[goal],
-        "n_labels": n_labels,
-        "n_candidates": len(group.candidates),
-        "changed": group.changed,
-        "figures": [["before", *before.figures[:3]], ["tuned, fitted texts", *after.figures[:3]], held_out],
-        "before": describe(before.rule, n_labels),
-        "after": describe(after.rule, n_labels),
-        "temperature": group.search.best.temperature,
-        "plots": _plots(group),
-        "labels": _labels(group),
-        "reliability": _reliability(bins, label_set.exclusive),
-        "losses": [["before", bins[0].ece, losses[0]], ["after", bins[1].ece, losses[1]]],
+        "tuned": group,
+        "goal": GOALS[group.search.goal],
+        "figures": figure_rows(group),
+        "before": describe(group.before.rule, len(labels)),
+        "after": describe(group.after.rule, len(labels)),
+        "charts": _charts(group),
+        "labels": _label_rows(group),
         "names": names,
         "counts": counts.tolist() if len(names) <= MOST_LABELS else [],
         "mistakes": _mistakes(counts, names),
@@ -116,81 +99,63 @@ def _group(group: TunedGroup, texts: list[str]) -> dict[str, Any]:
     }
 
 
-def _plots(group: TunedGroup) -> list[dict[str, Any]]:
-    scores, gold, exclusive = group.after.scores, group.gold, group.label_set.exclusive
+def _charts(group: TunedGroup) -> list[Chart]:
+    scores, gold, exclusive, rule = group.after.scores, group.gold, group.label_set.exclusive, group.after.rule
     grid = make_grid(scores)
-    counts = tally(steps_of(scores, grid, exclusive), gold, len(grid), False, group.none)
-    goals: tuple[Goal, Goal] = ("macro_f1", "micro_f1")
-    lines = [(GOALS[goal], [(x, y, 0) for x, y in zip(grid, objective(counts, goal))]) for goal in goals]
-    rule = group.after.rule
-    mark = rule.threshold if rule.threshold or rule.top_k is None else None
+    counts = tally(steps_of(scores, grid, 1 if exclusive else None), gold, len(grid), group.none)
     caption = "F1 against one threshold for all labels, with the tuned template and temperature."
-    plots = [_plot("F1 against threshold", "threshold", lines, QUARTERS, caption, mark)]
-    most = min(len(group.label_set.labels), MOST_K)
+    mark = rule.threshold if rule.threshold or rule.top_k is None else None
+    lines = {GOALS[goal]: _points(grid, objective(counts, goal)) for goal in ("macro_f1", "micro_f1")}
+    charts = [Chart("F1 against threshold", "threshold", caption, lines, mark=mark)]
+    most = min(scores.shape[1], MOST_K)
     if not exclusive and most > 1:
-        rank = ranks(scores)
-        by_k = [count(rank < k, gold, group.none) for k in range(1, most + 1)]
-        x = np.linspace(0.0, 1.0, most)
-        lines = [(GOALS[goal], [(x[k], value(one, goal), 3) for k, one in enumerate(by_k)]) for goal in goals]
+        counts, x = tally_ranks(scores, gold, most, group.none), np.linspace(0.0, 1.0, most)
+        lines = {GOALS[goal]: _points(x, objective(counts, goal)[::-1], 3) for goal in ("macro_f1", "micro_f1")}
         ticks = [(x[k], str(k + 1)) for k in range(0, most, 1 + most // 11)]
-        plots.append(_plot("F1 against top-k", "top-k", lines, ticks, "F1 of the k best labels of every text."))
-    return plots
+        charts.append(Chart("F1 against top-k", "top-k", "F1 of the k best labels of every text.", lines, ticks))
+    lines = {}
+    for name, measured in (("before", group.before), ("after", group.after)):
+        bins = reliability(measured.scores, gold, group.label_set)
+        sizes, some = 3 + 7 * np.sqrt(bins.counts / max(bins.counts.max(), 1)), bins.counts > 0
+        lines[f"{name}, ECE {bins.ece:.3f}"] = _points(bins.confidence[some], bins.accuracy[some], sizes[some])
+    caption = f"How often {'the best labels' if exclusive else 'labels'} are right, by their score: on the dashed line "
+    caption += "a score of 0.8 is right 8 times in 10. ECE is the mean distance from it; larger marks are more scores."
+    return [*charts, Chart("Reliability before and after", "score", caption, lines, diagonal=True)]
 
 
-def _reliability(measured: list[Reliability], exclusive: bool) -> dict[str, Any]:
-    lines = []
-    for name, bins in zip(("before", "after"), measured):
-        sizes = 3 + 7 * np.sqrt(bins.counts / max(bins.counts.max(), 1))
-        some = bins.counts > 0
-        points = zip(bins.confidence[some], bins.accuracy[some], sizes[some].round(1))
-        lines.append((f"{name}, ECE {bins.ece:.3f}", list(points)))
-    what = "the score of every text's best label" if exclusive else "the scores of all labels"
-    caption = f"How often {what} is right, in {len(measured[0].counts)} bins. On the dashed line a score of 0.8 is "
-    caption += "right 8 times in 10. Larger marks stand for more scores."
-    return _plot("Reliability before and after", "score", lines, QUARTERS, caption, diagonal=True)
+def _points(x: Iterable[float], y: Iterable[float], sizes: float | np.ndarray = 0) -> list[tuple[float, float, float]]:
+    return np.stack(np.broadcast_arrays(x, y, sizes), axis=1).tolist()
 
 
-def _plot(
-    title: str, xlabel: str, lines: Any, ticks: Any, caption: str, mark: float | None = None, diagonal: bool = False
-) -> dict[str, Any]:
-    """Lines are names and points: x, y between 0 and 1, and the radius of a dot. Ticks are places and names."""
-    return {"title": title, "xlabel": xlabel, "lines": lines, "ticks": ticks, "caption": caption, "mark": mark,
-            "diagonal": diagonal}  # fmt: skip
-
-
-def _labels(group: TunedGroup) -> list[list[Any]]:
-    chosen, gold, rule = group.after.chosen, group.gold, group.after.rule
+def _label_rows(group: TunedGroup) -> list[list[Any]]:
+    chosen, gold, rule, labels = group.after.chosen, group.gold, group.after.rule, group.label_set.labels
     hits = (chosen & gold).sum(axis=0)
     precision, recall = (hits / np.maximum(array.sum(axis=0), 1) for array in (chosen, gold))
-    thresholds = [rule.label_thresholds.get(label, rule.threshold) for label in group.label_set.labels]
-    columns = (thresholds, precision, recall, group.after.figures.f1, group.before.figures.f1)
-    return [
-        [label, int(gold[:, i].sum()), *(float(column[i]) for column in columns)]
-        for i, label in enumerate(group.label_set.labels)
-    ]
+    thresholds = np.array([rule.label_thresholds.get(label, rule.threshold) for label in labels])
+    columns = (gold.sum(axis=0), thresholds, precision, recall, group.after.figures.f1, group.before.figures.f1)
+    # with "none of these" the figures have one label more
+    return [list(row) for row in zip(labels, *(column.tolist() for column in columns))]
 
 
-def _mistakes(counts: np.ndarray, names: list[str]) -> list[list[Any]]:
-    wrong = counts.copy()
-    np.fill_diagonal(wrong, 0)
+def _mistakes(counts: np.ndarray, names: Sequence[str]) -> list[list[Any]]:
+    wrong = counts * ~np.eye(len(names), dtype=bool)
     order = np.argsort(-wrong, axis=None, kind="stable")[:CONFUSIONS]
-    cells = zip(*(places.tolist() for places in np.unravel_index(order, wrong.shape)))
+    cells = zip(*np.unravel_index(order, wrong.shape))
     return [[names[i], names[j], int(wrong[i, j])] for i, j in cells if wrong[i, j]]
 
 
 def _trials(group: TunedGroup) -> dict[str, Any]:
-    search = group.search
-    found = {(trial.candidate, trial.kind): held_out_value(trial, search.goal) for trial in search.trials}
-    kinds = [kind for kind in (OWN, BEST, THRESHOLD, TOP_K, LABELS) if any(key[1] == kind for key in found)]
-    best = [max(found[key] for key in found if key[0] == i) for i in range(len(group.candidates))]
-    order = sorted(range(len(best)), key=lambda i: -best[i])
-    chosen = search.best.candidate
-    shown = order[:MOST_ROWS] if chosen in order[:MOST_ROWS] else [*order[: MOST_ROWS - 1], chosen]
+    found = {(trial.candidate, trial.kind): held_out_value(trial, group.search.goal) for trial in group.search.trials}
+    kinds = [kind for kind in KINDS if any(kind == key[1] for key in found)]
+    best = [max(found.get((i, kind), 0.0) for kind in kinds) for i in range(len(group.candidates))]
+    shown, chosen = sorted(range(len(best)), key=lambda i: -best[i])[:MOST_ROWS], group.search.best.candidate
+    if chosen not in shown:
+        shown[-1] = chosen
     rows = [[group.candidates[i].name, *(found.get((i, kind), "") for kind in kinds)] for i in shown]
     return {"kinds": ["template", *kinds], "trials": rows, "best": shown.index(chosen)}
 
 
-def _hardest(group: TunedGroup, texts: list[str]) -> list[list[str]]:
+def _hardest(group: TunedGroup, texts: Sequence[str]) -> list[list[str]]:
     scores, chosen = np.clip(group.after.scores, 1e-12, 1 - 1e-12), group.after.chosen
     # how surprising the right labels are, and, for labels that stand on their own, the wrong ones' scores
     wrong_loss = 0.0 if group.label_set.exclusive else np.log1p(-scores)
@@ -201,10 +166,9 @@ def _hardest(group: TunedGroup, texts: list[str]) -> list[list[str]]:
         labels = [f"{label} {scores[row, j]:.2f}" for j, label in enumerate(group.label_set.labels) if mask[j]]
         return ", ".join(labels) or NONE
 
-    hardest = wrong[np.argsort(-loss[wrong], kind="stable")][:HARDEST].tolist()
-    return [[_excerpt(texts[i]), named(group.gold[i], i), named(chosen[i], i)] for i in hardest]
-
-
-def _excerpt(text: str) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= EXCERPT else text[: EXCERPT - 1] + "…"
+    rows = []
+    for i in wrong[np.argsort(-loss[wrong], kind="stable")][:HARDEST].tolist():
+        text = " ".join(texts[i].split())
+        excerpt = text if len(text) <= EXCERPT else f"{text[:EXCERPT]}…"
+        rows.append([excerpt, named(group.gold[i], i), named(chosen[i], i)])
+    return rows

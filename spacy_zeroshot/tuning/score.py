@@ -40,7 +40,8 @@ def score_texts(
     track: Track = no_progress,
     description: str = "texts",
 ) -> Scored:
-    """Run what comes before the component, and score the texts that are not blank with every label set in one pass."""
+    """Run what comes before the component, and score the texts that are not blank with every label set in one pass.
+    RAISES (ZeroShotError): Z203 for scores that are not finite, and what the model says of a text."""
     # Where a text's windows do not depend on the hypotheses, it is read once for all label sets. Any other model reads
     # it again for each, and cuts it by the longest hypothesis of a set.
     fits = predictor_of(pipe).scorer.max_premise_tokens
@@ -56,6 +57,9 @@ def score_texts(
     stops = np.cumsum([len(label_set.labels) for label_set in label_sets])
     logits = np.array([values for _, _, values in kept]).reshape(len(kept), int(stops[-1]))
     read = [" ".join(premise.text for premise in premises_of(doc, pipe.get_spans)) for _, doc, _ in kept]
+    bad = int((~np.isfinite(logits).all(axis=1)).sum())
+    if bad:
+        raise ZeroShotError("Z203", count=bad, total=len(kept), name=description)
     return Scored(np.array([row for row, _, _ in kept], dtype=int), read, np.split(logits, stops[:-1], axis=1))
 
 
@@ -87,16 +91,18 @@ def read_gold(path: Path, text_field: str = "text", label_field: str = "labels")
 
 
 def gold_array(
-    rows: Sequence[LabelledText], nlp: Language, pipe: ZeroShotTextCategorizer, none_label: str | None
+    rows: Sequence[LabelledText],
+    nlp: Language,
+    pipe: ZeroShotTextCategorizer,
+    none_label: str | None,
+    path: Path | None = None,
 ) -> np.ndarray:
-    """The right labels of texts, written with or without the component's key_prefix.
+    """The right labels of texts, written with or without the component's key_prefix; those of other components are
+    left out. A none_label is a gold label that means "no label fits".
 
-    rows (Sequence[LabelledText]): The texts. Labels of other components of the pipeline are left out.
-    nlp (Language): The pipeline.
-    pipe (ZeroShotTextCategorizer): The component.
-    none_label (str | None): A gold label that means "no label fits".
     RETURNS (np.ndarray): Shape (rows, labels), bool; a row of False where no label fits.
-    RAISES (ZeroShotError): Z201 for gold labels that the pipeline does not have, Z204 for a none_label that it has.
+    RAISES (ZeroShotError): Z201 for gold labels that the pipeline does not have, Z207 with the file they are in if a
+        path is given; Z204 for a none_label that it has.
     """
     labels, prefix = pipe.label_set().labels, pipe.key_prefix
     if none_label in labels:
@@ -114,15 +120,9 @@ def gold_array(
         right[[columns[label] for label in row.labels if label in columns]] = True
     unknown = dict.fromkeys(label for row in rows for label in row.labels if label not in known)
     if unknown:
-        raise ZeroShotError("Z201", labels=list(unknown), known=list(labels))
+        code = "Z201" if path is None else "Z207"
+        raise ZeroShotError(code, labels=list(unknown), known=list(labels), path=str(path))
     return gold
-
-
-def check_finite(logits: np.ndarray, name: str) -> None:
-    """Check logits of shape (texts, labels). RAISES (ZeroShotError): Z203, with how many texts have other numbers."""
-    bad = ~np.isfinite(logits).all(axis=1)
-    if bad.any():
-        raise ZeroShotError("Z203", count=int(bad.sum()), total=len(bad), name=name)
 
 
 def _join(label_sets: Sequence[LabelSet]) -> LabelSet:

@@ -6,18 +6,17 @@ over all folds is then fitted to all texts. Its held-out figure is honest about 
 decided by the pair that does best over the other folds.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
 
 from ..decisions import Rule, decide_rows
-from ..evaluation import with_none
 from ..labels import LabelSet
 from ..neighbors import mix
 from ..scores import calibrate, to_scores
 from .calibration import fit_temperature
-from .score import check_finite
 
 Goal = Literal["macro_f1", "micro_f1", "accuracy"]
 
@@ -29,7 +28,7 @@ MOST_RANKS = 20
 # With fewer right texts than this, a label's own threshold would be an accident
 LEAST_GOLD = 5
 
-OWN, BEST, THRESHOLD, TOP_K, LABELS = "as it is", "best label", "threshold", "top-k", "label thresholds"
+KINDS = OWN, BEST, THRESHOLD, TOP_K, LABELS = "as it is", "best label", "threshold", "top-k", "label thresholds"
 
 
 class Votes(NamedTuple):
@@ -39,6 +38,10 @@ class Votes(NamedTuple):
     known: np.ndarray  # (labels,), bool: the labels that have examples
     n_neighbors: int
     weight: float  # share of the votes in the scores
+
+    def of(self, columns: slice) -> "Votes":
+        """RETURNS (Votes): Those for some of the labels."""
+        return self._replace(shares=self.shares[:, columns], known=self.known[columns])
 
 
 class Candidate(NamedTuple):
@@ -50,6 +53,7 @@ class Candidate(NamedTuple):
     votes: Votes | None = None
     temperature: float | None = None  # None: to be fitted
     rule: Rule | None = None  # None: one of every kind is fitted; else the pipeline as it is
+    template: str | None = None  # what the labels were worded with; None: the component's own wording
 
     def scores(self, temperature: float, label_set: LabelSet) -> np.ndarray:
         """RETURNS (np.ndarray): Shape (texts, labels): the scores at a temperature."""
@@ -97,40 +101,42 @@ def search(
     none: bool = False,
     folds: int = FOLDS,
     seed: int = 0,
-    top_k: bool = True,
+    keep_top_k: bool = False,
 ) -> Search:
-    """Find the candidate, temperature and rule that serve a goal best.
+    """Find the candidate, temperature and rule that serve a goal best; of equals, the first candidate.
 
     Only rules of the labels' own mode are tried: where labels compete, the best one or none. If the first candidate
-    has a rule (the pipeline as it is), nothing is chosen that does not do better on the texts.
-
-    candidates (Sequence[Candidate]): What may be chosen; of equals, the first.
-    gold (np.ndarray): Shape (texts, labels), bool; at least one text.
-    label_set (LabelSet): The labels, one group of them.
-    goal (str): "micro_f1", "macro_f1" or "accuracy".
-    none (bool): Whether "no label fits" counts as a label, as in evaluate with none_label.
-    folds (int): Parts of the cross-validation; fewer if there are fewer texts.
-    seed (int): Of the split into folds.
-    top_k (bool): Whether to try the k best labels, too.
-    RETURNS (Search): What was tried and what is best.
-    RAISES (ZeroShotError): Z203 for logits that are not finite.
+    has a rule (the pipeline as it is), nothing is chosen that does not do better on the texts, and with keep_top_k its
+    top-k stays. Gold labels have shape (texts, labels); `none` counts "no label fits" as a label, as evaluate does.
     """
-    fold = split_folds(gold, folds, seed)
-    labels = label_set.labels
+    kept = candidates[0].rule if keep_top_k else None
+
+    def fit(candidate: Candidate, train: np.ndarray) -> tuple[float, np.ndarray, dict[str, Rule]]:
+        """Temperature and rules fitted to some of the texts, and the scores of all."""
+        temperature = candidate.temperature
+        if temperature is None:
+            fitted = fit_temperature(candidate.logits[train] - candidate.biases, gold[train], label_set)
+            # rounded as it will stand in the config, so that thresholds fit the very same scores
+            temperature = round(fitted, 4) or 1e-4
+        scores = candidate.scores(temperature, label_set)
+        if candidate.rule is not None:
+            return temperature, scores, {OWN: candidate.rule}
+        return temperature, scores, _rules(scores[train], gold[train], label_set, goal, none, kept)
+
+    def judge(scores: np.ndarray, rule: Rule, texts: np.ndarray) -> Tally:
+        return count(decide_rows(scores[texts], label_set.labels, rule), gold[texts], none)
+
+    fold, everything = split_folds(gold, folds, seed), np.ones(len(gold), dtype=bool)
     trials = []
     for number, candidate in enumerate(candidates):
-        check_finite(candidate.logits, candidate.name)
-        held_out: dict[str, list[Tally]] = {}
+        held_out: dict[str, list[Tally]] = defaultdict(list)
         for part in range(int(fold.max()) + 1):
-            inside = fold == part
-            _, scores = _scale(candidate, gold, ~inside, label_set)
-            rules = _rules(candidate, scores[~inside], gold[~inside], label_set, goal, none, top_k)
+            _, scores, rules = fit(candidate, fold != part)
             for kind, rule in rules.items():
-                chosen = decide_rows(scores[inside], labels, rule)
-                held_out.setdefault(kind, []).append(count(chosen, gold[inside], none))
-        temperature, scores = _scale(candidate, gold, np.ones(len(gold), dtype=bool), label_set)
-        for kind, rule in _rules(candidate, scores, gold, label_set, goal, none, top_k).items():
-            fitted = count(decide_rows(scores, labels, rule), gold, none)
+                held_out[kind].append(judge(scores, rule, fold == part))
+        temperature, scores, rules = fit(candidate, everything)
+        for kind, rule in rules.items():
+            fitted = judge(scores, rule, everything)
             trials.append(Trial(number, kind, rule, temperature, fitted, held_out[kind]))
     best = _best(trials, [held_out_value(trial, goal) for trial in trials])
     if candidates[0].rule is not None and value(best.fitted, goal) <= value(trials[0].fitted, goal) + 1e-9:
@@ -155,7 +161,7 @@ def held_out_value(trial: Trial, goal: Goal, without: int = -1) -> float:
 
 
 # Decisions at many thresholds: scores are put into steps of a grid once, and sums over the steps then count the
-# decisions of every threshold.
+# decisions of every threshold. Ranks are steps, too.
 
 
 def make_grid(scores: np.ndarray) -> np.ndarray:
@@ -167,42 +173,39 @@ def make_grid(scores: np.ndarray) -> np.ndarray:
     return np.unique(np.concatenate([np.arange(half) / half, np.floor(quantiles * 1e5) / 1e5]))
 
 
-def steps_of(scores: np.ndarray, grid: np.ndarray, exclusive: bool = False) -> np.ndarray:
+def steps_of(scores: np.ndarray, grid: np.ndarray, top_k: int | None = None) -> np.ndarray:
     """RETURNS (np.ndarray): The shape of `scores`, int: how many of the grid's thresholds each reaches; none of them
-    if labels compete and it is not the text's best label."""
+    if it is not among the text's best top_k."""
     reached = np.searchsorted(grid, scores, side="right")
-    return np.where(ranks(scores) == 0, reached, 0) if exclusive else reached
+    return reached if top_k is None else np.where(ranks(scores) < top_k, reached, 0)
 
 
-def tally(reached: np.ndarray, gold: np.ndarray, n_steps: int, exact: bool = True, none: bool = False) -> Tally:
-    """Count decisions at every step: at step s the labels are chosen that reach more than s thresholds.
-
-    reached (np.ndarray): Shape (texts, labels), int in [0, n_steps].
-    gold (np.ndarray): Shape (texts, labels), bool.
-    n_steps (int): How many steps.
-    exact (bool): Whether to count exact matches, which takes longer than all the rest.
-    none (bool): Whether "no label" counts as one more label, the last.
-    RETURNS (Tally): The counts.
-    """
-    chosen, counts = _above(reached, n_steps), gold.sum(axis=0)
+def tally(reached: np.ndarray, gold: np.ndarray, n_steps: int, none: bool = False) -> Tally:
+    """Count decisions at every step: at step s the labels are chosen whose number in `reached`, shape (texts, labels),
+    is above s. With none, "no label" counts as one more label, the last."""
+    chosen, counts, steps = _above(reached, n_steps), gold.sum(axis=0), np.arange(n_steps)
     # a label that is right is hit where it is chosen
     hits = _above(np.where(gold, reached, 0), n_steps)
+    # exactly right from where the last wrong label is left out to where the first right one is
+    start = np.where(gold, 0, reached).max(axis=1, initial=0)[:, None]
+    stop = np.where(gold, reached, n_steps).min(axis=1, initial=n_steps)[:, None]
+    exact = ((start <= steps) & (steps < stop)).sum(axis=0)
     if none:
         most, empty = reached.max(axis=1, initial=0)[:, None], ~gold.any(axis=1)
         chosen = np.vstack([chosen, len(gold) - _above(most, n_steps)])
         hits = np.vstack([hits, empty.sum() - _above(most[empty], n_steps)])
         counts = np.append(counts, empty.sum())
-    matches = [((reached > step) == gold).all(axis=1).sum() if exact else 0 for step in range(n_steps)]
-    return Tally(hits, chosen, counts, np.array(matches), len(gold))
+    return Tally(hits, chosen, counts, exact, len(gold))
+
+
+def tally_ranks(scores: np.ndarray, gold: np.ndarray, most: int, none: bool = False) -> Tally:
+    """RETURNS (Tally): The k best labels of every text, with a step for each k from `most` down to 1."""
+    return tally(np.maximum(most - ranks(scores), 0), gold, most, none)
 
 
 def count(chosen: np.ndarray, gold: np.ndarray, none: bool = False) -> Tally:
     """RETURNS (Tally): The counts of one step: of decisions of shape (texts, labels), bool."""
-    exact = (chosen == gold).all(axis=1).sum()
-    if none:
-        chosen, gold = with_none(chosen), with_none(gold)
-    hits = (chosen & gold).sum(axis=0)[:, None]
-    return Tally(hits, chosen.sum(axis=0)[:, None], gold.sum(axis=0), np.array([exact]), len(gold))
+    return tally(chosen.astype(int), gold, 1, none)
 
 
 def objective(counts: Tally, goal: Goal) -> np.ndarray:
@@ -225,45 +228,26 @@ def ranks(scores: np.ndarray) -> np.ndarray:
     return np.argsort(np.argsort(-scores, axis=1, kind="stable"), axis=1, kind="stable")
 
 
-def _scale(candidate: Candidate, gold: np.ndarray, train: np.ndarray, label_set: LabelSet) -> tuple[float, np.ndarray]:
-    """The temperature fitted to some of the texts, and the scores of all."""
-    temperature = candidate.temperature
-    if temperature is None:
-        logits = candidate.logits - candidate.biases
-        # rounded as it will stand in the config, so that thresholds fit the very same scores
-        temperature = round(fit_temperature(logits[train], gold[train], label_set), 4) or 1e-4
-    return temperature, candidate.scores(temperature, label_set)
-
-
 def _rules(
-    candidate: Candidate,
-    scores: np.ndarray,
-    gold: np.ndarray,
-    label_set: LabelSet,
-    goal: Goal,
-    none: bool,
-    top_k: bool,
+    scores: np.ndarray, gold: np.ndarray, label_set: LabelSet, goal: Goal, none: bool, kept: Rule | None
 ) -> dict[str, Rule]:
-    """One rule of each kind, fitted to these texts; the simplest kind first."""
-    if candidate.rule is not None:
-        return {OWN: candidate.rule}
+    """One rule of each kind, fitted to these texts; the simplest kind first. The top-k of `kept` stays."""
     labels, exclusive = label_set.labels, label_set.exclusive
+    top_k = kept.top_k if kept is not None else 1 if exclusive else None
     grid = make_grid(scores)
-    counts = tally(steps_of(scores, grid, exclusive), gold, len(grid), goal == "accuracy", none)
-    common = int(np.argmax(objective(counts, goal)))
-    threshold = float(grid[common])
+    counts = tally(steps_of(scores, grid, top_k), gold, len(grid), none)
+    threshold = float(grid[np.argmax(objective(counts, goal))])
     if exclusive:
-        return {BEST: Rule(0.0, top_k=1), THRESHOLD: Rule(threshold, top_k=1)}
-    rules = {THRESHOLD: Rule(threshold)}
+        return {BEST: Rule(0.0, top_k=top_k), THRESHOLD: Rule(threshold, top_k=top_k)}
+    rules = {THRESHOLD: Rule(threshold, top_k=top_k)}
     if len(labels) == 1:
         return rules
-    if top_k:
-        rank = ranks(scores)
-        found = [value(count(rank < k, gold, none), goal) for k in range(1, min(len(labels), MOST_RANKS) + 1)]
-        rules[TOP_K] = Rule(0.0, top_k=int(np.argmax(found)) + 1)
+    if kept is None:
+        by_rank = objective(tally_ranks(scores, gold, min(len(labels), MOST_RANKS), none), goal)
+        rules[TOP_K] = Rule(0.0, top_k=int(np.argmax(by_rank[::-1])) + 1)
     steps = _label_f1(counts)[: len(labels)].argmax(axis=1)
     own = {label: float(grid[step]) for label, step, n in zip(labels, steps, counts.gold) if n >= LEAST_GOLD}
-    rules[LABELS] = Rule(threshold, own)
+    rules[LABELS] = Rule(threshold, own, top_k)
     return rules
 
 

@@ -1,6 +1,6 @@
-"""Settings that were found: into a component, and with its pipeline onto the disk."""
+"""What was found: into a component, and with its pipeline onto the disk."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,6 @@ def check_output(output: Path, overwrite: bool) -> None:
         raise ZeroShotError("Z092", output=str(output))
 
 
-def calibration_entries(labels: Sequence[str], biases: Sequence[float]) -> list[dict[str, Any]]:
+def calibration_entries(biases: Mapping[str, float]) -> list[dict[str, Any]]:
     """RETURNS (list[dict[str, Any]]): The setting `calibration`, without biases of zero."""
-    return [{"label": label, "bias": round(float(bias), 4)} for label, bias in zip(labels, biases) if bias]
+    return [{"label": label, "bias": round(float(bias), 4)} for label, bias in biases.items() if bias]

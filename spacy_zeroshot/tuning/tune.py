@@ -50,7 +50,6 @@ class TunedGroup(NamedTuple):
     label_set: LabelSet  # with the component's own wording
     gold: np.ndarray  # (texts, labels), bool
     none: bool  # whether "no label fits" counts as a label
-    templates: list[tuple[str, ...]]  # every candidate's
     candidates: list[Candidate]  # what was tried, the component as it is first
     search: Search
     before: Measured
@@ -111,70 +110,56 @@ def tune(
     pipe = find_component(nlp, component)
     none_label = none_label or pipe.none_label
     gold = gold_array(rows, nlp, pipe, none_label)
-    wordings, label_sets = candidate_sets(pipe, templates)
-    if not any(row.text.strip() for row in rows):
-        raise ZeroShotError("Z200", reason="the development set has none")
+    wordings = candidate_sets(pipe, templates)
+    own_set = wordings[None]
     # before the model runs: that may take long
-    check_variety(gold, label_sets[0].labels)
+    check_variety(gold, own_set.labels, any(row.text.strip() for row in rows))
     texts = [row.text for row in rows]
-    scored = score_texts(nlp, pipe, texts, label_sets, track=track, description=f"{len(texts):,} texts")
+    scored = score_texts(nlp, pipe, texts, [*wordings.values()], track=track, description=f"{len(texts):,} texts")
     if len(scored.rows) < len(rows):
         warn("Z120", count=len(rows) - len(scored.rows), total=len(rows))
     if not len(scored.rows):
         raise ZeroShotError("Z200", reason="the development set has none")
-    gold = gold[scored.rows]
-    votes = count_votes(pipe, label_sets[0], scored.texts)
+    votes, alone = count_votes(pipe, own_set, scored.texts), len(own_set.groups) == 1
     groups = []
-    for group, rule in zip(label_sets[0].groups, pipe.rules(label_sets[0])):
+    for group, rule in zip(own_set.groups, pipe.rules(own_set)):
         columns = slice(group.start, group.stop)
-        label_set, right = part_of(label_sets[0], group), gold[:, columns]
-        alone = len(label_sets[0].groups) == 1
+        label_set, right = part_of(own_set, group), gold[scored.rows, columns]
         biases = np.array([pipe.calibration.get(label, 0.0) for label in label_set.labels])
-        own = Candidate(OWN, scored.logits[0][:, columns], biases, None, pipe.temperature, rule)
-        if votes and votes[0].weight:
-            own = own._replace(
-                votes=votes[0]._replace(shares=votes[0].shares[:, columns], known=votes[0].known[columns])
-            )
-        names, candidates = [wordings[0]], [own]
-        for wording, logits in zip(wordings, scored.logits):
-            for one in variants(" + ".join(wording), logits[:, columns], biases, label_set):
-                # of several groups, temperature and votes are common to all: they stay
-                found = (
-                    with_votes([one], votes) if alone else [one._replace(votes=own.votes, temperature=own.temperature)]
-                )
-                candidates += found
-                names += [wording] * len(found)
+        own_votes = votes[0].of(columns) if votes and votes[0].weight else None
+        logits = [one[:, columns] for one in scored.logits]
+        candidates = [Candidate(OWN, logits[0], biases, own_votes, pipe.temperature, rule)]
+        for template, values in zip(wordings, logits):
+            plain = Candidate(template or " + ".join(pipe.templates), values, biases, template=template)
+            found = variants(plain, label_set)
+            # of several groups, temperature and votes are common to all: they stay, and so does top-k
+            shared = [one._replace(votes=own_votes, temperature=pipe.temperature) for one in found]
+            candidates += with_votes(found, votes) if alone else shared
         none = none_label is not None and not right.any(axis=1).all()
-        best = search(candidates, right, label_set, goal, none, folds, seed, top_k=alone)
+        best = search(candidates, right, label_set, goal, none, folds, seed, keep_top_k=not alone)
         measured = [_measure(candidates[t.candidate], t, label_set, right, none) for t in (best.trials[0], best.best)]
-        groups.append(TunedGroup(label_set, right, none, names, candidates, best, *measured))
-    shown = [texts[row] for row in scored.rows]
-    return Tuned(pipe.name, shown, groups, _settings(pipe, groups, none_label))
+        groups.append(TunedGroup(label_set, right, none, candidates, best, *measured))
+    return Tuned(pipe.name, [texts[row] for row in scored.rows], groups, _settings(pipe, groups, none_label))
 
 
-def candidate_sets(
-    pipe: ZeroShotTextCategorizer, templates: Sequence[str] = TEMPLATES
-) -> tuple[list[tuple[str, ...]], list[LabelSet]]:
-    """RETURNS (tuple[list[tuple[str, ...]], list[LabelSet]]): Templates and what they word: the component's own, then
-    every candidate that words the labels otherwise. RAISES (ZeroShotError): Z004 for a bad template."""
-    wordings, label_sets = [pipe.templates], [pipe.label_set()]
-    worded = {label_sets[0].hypotheses}
+def candidate_sets(pipe: ZeroShotTextCategorizer, templates: Sequence[str] = TEMPLATES) -> dict[str | None, LabelSet]:
+    """RETURNS (dict[str | None, LabelSet]): Labels by the template that words them: None for the component's own
+    wording, then every candidate that words them otherwise. RAISES (ZeroShotError): Z004 for a bad template."""
+    found: dict[str | None, LabelSet] = {None: pipe.label_set()}
     for template in check_templates(tuple(templates)) if templates else ():
         label_set = pipe.label_set(templates=template)
-        if label_set.hypotheses not in worded:
-            worded.add(label_set.hypotheses)
-            wordings.append((template,))
-            label_sets.append(label_set)
-    return wordings, label_sets
+        if all(label_set.hypotheses != other.hypotheses for other in found.values()):
+            found[template] = label_set
+    return found
 
 
-def variants(name: str, logits: np.ndarray, biases: np.ndarray, label_set: LabelSet) -> list[Candidate]:
+def variants(plain: Candidate, label_set: LabelSet) -> list[Candidate]:
     """The candidates that one template gives: with the component's own biases, and with label-free ones, which match
     the labels' mean scores over the very texts and see no gold label."""
-    plain = Candidate(name, logits, biases)
-    if logits.shape[1] == 1 or not np.isfinite(logits).all():
+    if len(label_set.labels) == 1:
         return [plain]
-    return [plain, Candidate(f"{name} (calibrated)", logits, np.round(marginal_biases(logits, label_set), 4))]
+    biases = np.round(marginal_biases(plain.logits, label_set), 4)
+    return [plain, plain._replace(name=f"{plain.name} (calibrated)", biases=biases)]
 
 
 def count_votes(pipe: ZeroShotTextCategorizer, label_set: LabelSet, texts: Sequence[str]) -> list[Votes]:
@@ -192,24 +177,24 @@ def count_votes(pipe: ZeroShotTextCategorizer, label_set: LabelSet, texts: Seque
 
 def with_votes(candidates: Sequence[Candidate], votes: Sequence[Votes]) -> list[Candidate]:
     """RETURNS (list[Candidate]): Every candidate alone, so that of equals these are chosen, and with all votes."""
-    some = [each for each in votes if each.weight]
-    mixed = [
-        one._replace(
-            name=f"{one.name} + {each.n_neighbors} neighbour{'s' * (each.n_neighbors > 1)}, weight {each.weight:g}",
-            votes=each,
-        )
-        for one in candidates
-        for each in some
-    ]
+    some = {
+        f"{each.n_neighbors} neighbour{'s' * (each.n_neighbors > 1)}, weight {each.weight:g}": each
+        for each in votes
+        if each.weight
+    }
+    mixed = [one._replace(name=f"{one.name} + {name}", votes=some[name]) for one in candidates for name in some]
     return [*candidates, *mixed]
 
 
-def check_variety(gold: np.ndarray, labels: Sequence[str]) -> None:
-    """Check that gold labels differ. RAISES (ZeroShotError): Z202; warns with Z121 of labels without a right text."""
+def check_variety(gold: np.ndarray, labels: Sequence[str], has_texts: bool) -> None:
+    """Check that there is something to learn from. RAISES (ZeroShotError): Z200 without texts, Z202 for a single kind
+    of gold labels; warns with Z121 of labels without a right text."""
+    if not has_texts:
+        raise ZeroShotError("Z200", reason="the development set has none")
     if (gold == gold[0]).all():
         found = [label for label, right in zip(labels, gold[0]) if right]
         raise ZeroShotError("Z202", count=len(gold), labels=found)
-    never = [label for i, label in enumerate(labels) if not gold[:, i].any()]
+    never = [label for label, right in zip(labels, gold.any(axis=0)) if not right]
     if never:
         warn("Z121", labels=never)
 
@@ -235,29 +220,31 @@ def _settings(pipe: ZeroShotTextCategorizer, groups: Sequence[TunedGroup], none_
         thresholds.update(group.after.rule.label_thresholds)
         biases.update(zip(group.label_set.labels, group.chosen.biases.tolist()))
     settings["label_thresholds"] = [{"label": label, "threshold": value} for label, value in thresholds.items()]
-    settings["calibration"] = calibration_entries(list(biases), list(biases.values()))
+    settings["calibration"] = calibration_entries(biases)
     if pipe.label_groups:
         settings["label_groups"] = [dict(entry) for entry in pipe.label_groups]
         for entry, group in zip(settings["label_groups"], groups):
             if group.changed:
                 # a threshold of null would be the component's
-                entry.update(threshold=group.after.rule.threshold, hypothesis_template=_template(group))
+                entry.update(threshold=group.after.rule.threshold, **_template(group))
         return settings
-    exclusive, rule, votes = groups[0].label_set.exclusive, groups[0].after.rule, groups[0].chosen.votes
+    (group,) = changed
+    exclusive, rule, votes = group.label_set.exclusive, group.after.rule, group.chosen.votes
     if votes is not None:
         settings["n_neighbors"] = votes.n_neighbors
     if pipe.examples:
         settings["examples_weight"] = 0.0 if votes is None else votes.weight
     return {
-        "hypothesis_template": _template(groups[0]),
+        **_template(group),
         # where labels compete, null is the same as 0.0 and 1
         "threshold": None if exclusive and not rule.threshold else rule.threshold,
         "top_k": None if exclusive else rule.top_k,
-        "temperature": groups[0].search.best.temperature,
+        "temperature": group.search.best.temperature,
         **settings,
     }
 
 
-def _template(group: TunedGroup) -> str | list[str]:
-    chosen = group.templates[group.search.best.candidate]
-    return chosen[0] if len(chosen) == 1 else list(chosen)
+def _template(group: TunedGroup) -> dict[str, str]:
+    """The setting, if it changes."""
+    template = group.chosen.template
+    return {} if template is None else {"hypothesis_template": template}

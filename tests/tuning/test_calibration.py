@@ -10,10 +10,20 @@ from spacy_zeroshot.scores import to_scores
 from spacy_zeroshot.tuning.calibration import (
     fit_temperature,
     marginal_biases,
-    negative_log_likelihood,
     prior_biases,
     reliability,
 )
+
+
+def negative_log_likelihood(scores: np.ndarray, gold: np.ndarray, exclusive: bool) -> float:
+    """The mean loss: per text where labels compete, else per text and label; in nats."""
+    safe = np.clip(scores, 1e-12, 1.0 - 1e-12)
+    if not exclusive:
+        return float(-np.where(gold, np.log(safe), np.log1p(-safe)).mean())
+    known = gold.any(axis=1)
+    shares = gold[known] / gold[known].sum(axis=1, keepdims=True)
+    return float(-(shares * np.log(safe[known])).sum(axis=1).mean()) if known.any() else 0.0
+
 
 LEAN = np.array([3.0, 0.0, -1.0])
 

@@ -32,10 +32,9 @@ def make(exclusive: bool, labels=LABELS, texts: int = 80, names=("",)) -> Tuned:
         tried = [Candidate(t, state.normal(size=gold.shape) + gold, np.zeros(len(labels))) for t in templates]
         own = tried[0]._replace(name="as it is", temperature=1.0, rule=default_rule(exclusive))
         found = search([own, *tried], gold, label_set)
-        sets = [(templates[0],), *((template,) for template in templates)]
         every = [own, *tried]
         measured = [_measure(every[t.candidate], t, label_set, gold, False) for t in (found.trials[0], found.best)]
-        groups.append(TunedGroup(label_set, gold, False, sets, every, found, *measured))
+        groups.append(TunedGroup(label_set, gold, False, every, found, *measured))
     written = [f"Text {i} {SCRIPT} & <b>bold</b>" for i in range(texts)]
     return Tuned("zsc", written, groups, {"hypothesis_template": SCRIPT + "{}"})
 
@@ -76,7 +75,7 @@ def check_page(page: str) -> Checker:
             assert (attributes.get(name) or "#").startswith("#")
     assert "&lt;script&gt;" in page and "url(http" not in page
     assert "default-src 'none'" in page
-    for heading in ("Settings", "Thresholds", "Labels", "taken at their word", "Templates", "hardest"):
+    for heading in ("Settings", "Thresholds", "Labels", "Reliability", "Templates", "hardest"):
         assert heading in page
     # every line of every chart lies inside of it
     for tag, attributes in checker.seen:

@@ -102,9 +102,9 @@ def test_scores_before_are_those_of_the_pipeline(nli_folder):
 def test_candidates_that_word_labels_alike_are_scored_once(nli_folder):
     own = [{"label": label, "text": f"This is {label}."} for label in LABELS]
     _, pipe = build(nli_folder, hypotheses=own)
-    assert candidate_sets(pipe)[0] == [("This text is about {}.",)]
+    assert list(candidate_sets(pipe)) == [None]
     _, pipe = build(nli_folder, hypothesis_template=["It is about {}.", "{}."])
-    assert candidate_sets(pipe, TEMPLATES)[0] == [TEMPLATES, *((template,) for template in TEMPLATES)]
+    assert list(candidate_sets(pipe, TEMPLATES)) == [None, *TEMPLATES]
 
 
 @pytest.mark.parametrize("family", ["nli_folder", "decomposed_folder"])
@@ -148,6 +148,48 @@ def test_gold_with_and_without_the_prefix(nli_folder, written):
     rows = [LabelledText(row.text, (written + row.labels[0], "spam")) for row in ROWS]
     (group,) = tune(nlp, rows, templates=()).groups
     assert group.gold.tolist() == [[label in row.labels for label in LABELS] for row in ROWS]
+
+
+def test_z203_scores_that_are_no_numbers(nli_folder, monkeypatch):
+    nlp, pipe = build(nli_folder)
+    logits = type(pipe).label_logits
+    monkeypatch.setattr(
+        type(pipe), "label_logits", lambda self, docs, labels: np.where([1, 0, 0], np.inf, logits(self, docs, labels))
+    )
+    with pytest.raises(ZeroShotError, match=r"Z203.*16 of 16"):
+        tune(nlp, ROWS, templates=())
+
+
+def test_a_component_wide_top_k_counts_in_every_group(nli_folder):
+    groups = [{"name": "topic", "labels": LABELS}, {"name": "tone", "labels": ["late", "early"], "multi_label": True}]
+    nlp, pipe = build(nli_folder, labels=[], label_groups=groups, top_k=2)
+    rows = [LabelledText(row.text, (*row.labels, ("late", "early")[i % 2])) for i, row in enumerate(LEARNABLE)]
+    tuned = tune(nlp, rows, templates=TEMPLATES)
+    assert {trial.rule.top_k for group in tuned.groups for trial in group.search.trials} == {2}
+    apply_settings(nlp, pipe.name, tuned.settings)
+    for group, rule in zip(tuned.groups, pipe.rules(pipe.label_set()), strict=True):
+        assert (rule.top_k, rule.threshold) == (2, pytest.approx(group.after.rule.threshold))
+    for i, text in enumerate(tuned.texts):
+        chosen = pipe.decide_groups(nlp(text))
+        for group in tuned.groups:
+            expected = {label for label, one in zip(group.label_set.labels, group.after.chosen[i], strict=True) if one}
+            assert set(chosen[group.label_set.groups[0].name].labels) == expected
+
+
+def test_a_groups_own_template_stays_unless_another_is_better(nli_folder):
+    groups = [
+        {"name": "topic", "labels": LABELS, "hypothesis_template": "It is about {}."},
+        {"name": "tone", "labels": ["late", "early"]},
+    ]
+    nlp, pipe = build(nli_folder, labels=[], label_groups=groups)
+    rows = [LabelledText(row.text, (*row.labels, ("late", "early")[i % 2])) for i, row in enumerate(LEARNABLE)]
+    tuned = tune(nlp, rows, templates=["This text is about {}."])
+    apply_settings(nlp, pipe.name, tuned.settings)
+    expected = tuned.groups[0].chosen.template or "It is about {}."
+    assert pipe.label_groups[0]["hypothesis_template"] == expected
+    assert tuned.groups[0].before.scores[0] == pytest.approx(
+        list(build(nli_folder, hypothesis_template="It is about {}.")[0](tuned.texts[0]).cats.values()), abs=1e-5
+    )
 
 
 def test_texts_without_a_label(nli_folder, tmp_path):
@@ -346,7 +388,7 @@ def test_neighbours_that_know_are_chosen_and_come_back_from_disk(nli_folder, tmp
     # 9 examples: 8 neighbours, the component's own number, is the most that is tried
     counts = {c.votes.n_neighbors for c in group.candidates if c.votes is not None}
     assert counts == {count for count in COUNTS if count <= 9}
-    assert len(group.candidates) == len(group.templates) == 1 + 2 * (1 + len(counts) * len(WEIGHTS))
+    assert len(group.candidates) == 1 + 2 * (1 + len(counts) * len(WEIGHTS))
     apply_settings(nlp, pipe.name, tuned.settings)
     nlp.to_disk(tmp_path / "tuned")
     again = spacy.load(tmp_path / "tuned")
