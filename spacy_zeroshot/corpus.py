@@ -25,7 +25,7 @@ from spacy.vocab import Vocab
 from .errors import ZeroShotError
 from .util import require
 
-FORMATS = ("txt", "jsonl", "csv", "tsv", "parquet", "spacy")
+FORMATS = ("txt", "jsonl", "json", "csv", "tsv", "parquet", "spacy")
 # What reading a damaged file raises: the operating system, gzip, zlib, a decoder
 UNREADABLE = (OSError, EOFError, zlib.error, UnicodeError)
 # UTF-32's mark begins with that of UTF-16, so it is looked for first
@@ -68,7 +68,7 @@ class BadRow(Exception):
 class DataFile:
     """An open file, of the format that its name says.
 
-    path (Path): A .txt, .jsonl, .csv, .tsv, .parquet or .spacy file, plain or with .gz.
+    path (Path): A .txt, .jsonl, .json (a list), .csv, .tsv, .parquet or .spacy file, plain or with .gz.
     RAISES (ZeroShotError): Z043 for an empty file, Z080 if it cannot be read, Z084 for an unknown format, Z085 without
         pyarrow.
     """
@@ -76,7 +76,7 @@ class DataFile:
     def __init__(self, path: Path):
         self.path = path
         self.form, gzipped = split_name(path, FORMATS)
-        self.unit = "row" if self.form in ("parquet", "spacy") else "line"
+        self.unit = "row" if self.form in ("json", "parquet", "spacy") else "line"
         # the fields and the pyarrow schema, of a format that declares them
         self.fields: list[str] | None = None
         self.schema: Any = None
@@ -95,6 +95,8 @@ class DataFile:
                 self._open_table(gzipped)
             elif self.form == "spacy":
                 self._read_docbin()
+            elif self.form == "json":
+                self._read_list()
             opened.pop_all()
 
     def rows(self, offset: int = 0, number: int = 1) -> Iterator[RawRow]:
@@ -136,6 +138,8 @@ class DataFile:
             return self._table_rows()
         if self.form == "spacy":
             return self._doc_rows()
+        if self.form == "json":
+            return self._list_rows()
         return self._csv_rows(number) if self.form in ("csv", "tsv") else self._line_rows(number)
 
     def _line_rows(self, number: int) -> Iterator[RawRow]:
@@ -227,6 +231,21 @@ class DataFile:
                     yield RawRow(self._done, fields, json.dumps(plain(fields)).encode("ascii"))
         except pa.ArrowException as error:
             raise _unreadable(self.path, str(error)) from error
+
+    def _read_list(self) -> None:
+        try:
+            self._whole = json.loads("".join(decode_lines(self._stream, "strict")))
+        except (ValueError, RecursionError) as error:
+            raise _unreadable(self.path, f"it is not JSON: {error}") from error
+        if not isinstance(self._whole, list):
+            raise _unreadable(self.path, "it is not a JSON list")
+        self._total = len(self._whole)
+
+    def _list_rows(self) -> Iterator[RawRow]:
+        for number, item in enumerate(self._whole, start=1):
+            self._done = number
+            line = json.dumps(item, ensure_ascii=False)
+            yield RawRow(number, line, line.encode("utf8", "surrogatepass"))
 
     def _read_docbin(self) -> None:
         try:

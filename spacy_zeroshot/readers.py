@@ -32,7 +32,7 @@ class Row(NamedTuple):
     text (str): The text.
     fields (dict[str, Any]): All fields of the row by name, the text among them.
     labels (tuple[str, ...] | None): Its labels; None if the row has no field for them.
-    answer (str): An annotator's, in a row that Prodigy wrote: "accept", "reject" or "ignore".
+    answer (str): An annotator's: "accept", "reject" or "ignore", as Prodigy writes it.
     """
 
     number: int
@@ -66,8 +66,8 @@ class NLIPair(NamedTuple):
 def read_rows(path: Path | str, text_field: str = TEXT_FIELD, label_field: str | None = LABEL_FIELD) -> Iterator[Row]:
     """Read texts row by row.
 
-    path (Path | str): A .txt, .jsonl, .csv, .tsv, .parquet or .spacy file, plain or with .gz; in UTF-8, or in UTF-16
-        with a byte order mark.
+    path (Path | str): A .txt, .jsonl, .json, .csv, .tsv, .parquet or .spacy file, plain or with .gz; in UTF-8, or in
+        UTF-16 with a byte order mark. Exports of Prodigy, Label Studio and Argilla are understood.
     text_field (str): The field with the text. A .txt or .spacy file needs none.
     label_field (str | None): The field with the labels: a list, one label, or scores by label, of which those above
         0.5 count. If it is "labels", a field "label", Prodigy's "accept" and the cats of a .spacy file will do, too.
@@ -79,7 +79,7 @@ def read_rows(path: Path | str, text_field: str = TEXT_FIELD, label_field: str |
     file = DataFile(Path(path))
     first = True
     for raw in file.rows():
-        fields = _parse(raw, file, TEXT_FORM)
+        fields = _flat(_parse(raw, file, TEXT_FORM))
         if first:
             file.check_field(text_field, "--text-field", list(fields))
             first = False
@@ -105,7 +105,8 @@ def read_texts(path: Path | str, text_field: str = TEXT_FIELD) -> list[str]:
 
 
 def read_labelled(path: Path | str, text_field: str = TEXT_FIELD, label_field: str = LABEL_FIELD) -> list[LabelledText]:
-    """Read labelled texts. Of what Prodigy wrote, ignored tasks are left out, and all answers on a text are one row.
+    """Read labelled texts. Of annotators' answers, ignored ones are left out, and all on a text are one row; so are
+    rejected ones that name no label.
 
     path, text_field, label_field: As read_rows has them.
     RETURNS (list[LabelledText]): The texts, blank ones included.
@@ -116,14 +117,15 @@ def read_labelled(path: Path | str, text_field: str = TEXT_FIELD, label_field: s
     places: dict[str, int] = {}
     first = True
     for row in read_rows(path, text_field, label_field):
+        if row.answer == IGNORE or (row.answer == REJECT and row.labels == ()):
+            first = False
+            continue
         if row.labels is None:
             if first:
                 fields = ", ".join(map(str, row.fields))
                 raise ZeroShotError("Z088", path=str(path), field=label_field, fields=fields, option="--label-field")
             raise bad_row(path, row.number, f"it has no {label_field!r}. Write [] where no label fits", TEXT_FORM)
         first = False
-        if row.answer == IGNORE:
-            continue
         labels, rejected = ((), row.labels) if row.answer == REJECT else (row.labels, ())
         if "answer" in row.fields and row.text in places:
             before = found[places[row.text]]
@@ -249,6 +251,29 @@ def _parse(raw: RawRow, file: DataFile, form: str) -> dict[str, Any]:
         return parse_row(raw, file.form)
     except BadRow as reason:
         raise bad_row(file.path, raw.number, str(reason), form) from reason
+
+
+def _flat(fields: dict[str, Any]) -> dict[str, Any]:
+    """RETURNS (dict[str, Any]): A row; of an export of Label Studio or Argilla, its text beside labels and answer."""
+    data, values = fields, None
+    try:
+        if isinstance(fields.get("annotations"), list) and isinstance(fields.get("data"), dict):
+            done = [each for each in fields["annotations"] if not each.get("was_cancelled")]
+            data, values = (
+                fields["data"],
+                [part["value"].get("choices", ()) for each in done for part in each["result"]],
+            )
+        elif isinstance(fields.get("responses"), dict) and isinstance(fields.get("fields"), dict):
+            given = [each for answers in fields["responses"].values() for each in answers]
+            done = [each for each in given if each.get("status") in (None, "submitted")]
+            data, values = fields["fields"], [each["value"] for each in done]
+    except (AttributeError, KeyError, TypeError):
+        # of another tool
+        return fields
+    if values is None:
+        return fields
+    labels = [label for value in values for label in ([value] if isinstance(value, str) else value)]
+    return {**data, LABEL_FIELD: list(dict.fromkeys(labels)), "answer": ACCEPT if done else IGNORE}
 
 
 def _labels_of(fields: dict[str, Any], label_field: str, form: str) -> tuple[str, ...] | None:

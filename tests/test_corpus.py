@@ -199,7 +199,7 @@ def test_empty_files_are_called_empty(tmp_path: Path, name: str, content: bytes)
         read(tmp_path / name)
 
 
-@pytest.mark.parametrize("name", ["a.docx", "a", "a.gz", "a.json"])
+@pytest.mark.parametrize("name", ["a.docx", "a", "a.gz", "a.xml"])
 def test_unknown_formats(tmp_path: Path, name: str) -> None:
     with pytest.raises(ZeroShotError, match="Z084"):
         DataFile(tmp_path / name)

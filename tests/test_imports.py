@@ -21,7 +21,7 @@ LAYERS = [
     {"model", "settings", "neighbors", "training", "scorer", "scores", "decisions", "labels", "premises", "explain"},
     {"component"},
     {"loading", "display"},
-    {"tuning", "annotation", "annotation_output", "distillation", "evaluation", "checks"},
+    {"tuning", "review", "annotation", "annotation_output", "annotation_ray", "distillation", "evaluation", "checks"},
     {"cli"},
 ]
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}

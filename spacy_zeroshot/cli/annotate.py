@@ -3,12 +3,33 @@
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from ..errors import ZeroShotError
-from ._util import Bar, Code, Component, GpuId, Labels, Model, MultiLabel, Pipeline, Template, TextField, note, run
+from ._util import (
+    Bar,
+    Code,
+    Component,
+    GpuId,
+    Labels,
+    Model,
+    MultiLabel,
+    Pipeline,
+    Template,
+    TextField,
+    note,
+    open_component,
+    run,
+    track,
+)
+
+if TYPE_CHECKING:
+    from spacy.language import Language
+
+    from ..component import ZeroShotTextCategorizer
+    from ..review import Tool
 
 COMMAND = "annotate"
 # Rows that were left out are shown one by one up to this many; all are in the rejects file
@@ -45,6 +66,13 @@ def annotate(
     engine: Annotated[
         Literal["local", "ray"], typer.Option("--engine", help="This machine, or a Ray cluster")
     ] = "local",
+    review: Annotated[
+        int, typer.Option("--review", min=0, help="Write this many texts for a person to label, and nothing else")
+    ] = 0,
+    review_tool: Annotated[
+        Literal["prodigy", "label-studio", "argilla"],
+        typer.Option("--review-tool", help="For which tool: Prodigy reads .jsonl, the others .json"),
+    ] = "prodigy",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an output that was made with other settings")
     ] = False,
@@ -56,6 +84,8 @@ def annotate(
     Stopped at any moment, the same command goes on where it was. Rows that cannot be used go to
     OUTPUT.rejects.jsonl, and the rest goes on.
 
+    With --review N, OUTPUT gets the N texts whose labels would teach most, in the form an annotation tool imports.
+
     Example: python -m spacy zeroshot annotate news.jsonl.gz labelled.jsonl --labels "politics,sport,music"
     """
     with run(COMMAND):
@@ -65,6 +95,14 @@ def annotate(
         given = read_label_list(labels)
         if pipeline is None and not given:
             raise ZeroShotError("Z067")
+        if review:
+            if output.exists() and not overwrite:
+                raise ZeroShotError("Z082", output=str(output))
+            nlp, pipe = open_component(
+                pipeline, model, labels, templates, multi_label, component, code=code, gpu_id=gpu_id
+            )
+            write_review(nlp, pipe, source, output, review, review_tool, text_field, batch_size)
+            return
         rejected = 0
         start = time.monotonic()
         with Bar(COMMAND) as bar:
@@ -110,3 +148,26 @@ def annotate(
         note(f"{', '.join(parts)}; {time.monotonic() - start:,.1f} s, {bar.rate:,.1f} rows/s")
         name = pipeline or model or "bundled"
         note(f"next: correct the labels of some rows, then python -m spacy zeroshot evaluate {name} FILE")
+
+
+def write_review(
+    nlp: "Language",
+    pipe: "ZeroShotTextCategorizer",
+    source: Path,
+    output: Path,
+    count: int,
+    tool: "Tool",
+    text_field: str,
+    batch_size: int,
+) -> None:
+    """Write the texts whose labels would teach most."""
+    from ..readers import read_rows
+    from ..review import check_output, choose_for_review, write_tasks
+
+    check_output(output, tool)
+    rows = ((row.number, row.text) for row in track(read_rows(source, text_field, None), None, COMMAND))
+    tasks = choose_for_review(nlp, pipe, rows, count, batch_size)
+    several = not pipe.label_set().exclusive
+    write_tasks(output, tasks, pipe.labels, several, tool)
+    note(f"{output}: {len(tasks):,} texts to label with {tool}")
+    note(f"next: label them, export the answers, then python -m spacy zeroshot tune {nlp.path or 'PIPELINE'} ANSWERS")

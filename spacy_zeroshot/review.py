@@ -1,0 +1,170 @@
+"""Which texts a person should label next: those the model is unsure of, spread over what the texts are about.
+
+Margin sampling (Scheffer et al., 2001) weighted by distance in the encoder's space, chosen greedily as k-means++ and
+core-set selection do (Arthur & Vassilvitskii, 2007; Sener & Savarese, 2018).
+"""
+
+import heapq
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from spacy.language import Language
+from thinc.types import Floats1d, Floats2d
+
+from .component import ZeroShotTextCategorizer
+from .decisions import Rule
+from .errors import ZeroShotError
+from .labels import LabelSet
+from .loading import unneeded_pipes
+from .premises import is_blank
+
+Tool = Literal["prodigy", "label-studio", "argilla"]
+ENDINGS: Mapping[Tool, str] = {"prodigy": ".jsonl", "label-studio": ".json", "argilla": ".json"}
+AGENT = "spacy-zeroshot"
+# How many of the unsure texts are embedded for each one that is chosen, and at least
+POOL, SMALLEST_POOL = 20, 1000
+
+
+class Task(NamedTuple):
+    """A text to label.
+
+    number (int): Its line or place in the file.
+    text (str): The text.
+    suggested (list[str]): What the component decides.
+    score (float): The best label's score.
+    uncertainty (float): From 0, for a sure decision, to 1.
+    """
+
+    number: int
+    text: str
+    suggested: list[str]
+    score: float
+    uncertainty: float
+
+
+def choose_for_review(
+    nlp: Language, pipe: ZeroShotTextCategorizer, texts: Iterable[tuple[int, str]], n: int, batch_size: int = 256
+) -> list[Task]:
+    """Choose the texts whose labels teach most.
+
+    nlp (Language): The pipeline.
+    pipe (ZeroShotTextCategorizer): Its component, with labels.
+    texts (Iterable[tuple[int, str]]): Numbers and texts; blank ones are left out. Read once, in bounded memory.
+    n (int): How many to choose.
+    batch_size (int): How many texts are scored together.
+    RETURNS (list[Task]): At most n, the one that teaches most first.
+    RAISES (ZeroShotError): Z200 if all texts are blank, Z240 or the like if the model has no encoder.
+    """
+    label_set = pipe.label_set()
+    rules = pipe.rules(label_set)
+    pool: list[tuple[float, int, Task]] = []
+    pairs = ((text, number) for number, text in texts if not is_blank(text))
+    with nlp.select_pipes(disable=unneeded_pipes(nlp, pipe)):
+        for doc, number in nlp.pipe(pairs, as_tuples=True, batch_size=batch_size):
+            cats = pipe.own_cats(doc.cats)
+            unsure = uncertainty(np.array(list(cats.values())), label_set, rules)
+            task = Task(number, doc.text, pipe.decide(doc).labels, max(cats.values()), unsure)
+            heapq.heappush(pool, (unsure, -number, task))
+            if len(pool) > max(POOL * n, SMALLEST_POOL):
+                heapq.heappop(pool)
+    if not pool:
+        raise ZeroShotError("Z200", reason="all are blank")
+    tasks = [task for _, _, task in sorted(pool, reverse=True)]
+    vectors = pipe.embed([task.text for task in tasks])
+    return [tasks[i] for i in spread(np.array([task.uncertainty for task in tasks]), vectors, n)]
+
+
+def uncertainty(scores: Floats1d, label_set: LabelSet, rules: Sequence[Rule]) -> float:
+    """How unsure a text's decisions are: 1 minus the margin between the best two labels that compete, or minus twice
+    the distance of a label on its own from its threshold. Of several questions the most unsure counts.
+
+    scores (Floats1d): Shape (labels,).
+    label_set (LabelSet): The labels.
+    rules (Sequence[Rule]): The rule of each group.
+    RETURNS (float): Between 0 and 1.
+    """
+    found = 0.0
+    for group, rule in zip(label_set.groups, rules):
+        own = scores[group.start : group.stop]
+        if group.exclusive:
+            second, best = np.sort(own)[-2:]
+            found = max(found, 1.0 - float(best - second))
+        else:
+            labels = label_set.labels[group.start : group.stop]
+            limits = np.array([rule.label_thresholds.get(label, rule.threshold) for label in labels])
+            found = max(found, 1.0 - 2.0 * float(np.abs(own - limits).min()))
+    return found
+
+
+def spread(weights: Floats1d, vectors: Floats2d, n: int) -> list[int]:
+    """Choose rows one by one: each time the one of the largest weight times squared distance from those chosen.
+
+    weights (Floats1d): Shape (rows,), not negative.
+    vectors (Floats2d): Shape (rows, width), of length one.
+    n (int): How many.
+    RETURNS (list[int]): Rows. Equal ones are chosen when no other is left.
+    """
+    chosen: list[int] = []
+    distances = np.ones(len(weights))
+    left = np.ones(len(weights), dtype=bool)
+    for _ in range(min(n, len(weights))):
+        gains = np.where(left, weights * distances, -1.0)
+        # equal gains (all zero, where only copies are left): the largest weight
+        best = int(np.lexsort((np.where(left, weights, -1.0), gains))[-1])
+        chosen.append(best)
+        left[best] = False
+        apart = np.maximum(2.0 - 2.0 * (vectors @ vectors[best]), 0.0)
+        distances = apart if len(chosen) == 1 else np.minimum(distances, apart)
+        # rounding: a copy of a text is at distance 0
+        distances[distances < 1e-6] = 0.0
+    return chosen
+
+
+def check_output(path: Path, tool: Tool) -> None:
+    """RAISES (ZeroShotError): Z084 for a name that the tool does not import."""
+    if path.suffix != ENDINGS[tool]:
+        raise ZeroShotError("Z084", path=str(path), known=ENDINGS[tool])
+
+
+def write_tasks(path: Path, tasks: Iterable[Task], labels: Sequence[str], several: bool, tool: Tool) -> None:
+    """Write tasks as a tool imports them.
+
+    path (Path): A .jsonl file for Prodigy, a .json file for the others.
+    tasks (Iterable[Task]): The texts.
+    labels (Sequence[str]): All labels.
+    several (bool): Whether a text may have several.
+    tool (Tool): "prodigy", "label-studio" or "argilla".
+    """
+    make: Mapping[Tool, Callable[[Task], dict[str, Any]]] = {
+        "prodigy": lambda task: _prodigy(task, labels),
+        "label-studio": _label_studio,
+        "argilla": lambda task: _argilla(task, several),
+    }
+    rows = [json.dumps(make[tool](task), ensure_ascii=False) for task in tasks]
+    lines = "\n".join(rows) if tool == "prodigy" else "[\n" + ",\n".join(rows) + "\n]"
+    path.write_text(lines + "\n", encoding="utf8")
+
+
+def _prodigy(task: Task, labels: Sequence[str]) -> dict[str, Any]:
+    """A task of the interface `choice`: https://prodi.gy/docs/api-interfaces#choice."""
+    meta = {"row": task.number, "suggested": ", ".join(task.suggested), "score": round(task.score, 3)}
+    return {"text": task.text, "options": [{"id": label, "text": label} for label in labels], "meta": meta}
+
+
+def _label_studio(task: Task) -> dict[str, Any]:
+    """A task with a prediction: https://labelstud.io/guide/predictions, for <Choices name="labels" toName="text">."""
+    result = {"from_name": "labels", "to_name": "text", "type": "choices", "value": {"choices": task.suggested}}
+    prediction = {"model_version": AGENT, "score": task.score, "result": [result] if task.suggested else []}
+    return {"data": {"text": task.text, "row": task.number}, "predictions": [prediction]}
+
+
+def _argilla(task: Task, several: bool) -> dict[str, Any]:
+    """A record of `dataset.records.from_json`: https://docs.argilla.io/latest/reference/argilla/records/records."""
+    record: dict[str, Any] = {"id": str(task.number), "fields": {"text": task.text}}
+    if task.suggested:
+        value = task.suggested if several else task.suggested[0]
+        record["suggestions"] = {"labels": {"value": value, "agent": AGENT}}
+    return record
