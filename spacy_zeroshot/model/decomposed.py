@@ -520,7 +520,7 @@ class DecomposedScorer:
         n_levels, width = len(self.module.levels), read[0].shape[1]
         levels = torch.cat([one[1:].view(n_levels, -1, width) for one in read], 1).to(self.module.dtype)
         levels = F.pad(levels, (0, 0, 0, len(inputs.texts.ids) - levels.shape[1]))
-        return torch.stack([one[0] for one in read]).float(), list(levels.unbind(0))
+        return torch.stack([one[0] for one in read]), list(levels.unbind(0))
 
     def _encode(self, texts: PackedSequences) -> tuple[Tensor, list[Tensor]]:
         last, levels = self.read(texts)
@@ -554,7 +554,8 @@ class DecomposedScorer:
                     fresh[names[i]] = torch.cat([vector[None], part.float()])
         if fresh:
             cache.add(fresh, keys)
-        return [one.to(self.module.device) for one in map((known | fresh).__getitem__, keys)]
+        # autocast stacks no float16
+        return [one.to(self.module.device, torch.float32) for one in map((known | fresh).__getitem__, keys)]
 
     def _text_states(self, sequences: Sequence[Ints1d]) -> tuple[Tensor, list[Tensor]]:
         """Vectors of texts; and for each its states, level after level."""

@@ -36,10 +36,8 @@ TOLERANCE = 1e-4
 def run_by_openvino(scorer: PairScorer, kernel: Kernel, name: str) -> PairScorer:
     """The same scorer, for scoring only, its model (in float32, on the CPU) run by OpenVINO. name: For errors.
 
-    RAISES (ZeroShotError): Z032 for int8, Z034 without the package, Z035 if the model cannot be converted.
+    RAISES (ZeroShotError): Z034 without the package, Z035 if the model cannot be converted.
     """
-    if kernel == "int8":
-        raise ZeroShotError("Z032", precision=kernel, device="OpenVINO")
     if isinstance(scorer, DecomposedScorer):
         return OpenVINODecomposedScorer(scorer, kernel, name)
     if isinstance(scorer, CrossEncoder):

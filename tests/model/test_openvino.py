@@ -183,11 +183,6 @@ def test_z035_for_another_architecture(nli_folder):
         run_by_openvino(object(), "float32", "tiny")
 
 
-def test_z032_for_int8(nli_folder):
-    with pytest.raises(ZeroShotError, match=r"Z032.*int8.*'auto' or 'float32'"):
-        run_by_openvino(pairs(nli_folder), "int8", "tiny")
-
-
 def test_z110_where_nothing_can_be_kept(nli_folder, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("", encoding="utf8")
     monkeypatch.setenv("SPACY_ZEROSHOT_CACHE", str(tmp_path / "file"))
