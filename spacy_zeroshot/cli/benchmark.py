@@ -28,7 +28,7 @@ WORDPIECES, STEPS = 90, (0, -8, 8, -4, 4, -6, 6, -2, 2)
 # A single timing shorter than this is repeated: the scheduler's noise is some milliseconds
 SHORTEST = 0.2
 # Texts in a timing of the component, and pairs in one of a program that reads a text once for each label
-TEXTS, PAIRS = 64, 64
+TEXTS, PAIRS = 64, 32
 # Scores of one checkpoint in float32
 TOLERANCE = 1e-4
 PARTS = (
