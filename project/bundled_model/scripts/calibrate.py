@@ -104,7 +104,8 @@ def mean(values: Iterable[float]) -> float:
 def calibrate(sets: list[Found], pairs: list[Found]) -> dict:
     """RETURNS (dict): the choices, and under "told" what they were made by."""
     ratio, table = choose_ratio(sets)
-    sharpness, a, b, told = choose_margin(sets, pairs)
+    # an English template around labels of another language is no measure for everyone's scores
+    sharpness, a, b, told = choose_margin([s for s in sets if not s.name.endswith("_native")], pairs)
     return {
         "similarity": [round(a, 4), round(b, 4), SCALE],
         "competition_temperature": round(choose_temperature(sets, ratio), 4),
