@@ -72,10 +72,9 @@ def measure(name: str, data: Path, output: Path, model: str, limit: int, recipe:
         done = distill(
             teacher, texts, output / name, changed, labelled=labelled, limit=limit or None, overwrite=bool(rows)
         )
-        theirs, its = done.results
         if not rows:
-            rows.append(as_row(name, "teacher", theirs, 1.0, theirs))
-        rows.append(as_row("", f"student, {architecture}", its, done.agreement, theirs))
+            rows.append(as_row(name, "teacher", done.teacher, 1.0, done.teacher))
+        rows.append(as_row("", f"student, {architecture}", done.student, done.agreement, done.teacher))
     return rows
 
 

@@ -6,8 +6,9 @@ Issues are data; the command prints them.
 import re
 import unicodedata
 import warnings
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import combinations, cycle, islice
 from pathlib import Path
 from types import SimpleNamespace
@@ -36,7 +37,8 @@ ALIKE = 0.75
 BARELY = 0.5
 # Templates without which this share of texts keep their best label have no effect.
 NO_EFFECT = 0.99
-# Costs are shown for a paragraph, about the most one window of a BERT-like model holds, and a long article.
+# Costs are shown of a short paragraph, about the most one window of a BERT-like model holds, and a long article; and of
+# the first with other numbers of labels.
 LENGTHS = (100, 500, 5000)
 LABEL_COUNTS = (10, 100, 1000)
 # What texts are about, for the case that a user gives none: enough to tell most labels apart.
@@ -103,6 +105,7 @@ class Cost(NamedTuple):
     """What one document costs."""
 
     wordpieces: int  # of its text
+    labels: int
     windows: int
     pairs: int  # of window and hypothesis: what is scored
     passes: int  # batches that go through the model
@@ -117,22 +120,16 @@ def check_pipeline(name: str, overrides: Mapping[str, Any] | None = None, texts:
     texts (Sequence[str]): Texts like those it is meant for, to be scored; none for built-in ones.
     RETURNS (Report): What was found. A pipeline that cannot be built is an issue, too.
     """
-    changed = dict(overrides or {})
     try:
-        issues = check_config(_read_config(name, changed))
-        if issues:
-            return Report(issues, [])
-        with warnings.catch_warnings():
-            # check_labels_of says it
-            warnings.filterwarnings("ignore", message=r"\[Z105\]")
-            nlp = _build(name, changed)
+        nlp = _open(name, dict(overrides or {}))
+        if not isinstance(nlp, Language):
+            return Report(nlp, [])
         pipes = [pipe for _, pipe in nlp.components if isinstance(pipe, ZeroShotTextCategorizer)]
         if not pipes:
             raise ZeroShotError("Z062", name=name, wanted=FACTORY, pipes=nlp.pipe_names)
     except NO_PIPELINE as error:
         return Report([_from_error(pipeline_error(error, name))], [])
-    issues += check_keys(nlp)
-    loaded = []
+    issues, loaded = list(check_keys(nlp)), []
     for pipe in pipes:
         try:
             found = [*check_labels_of(pipe), *check_language(pipe, str(nlp.lang)), *check_room(pipe)]
@@ -162,17 +159,17 @@ def check_config(config: Mapping[str, Any]) -> list[Issue]:
 
 def check_keys(nlp: Language) -> Iterator[Issue]:
     """YIELDS (Issue): Components that write the same keys of doc.cats, so that one replaces what the other wrote."""
-    writers: dict[str, list[str]] = {}
+    writers: dict[str, list[str]] = defaultdict(list)
     for name, pipe in nlp.components:
         if "doc.cats" in nlp.get_pipe_meta(name).assigns:
             for label in getattr(pipe, "labels", ()):
-                writers.setdefault(getattr(pipe, "key_prefix", "") + label, []).append(name)
-    shared: dict[tuple[str, ...], list[str]] = {}
+                writers[getattr(pipe, "key_prefix", "") + label].append(name)
+    shared: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for key, names in writers.items():
+        shared[tuple(names)].append(key)
+    for names, keys in shared.items():
         if len(names) > 1:
-            shared.setdefault(tuple(names), []).append(key)
-    for writing, keys in shared.items():
-        yield _issue(WARNING, "Z079", writing[-1], components=list(writing), keys=keys)
+            yield _issue(WARNING, "Z079", names[-1], components=list(names), keys=keys)
 
 
 def check_labels_of(pipe: ZeroShotTextCategorizer) -> Iterator[Issue]:
@@ -180,19 +177,17 @@ def check_labels_of(pipe: ZeroShotTextCategorizer) -> Iterator[Issue]:
     if not pipe.labels:
         yield _issue(WARNING, "Z073", pipe.name)
         return
-    unused = check_templates(pipe.hypothesis_template) if pipe.has_own_prompt else ()
-    for template in unused:
+    for template in check_templates(pipe.hypothesis_template) if pipe.has_own_prompt else ():
         if template not in (SLOT, DEFAULT_TEMPLATE):
             yield _issue(WARNING, "Z105", pipe.name, template=template)
     label_set = pipe.label_set()
     for group in label_set.groups:
-        forms: dict[str, list[str]] = {}
-        owners: dict[str, list[str]] = {}
+        forms, owners = defaultdict(list), defaultdict(list)
         for column in range(group.start, group.stop):
             label = label_set.labels[column]
-            forms.setdefault(plain_form(label), []).append(label)
+            forms[plain_form(label)].append(label)
             for hypothesis in label_set.hypotheses_of(column):
-                owners.setdefault(hypothesis, []).append(label)
+                owners[hypothesis].append(label)
         for labels in forms.values():
             if len(labels) > 1:
                 yield _issue(WARNING, "Z070", pipe.name, labels=labels)
@@ -279,12 +274,10 @@ def alike(logits: np.ndarray) -> list[tuple[int, int, float]]:
     nothing can be said."""
     if len(logits) < 3 or logits.shape[1] < 3:
         return []
-    logits = logits - logits.mean(axis=1, keepdims=True)
-    centred = logits - logits.mean(axis=0)
-    lengths = np.sqrt((centred**2).sum(axis=0))
-    correlation = centred.T @ centred / np.maximum(np.outer(lengths, lengths), 1e-12)
-    found = [(i, j, float(correlation[i, j])) for i, j in combinations(range(logits.shape[1]), 2)]
-    return sorted((pair for pair in found if pair[2] > ALIKE), key=lambda pair: -pair[2])
+    correlation = np.corrcoef(logits - logits.mean(axis=1, keepdims=True), rowvar=False)
+    pairs = combinations(range(logits.shape[1]), 2)
+    found = [(i, j, float(correlation[i, j])) for i, j in pairs if correlation[i, j] > ALIKE]
+    return sorted(found, key=lambda pair: -pair[2])
 
 
 def barely(logits: np.ndarray) -> list[tuple[int, float]]:
@@ -301,28 +294,22 @@ def without_effect(logits: Sequence[np.ndarray]) -> list[tuple[int, float]]:
     that could be left out, and the share of texts that then keep their best label."""
     if len(logits) < 2:
         return []
-    best = np.mean(logits, axis=0).argmax(axis=1)
-    found = []
-    for i in range(len(logits)):
-        rest = np.mean([other for j, other in enumerate(logits) if j != i], axis=0)
-        share = float((rest.argmax(axis=1) == best).mean())
-        if share >= NO_EFFECT:
-            found.append((i, share))
-    return found
+    total = np.sum(logits, axis=0)
+    best = total.argmax(axis=1)
+    shares = [float(((total - one).argmax(axis=1) == best).mean()) for one in logits]
+    return [(i, share) for i, share in enumerate(shares) if share >= NO_EFFECT]
 
 
-def costs(pipe: ZeroShotTextCategorizer, lengths: Sequence[int] = LENGTHS) -> list[Cost]:
-    """RETURNS (list[Cost]): What documents of several lengths in wordpieces cost with the component's labels."""
-    return [_cost(pipe, length, pipe.label_set().hypotheses) for length in lengths]
-
-
-def costs_of_labels(
-    pipe: ZeroShotTextCategorizer, counts: Sequence[int] = LABEL_COUNTS, length: int = LENGTHS[0]
+def costs(
+    pipe: ZeroShotTextCategorizer, lengths: Sequence[int] = LENGTHS, counts: Sequence[int] = LABEL_COUNTS
 ) -> list[Cost]:
-    """RETURNS (list[Cost]): What a document would cost with more labels, or fewer, that are worded alike."""
-    hypotheses = pipe.label_set().hypotheses
-    each = len(hypotheses) / len(pipe.labels)
-    return [_cost(pipe, length, tuple(islice(cycle(hypotheses), round(count * each)))) for count in counts]
+    """RETURNS (list[Cost]): What documents of several lengths in wordpieces cost with the component's labels; and what
+    the first would cost with other numbers of labels that are worded alike."""
+    hypotheses, n_labels = pipe.label_set().hypotheses, len(pipe.labels)
+    own = [_cost(pipe, length, n_labels, hypotheses) for length in lengths]
+    each = len(hypotheses) / n_labels
+    other = [(count, tuple(islice(cycle(hypotheses), round(count * each)))) for count in counts]
+    return [*own, *(_cost(pipe, lengths[0], count, worded) for count, worded in other)]
 
 
 def reads(pipe: ZeroShotTextCategorizer) -> str:
@@ -335,7 +322,7 @@ def wordpieces(pipe: ZeroShotTextCategorizer, hypotheses: Sequence[str]) -> list
     return [len(ids) for ids in predictor_of(pipe).tokenizer.hypothesis_set(tuple(hypotheses)).pieces]
 
 
-def _cost(pipe: ZeroShotTextCategorizer, length: int, hypotheses: tuple[str, ...]) -> Cost:
+def _cost(pipe: ZeroShotTextCategorizer, length: int, n_labels: int, hypotheses: tuple[str, ...]) -> Cost:
     """Counted on the model's own batches, of a text without words."""
     predictor, size = predictor_of(pipe), len(hypotheses)
     room, overlap = predictor.scorer.max_premise_tokens(max(wordpieces(pipe, hypotheses))), pipe.window_overlap
@@ -345,7 +332,7 @@ def _cost(pipe: ZeroShotTextCategorizer, length: int, hypotheses: tuple[str, ...
     windows = [SimpleNamespace(ids=one, set=0, first=i * size) for i, one in enumerate(ids)]
     sets = [predictor.tokenizer.hypothesis_set(hypotheses)]
     tokens = [batch.n_tokens for batch in predictor.scorer.batches(windows, sets, predictor.budget)]
-    return Cost(length, len(windows), len(windows) * size, len(tokens), sum(tokens))
+    return Cost(length, n_labels, len(windows), len(windows) * size, len(tokens), sum(tokens))
 
 
 def plain_form(label: str) -> str:
@@ -367,25 +354,24 @@ def language_of(text: str) -> str:
 
 def _config_checks(block: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
     """The component's own checks, one by one. Settings of a wrong type are left to spaCy's validation."""
-    template = block.get("hypothesis_template", [])
+    template, labels = block.get("hypothesis_template", []), block.get("labels") or []
     for one in [template] if isinstance(template, str) else template:
-        yield lambda one=one: check_templates([one])  # type: ignore[misc]
+        yield partial(check_templates, [one])
     if block.get("label_groups"):
-        yield lambda: check_groups(block["label_groups"], [SLOT])
-    labels = block.get("labels") or []
+        yield partial(check_groups, block["label_groups"], [SLOT])
     if not isinstance(labels, list):
         return
     for i, label in enumerate(labels):
-        yield lambda label=label: check_labels([label])  # type: ignore[misc]
+        yield partial(check_labels, [label])
         if label in labels[:i]:
-            yield lambda label=label: check_labels([label, label])  # type: ignore[misc]
+            yield partial(check_labels, [label, label])
     known = None if block.get("label_groups") else labels or None
     for entry in block.get("hypotheses") or []:
-        yield lambda entry=entry: check_hypotheses([entry], known)  # type: ignore[misc]
+        yield partial(check_hypotheses, [entry], known)
     for entry in block.get("label_thresholds") or []:
-        yield lambda entry=entry: _check_threshold(entry, known)  # type: ignore[misc]
+        yield partial(_check_threshold, entry, known)
     for entry in block.get("calibration") or []:
-        yield lambda entry=entry: check_calibration([entry])  # type: ignore[misc]
+        yield partial(check_calibration, [entry])
 
 
 def _check_threshold(entry: Mapping[str, Any], labels: Sequence[str] | None) -> None:
@@ -394,25 +380,23 @@ def _check_threshold(entry: Mapping[str, Any], labels: Sequence[str] | None) -> 
             raise ZeroShotError("Z009", setting="label_thresholds", label=label, labels=list(labels))
 
 
-def _read_config(name: str, overrides: Mapping[str, Any]) -> Mapping[str, Any]:
-    path = Path(name)
-    if path.is_dir():
-        path = path / "config.cfg"
-    elif path.suffix != ".cfg" and not path.exists():
-        # a package: it could be built once, and its settings are looked at as spaCy loads it
-        return {}
-    if not path.is_file():
+def _open(name: str, overrides: dict[str, Any]) -> Language | list[Issue]:
+    """A pipeline, or what is wrong with its settings. A package's are those it was built with."""
+    path = Path(name) / "config.cfg" if Path(name).is_dir() else Path(name)
+    if path.suffix == ".cfg" and not path.is_file():
         raise ZeroShotError("Z060", what="config", value=name, reason="there is no such file")
-    return util.load_config(path, overrides=dict(overrides), interpolate=True)
-
-
-def _build(name: str, overrides: Mapping[str, Any]) -> Language:
-    if Path(name).is_file():
-        config = util.load_config(name, overrides=dict(overrides), interpolate=True)
+    config = util.load_config(path, overrides=overrides, interpolate=True) if path.is_file() else {}
+    issues = check_config(config)
+    if issues:
+        return issues
+    with warnings.catch_warnings():
+        # check_labels_of says it
+        warnings.filterwarnings("ignore", message=r"\[Z105\]")
+        if path != Path(name) or not path.is_file():
+            return load_pipeline(name, config=overrides)
         # training data need not be there yet
         wanted = Config({section: config[section] for section in ("nlp", "components") if section in config})
         return util.load_model_from_config(wanted, auto_fill=True, validate=True)
-    return load_pipeline(name, config=dict(overrides))
 
 
 def _issue(level: str, code: str, component: str, **values: Any) -> Issue:

@@ -27,6 +27,7 @@ from .labels import LabelSet
 from .loading import find_component, unneeded_pipes
 from .premises import is_blank
 from .readers import LabelledText
+from .scores import softmax
 from .tuning.score import gold_array, predictor_of
 from .util import Track, no_progress
 
@@ -73,7 +74,8 @@ class Recipe:
                 raise ZeroShotError("Z060", what=f"--{what}", value=getattr(self, what), reason=reason)
 
 
-class Result(NamedTuple):
+@dataclass(frozen=True)
+class Result:
     """A pipeline on a set of texts."""
 
     accuracy: float | None  # None without gold labels
@@ -82,16 +84,17 @@ class Result(NamedTuple):
     size: float  # mebibytes on disk
 
 
-class Distilled(NamedTuple):
-    """What distillation gave."""
+@dataclass(frozen=True)
+class Distilled:
+    """What a distillation came to."""
 
-    student: Path  # the student's pipeline
-    texts: int  # that the teacher labelled
+    path: str  # the student's folder
+    texts: int  # unlabelled ones that are not blank
     kept: dict[str, int]  # texts that the student learned from, by label
     compared_on: int  # texts that teacher and student were compared on
     compared_with_gold: bool  # or only with each other
-    teacher_result: Result
-    student_result: Result
+    teacher: Result
+    student: Result
     agreement: float  # share of the texts on which both decide the same
 
 
@@ -146,7 +149,6 @@ def distill(
     _claim(output, overwrite)
     scores = _teach(nlp, pipe, texts, output / SCORES, n_process, track)
     selection = select(scores, label_set.exclusive, recipe)
-    _check_selection(selection, len(texts), recipe)
     train, dev = split(selection)
     for name, part in (("train", train), ("dev", dev if len(dev.rows) else train)):
         _write_docs(output / f"{name}.spacy", nlp, texts, part, label_set)
@@ -157,23 +159,31 @@ def distill(
     compared = [row.text for row in labelled] if labelled else [texts[row] for row in dev.rows]
     theirs, their_speed = _decisions(nlp, compared, label_set, pipe.decide, unneeded_pipes(nlp, pipe), track)
     its, its_speed = _decisions(student, compared, label_set, _decide_by(student), (), no_progress)
-    kept = {label: int((selection.targets[:, i] == 1.0).sum()) for i, label in enumerate(label_set.labels)}
-    agreement = float((theirs == its).all(axis=1).mean()) if len(compared) else float("nan")
-    teacher_result = _result(gold, theirs, their_speed, _teacher_size(nlp, pipe))
-    student_result = _result(gold, its, its_speed, folder_size(student_path))
     done = Distilled(
-        student_path, len(texts), kept, len(compared), gold is not None, teacher_result, student_result, agreement
+        path=str(student_path),
+        texts=len(texts),
+        kept=dict(zip(label_set.labels, (selection.targets == 1.0).sum(axis=0).tolist())),
+        compared_on=len(compared),
+        compared_with_gold=gold is not None,
+        teacher=_result(gold, theirs, their_speed, _teacher_size(nlp, pipe)),
+        student=_result(gold, its, its_speed, folder_size(student_path)),
+        agreement=float((theirs == its).all(axis=1).mean()) if compared else float("nan"),
     )
-    report = {"recipe": asdict(recipe), **done._asdict(), "speedup": its_speed / their_speed}
-    report.update(teacher=report.pop("teacher_result")._asdict(), student=report.pop("student_result")._asdict())
-    (output / REPORT).write_text(json.dumps(report, indent=2) + "\n", encoding="utf8")
+    report = json.dumps({"recipe": asdict(recipe), **asdict(done)}, indent=2)
+    (output / REPORT).write_text(report + "\n", encoding="utf8")
     return done
 
 
 def select(scores: Floats2d, exclusive: bool, recipe: Recipe) -> Selection:
-    """RETURNS (Selection): What the student learns from, of the teacher's scores of shape (texts, labels)."""
+    """RETURNS (Selection): What the student learns from, of the teacher's scores of shape (texts, labels). RAISES
+    (ZeroShotError): Z091 if that is too little."""
     chooser = select_exclusive if exclusive else select_independent
-    return chooser(at_temperature(scores, recipe.temperature, exclusive), recipe.threshold, recipe.balance)
+    found = chooser(at_temperature(scores, recipe.temperature, exclusive), recipe.threshold, recipe.balance)
+    kept, learned = len(found.rows), int((found.targets == 1.0).any(axis=0).sum())
+    if kept >= FEWEST_TEXTS and learned >= min(2, scores.shape[1]):
+        return found
+    reason = f"a student needs {FEWEST_TEXTS}" if kept < FEWEST_TEXTS else "all with the same label"
+    raise ZeroShotError("Z091", kept=kept, count=len(scores), threshold=recipe.threshold, reason=reason)
 
 
 def at_temperature(scores: Floats2d, temperature: float, exclusive: bool) -> Floats2d:
@@ -181,9 +191,7 @@ def at_temperature(scores: Floats2d, temperature: float, exclusive: bool) -> Flo
     clipped = np.clip(scores, EPSILON, 1.0 - EPSILON)
     if not exclusive:
         return 1.0 / (1.0 + (1.0 / clipped - 1.0) ** (1.0 / temperature))
-    logs = np.log(clipped) / temperature
-    powers = np.exp(logs - logs.max(axis=1, keepdims=True, initial=-np.inf))
-    return powers / powers.sum(axis=1, keepdims=True)
+    return softmax(np.log(clipped) / temperature)
 
 
 def select_exclusive(scores: Floats2d, threshold: float, balance: float) -> Selection:
@@ -192,8 +200,8 @@ def select_exclusive(scores: Floats2d, threshold: float, balance: float) -> Sele
     best, confidence = scores.argmax(axis=1), scores.max(axis=1)
     sure = confidence >= threshold
     counts = np.bincount(best[sure], minlength=scores.shape[1])
-    present = counts[counts > 0]
-    limit = max(int(balance * present.min()), FEWEST) if balance and len(present) else len(scores)
+    rarest = int(counts[counts > 0].min(initial=len(scores)))
+    limit = max(int(balance * rarest), FEWEST) if balance else len(scores)
     rows = [_most_confident(np.flatnonzero(sure & (best == i)), confidence, limit) for i in range(scores.shape[1])]
     kept = np.sort(np.concatenate(rows))
     return Selection(kept, np.eye(scores.shape[1])[best[kept]])
@@ -213,14 +221,13 @@ def select_independent(scores: Floats2d, threshold: float, balance: float) -> Se
 
 def split(selection: Selection, every: int = 10) -> tuple[Selection, Selection]:
     """RETURNS (tuple[Selection, Selection]): For training and for development: one of `every` texts of each label."""
-    first = np.where((selection.targets == 1.0).any(axis=1), (selection.targets == 1.0).argmax(axis=1), -1)
-    aside = np.zeros(len(selection.rows), dtype=bool)
+    right = selection.targets == 1.0
+    first = np.where(right.any(axis=1), right.argmax(axis=1), -1)
+    aside = np.zeros(len(right), dtype=bool)
     for label in np.unique(first):
         aside[np.flatnonzero(first == label)[every - 1 :: every]] = True
-    return (
-        Selection(selection.rows[~aside], selection.targets[~aside]),
-        Selection(selection.rows[aside], selection.targets[aside]),
-    )
+    train, dev = (Selection(selection.rows[part], selection.targets[part]) for part in (~aside, aside))
+    return train, dev
 
 
 def student_config(lang: str, exclusive: bool, recipe: Recipe, texts: int) -> Config:
@@ -307,18 +314,6 @@ def _teach(
             out.write(json.dumps({"text": text, "cats": scores[-1]}, ensure_ascii=False) + "\n")
             out.flush()
     return np.array([[cats[label] for label in label_set.labels] for cats in scores]).reshape(-1, len(label_set.labels))
-
-
-def _check_selection(selection: Selection, count: int, recipe: Recipe) -> None:
-    kept = len(selection.rows)
-    learned = int((selection.targets == 1.0).any(axis=0).sum())
-    reason = None
-    if kept < FEWEST_TEXTS:
-        reason = f"a student needs {FEWEST_TEXTS}"
-    elif learned < min(2, selection.targets.shape[1]):
-        reason = "all with the same label"
-    if reason is not None:
-        raise ZeroShotError("Z091", kept=kept, count=count, threshold=recipe.threshold, reason=reason)
 
 
 def _write_docs(path: Path, nlp: Language, texts: Sequence[str], part: Selection, label_set: LabelSet) -> None:

@@ -1,5 +1,6 @@
 """Evaluation on files of labelled texts and of NLI pairs. The one place where decisions become F1."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -58,7 +59,6 @@ def evaluate(
     limit: int | None = None,
     text_field: str = "text",
     label_field: str = "labels",
-    batch_size: int = BATCH,
     track: Track = no_progress,
 ) -> list[Outcome]:
     """Evaluate a zero-shot component on files of labelled texts or NLI pairs.
@@ -77,7 +77,6 @@ def evaluate(
         counts as chosen where no label is. Where a file's own labels compete and no threshold is set, 0.5 counts.
     limit (int | None): Evaluate this many rows of each file, spread evenly over it.
     text_field, label_field (str): The fields with the text and its labels.
-    batch_size (int): Texts that are scored together.
     track (Track): Shows progress.
     RETURNS (list[Outcome]): One for each file; with label_groups one for each group.
     RAISES (ZeroShotError): Z207 for labels that the pipeline does not have, Z064 for a file without labels, Z062, and
@@ -91,7 +90,7 @@ def evaluate(
         if is_nli(path):
             pairs = spread(list(read_nli(path)), limit)
             found = np.zeros((len(pairs), 1), dtype=bool)
-            for number, decision in track(entailed(pipe, pairs, batch_size), len(pairs), name):
+            for number, decision in track(entailed(pipe, pairs), len(pairs), name):
                 found[number] = decision
             gold = np.array([[pair.entailed] for pair in pairs])
             outcomes.append(_outcome(name, NLI, with_none(gold), with_none(found), ["entailment", "the rest"]))
@@ -101,10 +100,10 @@ def evaluate(
         label_set = _label_set(pipe, path, None if own else rows, templates, multi_label, none_label)
         rows = spread(rows, limit)
         if own:
-            gold = _own_gold(rows, nlp, pipe, path, none_label)
+            gold = gold_array(rows, nlp, pipe, none_label, path)
         else:
             gold = np.array([[label in row.labels for label in label_set.labels] for row in rows], dtype=bool)
-        scored = track(scores_of(nlp, pipe, rows, label_set, batch_size), len(rows), name)
+        scored = track(scores_of(nlp, pipe, rows, label_set), len(rows), name)
         scores = np.array(list(scored)).reshape(gold.shape)
         for group, rule in zip(label_set.groups, pipe.rules(label_set)):
             columns = slice(group.start, group.stop)
@@ -146,11 +145,13 @@ def with_none(decisions: np.ndarray) -> np.ndarray:
     return np.concatenate([decisions, ~decisions.any(axis=1, keepdims=True)], axis=1)
 
 
-def entailed(pipe: ZeroShotTextCategorizer, pairs: Sequence[NLIPair], batch_size: int) -> Iterator[tuple[int, bool]]:
+def entailed(
+    pipe: ZeroShotTextCategorizer, pairs: Sequence[NLIPair], batch_size: int = BATCH
+) -> Iterator[tuple[int, bool]]:
     """YIELDS (tuple[int, bool]): A pair's number, and whether entailment is the strongest class, neutral included."""
-    groups: dict[str, list[int]] = {}
+    groups: dict[str, list[int]] = defaultdict(list)
     for number, pair in enumerate(pairs):
-        groups.setdefault(pair.premise, []).append(number)
+        groups[pair.premise].append(number)
     windows = WindowConfig(pipe.long_text, pipe.window_overlap)
     for batch in minibatch(groups.items(), batch_size):
         # no template: a pair's hypothesis is a sentence already
@@ -172,10 +173,10 @@ def spread(rows: Sequence[Any], limit: int | None) -> list[Any]:
 
 
 def scores_of(
-    nlp: Language, pipe: ZeroShotTextCategorizer, rows: Sequence[LabelledText], label_set: LabelSet, batch_size: int
+    nlp: Language, pipe: ZeroShotTextCategorizer, rows: Sequence[LabelledText], label_set: LabelSet
 ) -> Iterator[Floats1d]:
     """YIELDS (Floats1d): Shape (labels,): each text's scores as the component gives them; NaN for a blank one."""
-    for batch in minibatch(docs_before(nlp, pipe.name, [row.text for row in rows], batch_size), batch_size):
+    for batch in minibatch(docs_before(nlp, pipe.name, [row.text for row in rows], BATCH), BATCH):
         for found in pipe.predict([doc for doc, _ in batch], label_set):
             yield found.scores if len(found.windows) else np.full(len(label_set.labels), np.nan)
 
@@ -197,17 +198,6 @@ def _label_set(
         raise ZeroShotError("Z064", path=str(path))
     several = any(len(row.labels) != 1 for row in rows)
     return pipe.label_set(labels, chosen, several if multi_label is None else multi_label)
-
-
-def _own_gold(
-    rows: Sequence[LabelledText], nlp: Language, pipe: ZeroShotTextCategorizer, path: Path, none_label: str | None
-) -> np.ndarray:
-    try:
-        return gold_array(rows, nlp, pipe, none_label)
-    except ZeroShotError as error:
-        if error.code != "Z201":
-            raise
-        raise ZeroShotError("Z207", path=str(path), **error.values) from error
 
 
 def _outcome(name: str, mode: str, gold: np.ndarray, chosen: np.ndarray, labels: Sequence[str]) -> Outcome:

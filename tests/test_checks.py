@@ -22,7 +22,6 @@ from spacy_zeroshot.checks import (
     check_room,
     check_scores,
     costs,
-    costs_of_labels,
     language_of,
     plain_form,
     reads,
@@ -186,23 +185,23 @@ def test_all_mistakes_of_a_config_at_once() -> None:
 def test_costs_of_pairs_are_those_of_scoring(nli_folder: Path) -> None:
     pipe = make(nli_folder, ["sport", "music"], window_overlap=10, hypothesis_template="{}")
     lengths = wordpieces(pipe, ["sport", "music"])
-    short, long = costs(pipe, [20, 300])
+    short, long = costs(pipe, [20, 300], [])
     # [CLS] text [SEP] hypothesis [SEP], once for each label
-    assert short == (20, 1, 2, 1, 2 * (20 + 3) + sum(lengths))
+    assert short == (20, 2, 1, 2, 1, 2 * (20 + 3) + sum(lengths))
     room = 128 - 3 - max(lengths)
     n_windows = 1 + -(-(300 - room) // (room - 10))
     read = 300 + 10 * (n_windows - 1)
-    assert long[:3] == (300, n_windows, 2 * n_windows)
+    assert long[:4] == (300, 2, n_windows, 2 * n_windows)
     assert long.tokens == 2 * (read + 3 * n_windows) + sum(lengths) * n_windows
     assert reads(pipe) == "again for every hypothesis"
-    (cut,) = costs(make(nli_folder, ["sport"], long_text="truncate"), [5000])
+    (cut,) = costs(make(nli_folder, ["sport"], long_text="truncate"), [5000], [])
     assert cut.windows == 1
 
 
 def test_costs_of_the_bundled_layout(decomposed_folder: Path) -> None:
     pipe = make(decomposed_folder, ["sport", "music"], hypothesis_template="{}", window_overlap=10)
-    one, more = costs(pipe, [20]) + costs_of_labels(pipe, (200,), 20)
-    assert one[:3] == (20, 1, 2) and more[:3] == (20, 1, 200)
+    one, more = costs(pipe, [20], [200])
+    assert one[:4] == (20, 2, 1, 2) and more[:4] == (20, 200, 1, 200)
     # the text is read once, however many labels there are
     assert one.tokens < 2 * 20 + 20
     assert reads(pipe) == "once for all labels"
@@ -212,8 +211,8 @@ def test_costs_of_the_bundled_layout(decomposed_folder: Path) -> None:
 def test_costs_of_labels_are_those_of_such_a_component(family: str, request: pytest.FixtureRequest) -> None:
     labels = [f"label {i % 10}" + " " * (i // 10) + "x" for i in range(10)]
     pipe = make(request.getfixturevalue(family), labels, window_overlap=8)
-    ten, hundred = costs_of_labels(pipe, (10, 100), 60)
-    assert ten == costs(pipe, (60,))[0]
+    own, ten, hundred = costs(pipe, [60], [10, 100])
+    assert ten == own
     assert hundred.pairs == 10 * ten.pairs and hundred.tokens > ten.tokens
 
 

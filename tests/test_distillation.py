@@ -71,7 +71,7 @@ def test_a_student_learns_from_its_teacher(nli_folder: Path, tmp_path: Path) -> 
     nlp = teacher_of(nli_folder)
     done = distill(nlp, TEXTS, output, QUICK, labelled=ROWS, limit=100)
     assert done.texts == 200 and sum(done.kept.values()) > 150
-    teacher, student = done.teacher_result, done.student_result
+    teacher, student = done.teacher, done.student
     assert done.compared_on == 100 and teacher.accuracy == 1.0 and student.accuracy is not None
     assert student.accuracy > 0.9 and done.agreement > 0.9
     assert teacher.speed > 0 and student.speed > 0 and teacher.size > 0
@@ -128,7 +128,7 @@ def test_without_gold_labels_agreement_is_reported(
 ) -> None:
     monkeypatch.setattr(distillation, "train_student", copy_teacher)
     done = distill(teacher_of(nli_folder), ["", *TEXTS, " "], tmp_path / "out")
-    assert not done.compared_with_gold and done.student_result.accuracy is None and 0.0 < done.agreement < 1.0
+    assert not done.compared_with_gold and done.student.accuracy is None and 0.0 < done.agreement < 1.0
     assert done.texts == 200 and 0 < done.compared_on < 30
 
 

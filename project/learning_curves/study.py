@@ -145,7 +145,7 @@ def distilled(material: Material, folder: Path) -> Language:
     recipe = Recipe(threshold=0.6, architecture="bow", seed=material.seed)
     with contextlib.redirect_stdout(io.StringIO()):
         done = distill(teacher, [row.text for row in material.others], folder / "student", recipe)
-    return spacy.load(done.student)
+    return spacy.load(done.path)
 
 
 def naive_bayes(material: Material, folder: Path) -> Any:

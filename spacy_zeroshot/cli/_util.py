@@ -29,6 +29,9 @@ INTERRUPTED = 130
 EVERY = 30.0
 
 Pipeline = Annotated[str | None, typer.Option("--pipeline", "-p", help="A saved pipeline's folder or package")]
+PipelineName = Annotated[
+    str, typer.Argument(metavar="PIPELINE", help='A pipeline\'s folder or package, "bundled", or a checkpoint')
+]
 Model = Annotated[
     str | None,
     typer.Option("--model", "-m", help="A checkpoint's folder or Hub name; the bundled model if neither is given"),
@@ -50,6 +53,10 @@ MultiLabel = Annotated[
 Component = Annotated[
     str | None, typer.Option("--component", help="Name of the zero-shot component; the first if not given")
 ]
+NoneLabel = Annotated[
+    str | None, typer.Option("--none-label", help='A gold label that means "no label fits", e.g. out-of-domain')
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what the folder holds")]
 TextField = Annotated[str, typer.Option("--text-field", help="The field with the text")]
 LabelField = Annotated[str, typer.Option("--label-field", help="The field with the labels")]
 Code = Annotated[
@@ -68,6 +75,7 @@ def open_component(
     *,
     code: Path | None = None,
     gpu_id: int = -1,
+    needs_labels: bool = True,
 ) -> "tuple[Language, ZeroShotTextCategorizer]":
     """Open what the options name, as loading.open_pipeline does. RAISES (ZeroShotError): Z067 if it has no labels."""
     from ..loading import import_code, open_pipeline, read_label_list, use_gpu
@@ -78,7 +86,7 @@ def open_component(
     nlp, pipe = open_pipeline(
         pipeline, model=model, labels=given, templates=templates or (), multi_label=multi_label, component=component
     )
-    if not pipe.labels:
+    if needs_labels and not pipe.labels:
         raise ZeroShotError("Z067")
     return nlp, pipe
 

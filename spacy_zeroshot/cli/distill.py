@@ -1,27 +1,13 @@
 """python -m spacy zeroshot distill: replace a zero-shot pipeline by a small fast one."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
+from . import _util as cli
 from ._print import make_console, print_table
-from ._util import (
-    Code,
-    Component,
-    GpuId,
-    LabelField,
-    Labels,
-    MultiLabel,
-    Template,
-    TextField,
-    note,
-    open_component,
-    run,
-    track,
-)
 
-COMMAND = "distill"
 COLUMNS = ("", "accuracy", "macro-F1", "documents/s", "MB")
 
 
@@ -31,10 +17,10 @@ def distill(
     ],
     texts: Annotated[Path, typer.Argument(metavar="TEXTS", help="Unlabelled texts: any file the package reads")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the student and what it learned from")],
-    labels: Labels = "",
-    templates: Template = None,
-    multi_label: MultiLabel = None,
-    component: Component = None,
+    labels: cli.Labels = "",
+    templates: cli.Template = None,
+    multi_label: cli.MultiLabel = None,
+    component: cli.Component = None,
     labelled: Annotated[
         Path | None, typer.Option("--labelled", help="Labelled texts to compare teacher and student on")
     ] = None,
@@ -57,12 +43,12 @@ def distill(
     ] = "distilbert-base-uncased",
     epochs: Annotated[int, typer.Option("--epochs", min=1, help="Passes over the texts at most")] = 10,
     seed: Annotated[int, typer.Option("--seed", help="Of the student's random weights")] = 0,
-    text_field: TextField = "text",
-    label_field: LabelField = "labels",
+    text_field: cli.TextField = "text",
+    label_field: cli.LabelField = "labels",
     n_process: Annotated[int, typer.Option("--n-process", "-n", min=1, help="Processes for the teacher")] = 1,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what the folder holds")] = False,
-    code: Code = None,
-    gpu_id: GpuId = -1,
+    overwrite: cli.Overwrite = False,
+    code: cli.Code = None,
+    gpu_id: cli.GpuId = -1,
 ) -> None:
     """Train a small native spaCy textcat on the labels that a zero-shot pipeline is sure of.
 
@@ -75,9 +61,11 @@ def distill(
     from ..readers import read_texts
     from ..tuning.score import read_gold
 
-    with run(COMMAND):
+    with cli.run("distill"):
         recipe = Recipe(threshold, balance, temperature, architecture, encoder, epochs, seed)
-        nlp, pipe = open_component(teacher, None, labels, templates, multi_label, component, code=code, gpu_id=gpu_id)
+        nlp, pipe = cli.open_component(
+            teacher, None, labels, templates, multi_label, component, code=code, gpu_id=gpu_id
+        )
         done = distill_pipeline(
             nlp,
             read_texts(texts, text_field),
@@ -89,15 +77,15 @@ def distill(
             n_process=n_process,
             overwrite=overwrite,
             gpu_id=gpu_id,
-            track=track,
+            track=cli.track,
         )
         kept = ", ".join(f"{label} {count:,}" for label, count in done.kept.items())
-        note(f"{done.student}: learned from the teacher's surest labels on {done.texts:,} texts: {kept}")
-        rows: list[list[Any]] = []
-        for name, found in (("teacher", done.teacher_result), ("student", done.student_result)):
-            shares = ["" if value is None else f"{value:.1%}" for value in (found.accuracy, found.macro_f1)]
-            rows.append([name, *shares, f"{found.speed:,.0f}", f"{found.size:,.1f}"])
-        print_table(make_console(), COLUMNS, rows)
+        cli.note(f"{done.path}: learned from the teacher's surest labels on {done.texts:,} texts: {kept}")
+        rows = [
+            [name, found.accuracy, found.macro_f1, round(found.speed), round(found.size, 1)]
+            for name, found in (("teacher", done.teacher), ("student", done.student))
+        ]
+        print_table(make_console(), COLUMNS, [["" if value is None else value for value in row] for row in rows])
         against = "" if done.compared_with_gold else ", texts set aside, on which only agreement is known"
-        note(f"{done.compared_on:,} texts{against}; agreement {done.agreement:.1%}")
-        note(f'Next: python -m spacy evaluate {done.student} DEV.spacy, or spacy.load("{done.student}")')
+        cli.note(f"{done.compared_on:,} texts{against}; agreement {done.agreement:.1%}")
+        cli.note(f'Next: python -m spacy evaluate {done.path} DEV.spacy, or spacy.load("{done.path}")')

@@ -6,26 +6,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from . import _util as cli
 from ._print import make_console, print_table
-from ._util import Code, Component, GpuId, LabelField, Labels, Template, TextField, note, run, track
 
 if TYPE_CHECKING:
     from ..evaluation import Outcome
 
-COMMAND = "evaluate"
 COLUMNS = ("data", "rows", "labels", "macro-F1", "micro-F1", "accuracy", "mode")
 
 
 def evaluate(
-    pipeline: Annotated[
-        str, typer.Argument(metavar="PIPELINE", help='A pipeline\'s folder or package, "bundled", or a checkpoint')
-    ],
+    pipeline: cli.PipelineName,
     data: Annotated[list[Path], typer.Argument(metavar="DATA", help="Files of labelled texts or NLI pairs")],
-    labels: Labels = "",
+    labels: cli.Labels = "",
     labels_from_data: Annotated[
         bool, typer.Option("--labels-from-data", help="Score each file with its own labels, not the pipeline's")
     ] = False,
-    templates: Template = None,
+    templates: cli.Template = None,
     multi_label: Annotated[
         bool | None,
         typer.Option("--multi-label/--single-label", help="In place of the pipeline's mode, or what a file suggests"),
@@ -33,17 +30,14 @@ def evaluate(
     threshold: Annotated[
         float | None, typer.Option("--threshold", min=0.0, max=1.0, help="In place of the pipeline's")
     ] = None,
-    none_label: Annotated[
-        str | None, typer.Option("--none-label", help='A gold label that means "no label fits", e.g. out-of-domain')
-    ] = None,
-    component: Component = None,
+    none_label: cli.NoneLabel = None,
+    component: cli.Component = None,
     limit: Annotated[int | None, typer.Option("--limit", "-n", min=1, help="Rows of each file, evenly spread")] = None,
-    text_field: TextField = "text",
-    label_field: LabelField = "labels",
+    text_field: cli.TextField = "text",
+    label_field: cli.LabelField = "labels",
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines, with the F1 of every label")] = False,
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Texts scored together")] = 128,
-    code: Code = None,
-    gpu_id: GpuId = -1,
+    code: cli.Code = None,
+    gpu_id: cli.GpuId = -1,
 ) -> None:
     """Evaluate a pipeline on files of {"text", "labels"} or {"premise", "hypothesis", "label"} rows.
 
@@ -56,16 +50,14 @@ def evaluate(
     """
     from ..errors import ZeroShotError
     from ..evaluation import evaluate as evaluate_files
-    from ..loading import import_code, open_pipeline, read_label_list, use_gpu
 
-    with run(COMMAND):
+    with cli.run("evaluate"):
         for path in data:
             if not path.is_file():
                 raise ZeroShotError("Z060", what="file", value=str(path), reason="there is no such file")
-        given = read_label_list(labels)
-        import_code(code)
-        use_gpu(gpu_id)
-        nlp, pipe = open_pipeline(pipeline, labels=given, component=component)
+        nlp, pipe = cli.open_component(
+            pipeline, labels=labels, component=component, code=code, gpu_id=gpu_id, needs_labels=False
+        )
         outcomes: list[Outcome] = []
         for path in data:
             found = evaluate_files(
@@ -80,15 +72,14 @@ def evaluate(
                 limit=limit,
                 text_field=text_field,
                 label_field=label_field,
-                batch_size=batch_size,
-                track=track,
+                track=cli.track,
             )
             outcomes += found
             for outcome in found if as_json else ():
                 print(json.dumps(_rounded(outcome), ensure_ascii=False), flush=True)
         if not as_json:
             print_table(make_console(), COLUMNS, _table(outcomes))
-            note(f"Next: python -m spacy zeroshot tune {pipeline} DEV_FILE --output tuned")
+            cli.note(f"Next: python -m spacy zeroshot tune {pipeline} DEV_FILE --output tuned")
 
 
 def _table(outcomes: "list[Outcome]") -> list[list[Any]]:

@@ -1,46 +1,40 @@
 """python -m spacy zeroshot tune: the settings that serve a development set best."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from . import _util as cli
 from ._print import make_console, print_table
-from ._util import Code, Component, GpuId, LabelField, Labels, MultiLabel, TextField, note, run, track
 
 if TYPE_CHECKING:
     from ..tuning.tune import Tuned
 
-COMMAND = "tune"
-
 
 def tune(
-    pipeline: Annotated[
-        str, typer.Argument(metavar="PIPELINE", help='A pipeline\'s folder or package, "bundled", or a checkpoint')
-    ],
+    pipeline: cli.PipelineName,
     dev: Annotated[Path, typer.Argument(metavar="DEV", help="Labelled texts: any file the package reads")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the tuned pipeline and its report")],
     goal: Annotated[
         Literal["macro-f1", "micro-f1", "accuracy"], typer.Option("--objective", help="What to maximise")
     ] = "macro-f1",
-    labels: Labels = "",
-    multi_label: MultiLabel = None,
+    labels: cli.Labels = "",
+    multi_label: cli.MultiLabel = None,
     templates: Annotated[
         list[str] | None,
         typer.Option("--template", "-t", help="A candidate, in place of the built-in ones; may be repeated"),
     ] = None,
-    none_label: Annotated[
-        str | None, typer.Option("--none-label", help='A gold label that means "no label fits", e.g. out-of-domain')
-    ] = None,
-    component: Component = None,
+    none_label: cli.NoneLabel = None,
+    component: cli.Component = None,
     folds: Annotated[int, typer.Option("--folds", min=2, help="Parts of the cross-validation")] = 5,
     seed: Annotated[int, typer.Option("--seed", help="Of the division into parts")] = 0,
-    text_field: TextField = "text",
-    label_field: LabelField = "labels",
+    text_field: cli.TextField = "text",
+    label_field: cli.LabelField = "labels",
     with_report: Annotated[bool, typer.Option("--report/--no-report", help="Write OUTPUT/report.html")] = True,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the folder if it is there")] = False,
-    code: Code = None,
-    gpu_id: GpuId = -1,
+    overwrite: cli.Overwrite = False,
+    code: cli.Code = None,
+    gpu_id: cli.GpuId = -1,
 ) -> None:
     """Find template, threshold (or one for each label), top-k and temperature on labelled texts.
 
@@ -50,7 +44,6 @@ def tune(
 
     Example: python -m spacy zeroshot tune my_pipeline dev.jsonl --output tuned
     """
-    from ..loading import import_code, open_pipeline, read_label_list, use_gpu
     from ..readers import label_names
     from ..tuning.report import report
     from ..tuning.score import read_gold
@@ -58,14 +51,13 @@ def tune(
     from ..tuning.tune import TEMPLATES
     from ..tuning.tune import tune as tune_pipeline
 
-    with run(COMMAND):
+    with cli.run("tune"):
         # what can fail at once fails before the work
         check_output(output, overwrite)
-        given = read_label_list(labels)
         rows = read_gold(dev, text_field, label_field)
-        import_code(code)
-        use_gpu(gpu_id)
-        nlp, pipe = open_pipeline(pipeline, labels=given, multi_label=multi_label, component=component)
+        nlp, pipe = cli.open_component(
+            pipeline, None, labels, (), multi_label, component, code=code, gpu_id=gpu_id, needs_labels=False
+        )
         if not pipe.labels and not pipe.examples:
             pipe.set_labels([label for label in label_names(rows) if label != none_label])
         tuned = tune_pipeline(
@@ -77,31 +69,28 @@ def tune(
             none_label=none_label,
             folds=folds,
             seed=seed,
-            track=track,
+            track=cli.track,
         )
-        page = report(tuned) if with_report else None
+        page = report(tuned) if with_report else ""
         apply_settings(nlp, pipe.name, tuned.settings)
         with pipeline_folder(nlp, output, overwrite) as folder:
-            if page is not None:
+            if page:
                 (folder / "report.html").write_text(page, encoding="utf8")
-        show(tuned)
-        if page is not None:
-            note(f"{output / 'report.html'}: what was tried, and the hardest texts")
-        note(f"{output}: written. Next: python -m spacy zeroshot evaluate {output} TEST_FILE")
+        _show(tuned)
+        if page:
+            cli.note(f"{output / 'report.html'}: what was tried, and the hardest texts")
+        cli.note(f"{output}: written. Next: python -m spacy zeroshot evaluate {output} TEST_FILE")
 
 
-def show(tuned: "Tuned") -> None:
+def _show(tuned: "Tuned") -> None:
     """Print what was found."""
-    from ..tuning.report import GOALS, describe
+    from ..tuning.report import GOALS, describe, figure_rows
 
     console = make_console()
     for group in tuned.groups:
         if group.label_set.groups[0].name:
             console.print(f"\n{group.label_set.groups[0].name}\n", soft_wrap=True)
-        held_out: list[Any] = ["tuned, held out", "", "", ""]
-        held_out[1 + list(GOALS).index(group.search.goal)] = group.search.held_out
-        rows = [["before", *group.before.figures[:3]], ["tuned, fitted", *group.after.figures[:3]], held_out]
-        print_table(console, ("", "macro-F1", "micro-F1", "accuracy"), rows)
+        print_table(console, ("", *GOALS.values()), figure_rows(group))
         if not group.changed:
             console.print("nothing that was tried does better: the settings stay", soft_wrap=True)
             continue
