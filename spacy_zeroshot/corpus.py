@@ -336,12 +336,14 @@ def plain(value: Any) -> Any:
 
 
 def decode_lines(stream: Any, errors: str = "replace") -> Iterator[str]:
-    """Decode a buffered stream of bytes line by line, in the encoding its byte order mark says, or UTF-8.
+    """Decode a stream of bytes line by line, in the encoding its byte order mark says, or UTF-8.
 
-    stream (io.BufferedReader): E.g. sys.stdin.buffer.
+    stream (BinaryIO): E.g. sys.stdin.buffer.
     errors (str): What to do with bytes that are not UTF-8, as bytes.decode knows it.
     YIELDS (str): The lines with their ends. A line ends at a line feed only.
     """
+    if not hasattr(stream, "peek"):
+        stream = io.BufferedReader(stream)
     encoding = encoding_of(stream)
     if encoding != "utf-8":
         yield from io.TextIOWrapper(stream, encoding, newline="\n")

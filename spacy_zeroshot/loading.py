@@ -1,6 +1,7 @@
 """From a name to a pipeline and the zero-shot component in it: the one way for every command."""
 
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -191,9 +192,10 @@ def read_label_list(value: str) -> list[str]:
     RETURNS (list[str]): The labels, without blanks around them.
     RAISES (ZeroShotError): Z060 for a list that is none or a file that is not there, and what reading it raises.
     """
+    # os.path.isfile says no where Path.is_file raises: labels may be longer than any name of a file
     path = Path(value)
     ends_as_file = any(suffix.lstrip(".").lower() in LABEL_FILES for suffix in path.suffixes[-2:])
-    if not value.lstrip().startswith("[") and (path.is_file() or (ends_as_file and "," not in value)):
+    if not value.lstrip().startswith("[") and (os.path.isfile(path) or (ends_as_file and "," not in value)):
         return _read_label_file(path)
     if not value.lstrip().startswith("["):
         return [label.strip() for label in value.split(",") if label.strip()]
