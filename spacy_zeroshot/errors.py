@@ -63,9 +63,6 @@ MESSAGES: dict[str, str] = {
     # Benchmark
     "Z037": "the scores of {first} and {second} differ by {difference:.2g}, more than {limit}, so their speeds cannot "
     "be compared. Please report this, with the versions printed above.",
-    "Z038": "a picture needs the package matplotlib. Install it with: pip install 'spacy-zeroshot[report]', or leave "
-    "out --picture.",
-    "Z039": "{path} has no labelled texts to measure accuracy on. Give a file whose rows have labels.",
     # Learning
     "Z040": "the gold cats {cats} are not 0 or 1. Give every label 1.0 (right) or 0.0 (wrong).",
     "Z041": "initialize() got no example with gold cats and no labels are set. Set labels = [...], or give "
@@ -153,11 +150,6 @@ MESSAGES: dict[str, str] = {
     "spans_key = {spans_key!r} in the component's config.",
     "Z209": "{label!r} is not one of the labels {labels}. Name one of those to explain.",
     "Z219": "the explanation is not of document {number}. Give the one document that was explained.",
-    # Adaptation
-    "Z210": "the tokenizer of {name!r} has no mask token, so no words can be hidden for the model to guess. Take a "
-    "checkpoint of the BERT kind.",
-    "Z211": "{name!r} ({model_type}) has no form in transformers that guesses masked words. Take a checkpoint of the "
-    "BERT kind.",
     # Similarity and mask filling
     "Z240": "{name!r} gives no sentence embeddings: {reason}. Take an encoder with mean or CLS pooling and nothing "
     "behind it.",
