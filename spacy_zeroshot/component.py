@@ -7,7 +7,6 @@ here, because every Language() imports this file.
 
 import json
 import weakref
-from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -41,7 +40,7 @@ from .labels import (
 from .model.architectures import check_model
 from .model.types import InitConfig, NLIInput, WindowConfig
 from .neighbors import ExampleStore, mix
-from .premises import Premise, SpanGetter, count_unread, is_blank, premises_of
+from .premises import Premise, SpanGetter, count_unread, is_blank, premises_of, window_spans
 from .scores import DocScores, blank_scores, calibrate, label_logits, pool_windows, to_scores
 from .settings import (
     DOLLARLESS,
@@ -581,7 +580,9 @@ class ZeroShotTextCategorizer(TrainablePipe):
                 names = keys[id(found.label_set)] = [prefix + label for label in found.label_set.labels]
             doc.cats.update(zip(names, found.scores.tolist()))
             if spans_key is not None:
-                doc.spans[spans_key] = _window_spans(doc, found, spans_key, names)
+                spans = window_spans(doc, found.windows.tolist())
+                cats = [dict(zip(names, row)) for row in found.window_scores.tolist()]
+                doc.spans[spans_key] = SpanGroup(doc, name=spans_key, spans=spans, attrs={"cats": cats})
 
     def embed(self, texts: Sequence[str]) -> Floats2d:
         """Embed texts by the component's own encoder.
@@ -1062,17 +1063,3 @@ def _read_settings(path: Path) -> dict[str, Any]:
         return json.loads(path.read_text(encoding="utf8"))
     except (OSError, ValueError) as reason:
         raise ZeroShotError("Z051", path=str(path.parent), reason=str(reason)) from reason
-
-
-def _window_spans(doc: Doc, found: DocScores, spans_key: str, keys: Sequence[str]) -> SpanGroup:
-    """A document's windows as a span group: attrs["cats"] holds each one's scores, in order.
-
-    A window may begin or end inside a token; its span has all of it. A token has the space after it.
-    """
-    starts = [token.idx for token in doc]
-    spans = []
-    for start, end in found.windows.tolist():
-        first = max(bisect_right(starts, start) - 1, 0)
-        spans.append(doc[first : max(bisect_right(starts, end - 1), first + 1)])
-    cats = [dict(zip(keys, row)) for row in found.window_scores.tolist()]
-    return SpanGroup(doc, name=spans_key, spans=spans, attrs={"cats": cats})

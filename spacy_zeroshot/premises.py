@@ -1,6 +1,7 @@
 """Which parts of a document are scored against the hypotheses."""
 
-from collections.abc import Callable, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from spacy.tokens import Doc, Span
@@ -71,3 +72,16 @@ def count_unread(doc: Doc, premises: Sequence[Premise]) -> int:
             position += 1
         missing += token.idx >= reached and not is_blank(token.text)
     return missing
+
+
+def window_spans(doc: Doc, windows: Iterable[tuple[int, int]]) -> list[Span]:
+    """The tokens of windows. A window may begin or end inside a token; its span has all of it.
+
+    doc (Doc): The document.
+    windows (Iterable[tuple[int, int]]): First and past-the-last character of each, which hold something visible.
+    RETURNS (list[Span]): The spans.
+    """
+    starts = [token.idx for token in doc]
+    # tokenizers may count the space before a word as its beginning
+    ends = [token.idx + len(token) for token in doc]
+    return [doc[bisect_right(ends, start) : bisect_left(starts, end)] for start, end in windows]

@@ -62,7 +62,8 @@ def test_two_processes(folder, before, request):
     assert "fork" not in done.stderr
     rows = json.loads(done.stdout)
     assert list(rows[1]) == ["art", "sport"]
-    expected = table([make_nlp(folder)(text) for text in TEXTS])
+    alone = make_nlp(folder)
+    expected = table([alone(text) for text in TEXTS])
     found = np.array([[row[label] for label in sorted(LABELS)] for i, row in enumerate(rows) if i != 1])
     assert np.abs(found - np.delete(np.tile(expected, (4, 1)), 1, axis=0)).max() < 1e-5
 
@@ -83,9 +84,9 @@ def ignore(name, proc, docs, error):
 @pytest.mark.parametrize("folder", FOLDERS)
 @pytest.mark.parametrize("used", [False, True])
 def test_four_threads_share_a_pipe(folder, used, request):
-    nlp = make_nlp(request.getfixturevalue(folder))
+    nlp, alone = (make_nlp(request.getfixturevalue(folder)) for _ in range(2))
     texts = [f"{text} {i}" for i in range(10) for text in TEXTS]
-    expected = table([make_nlp(request.getfixturevalue(folder))(text) for text in texts])
+    expected = table([alone(text) for text in texts])
     if used:
         nlp(texts[0])
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spacy_zeroshot.errors import ZeroShotError
-from spacy_zeroshot.premises import Premise, count_unread, is_blank, premises_of
+from spacy_zeroshot.premises import Premise, count_unread, is_blank, premises_of, window_spans
 
 NLP = spacy.blank("en")
 
@@ -55,3 +55,22 @@ def test_errors_of_a_span_getter():
         premises_of(doc, lambda docs: [list(doc.sents) for doc in docs])
     with pytest.raises(ZeroShotError, match=r"Z007.*stride"):
         premises_of(doc, raises(ZeroDivisionError()))
+
+
+def test_windows_are_spans_of_whole_tokens():
+    doc = NLP.make_doc(" One  two, three.")
+    windows = [(0, 17), (1, 4), (2, 3), (4, 9), (5, 9), (9, 16), (10, 17)]
+    found = [span.text for span in window_spans(doc, windows)]
+    assert found == [" One  two, three.", "One", "One", " two", " two", ", three", "three."]
+
+
+@given(st.text(st.sampled_from("ab .,\n\t"), min_size=1, max_size=20), st.data())
+def test_a_windows_span_has_all_that_the_window_shows(text, data):
+    doc = NLP.make_doc(text)
+    shown = [i for i, character in enumerate(text) if not character.isspace()]
+    if shown:
+        first, last = sorted(data.draw(st.sampled_from(shown)) for _ in range(2))
+        (span,) = window_spans(doc, [(first, last + 1)])
+        assert span.start_char <= first and last < span.end_char
+        # and no token beyond
+        assert span[0].idx + len(span[0]) > first and span[-1].idx <= last
