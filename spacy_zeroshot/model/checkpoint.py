@@ -131,13 +131,8 @@ def load_checkpoint(
 ) -> Checkpoint:
     """Load config, tokenizer and weights, all of the same revision, for evaluation.
 
-    source (Source): What to load.
-    kind (Kind): "classifier" for sequence classification, "encoder" without a head, "masked_lm" for mask filling.
-    device (torch.device | None): Where to put it; None for the CPU.
-    dtype (torch.dtype | None): What to convert it to; None keeps the precision it is stored in.
-    check (Check | None): Called with the config, to refuse it before the weights are downloaded.
-    RETURNS (Checkpoint): The checkpoint.
-    RAISES (ZeroShotError): Z020 to Z024, Z027, Z028, Z030, Z245, and what `check` raises.
+    Without a dtype they keep the precision they are stored in. `check` is called with the config, to refuse it before
+    the weights are downloaded. RAISES (ZeroShotError): Z020 to Z024, Z027, Z028, Z030, Z245, and what `check` raises.
     """
     with plain_tensors():
         folder = _decomposed_folder(source)
@@ -379,15 +374,12 @@ def _quiet() -> Iterator[None]:
         reports = any(report in str(record.msg) for report in REPORTS)
         return not (reports and record.thread == thread)
 
-    loggers = [logging.getLogger(name) for name in LOGGERS]
     bars = verbosity.is_progress_bar_enabled()
-    for logger in loggers:
-        logger.addFilter(wanted)
-    verbosity.disable_progress_bar()
-    try:
-        yield
-    finally:
-        for logger in loggers:
-            logger.removeFilter(wanted)
+    with contextlib.ExitStack() as undo:
+        for logger in map(logging.getLogger, LOGGERS):
+            logger.addFilter(wanted)
+            undo.callback(logger.removeFilter, wanted)
         if bars:
-            verbosity.enable_progress_bar()
+            verbosity.disable_progress_bar()
+            undo.callback(verbosity.enable_progress_bar)
+        yield

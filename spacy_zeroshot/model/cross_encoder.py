@@ -23,11 +23,7 @@ EVENNESS = 0.85
 class CrossEncoder:
     """Scores [CLS] premise [SEP] hypothesis [SEP] with any sequence classification model. A PairScorer.
 
-    checkpoint (Checkpoint): The model, on its device.
-    tokenizer (PairTokenizer): Its tokenizer.
-    order (tuple[int, ...]): The head's classes in the order of the logits (see find_head).
-    multiple (int): Lengths are padded to a multiple of this.
-    name (str): The checkpoint's name, for errors.
+    `order` is what find_head gave, lengths are padded to a `multiple`, and errors say the checkpoint's `name`.
     """
 
     # As large as a CPU runs at full speed; measured with a 22M model in float32, 8,192 are a sixth slower

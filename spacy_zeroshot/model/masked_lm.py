@@ -56,24 +56,11 @@ class Row(NamedTuple):
     pairs: Ints1d  # shape (labels,): the number of each
 
 
-class MaskedBatch(NamedTuple):
-    """Rows that go through the model together."""
-
-    rows: list[Row]
-    priors: Tensor  # shape (pairs,): the logit against each
-
-
 class MaskedLM:
     """Scores label words by the log-probability that a prompt gives them. A PairScorer.
 
     A label of several wordpieces gets as many masks, and the mean of its pieces' log-probabilities, each predicted on
     its own. So a text has one row for each length of its labels.
-
-    checkpoint (Checkpoint): A masked language model, on its device.
-    tokenizer (PairTokenizer): Its tokenizer, with the leads of the prompt.
-    prompt (Prompt): The prompt.
-    multiple (int): Lengths are padded to a multiple of this.
-    name (str): The checkpoint's name, for errors.
     """
 
     classes = 2
@@ -110,10 +97,11 @@ class MaskedLM:
             batch = [rows[i] for i in chosen]
             at = to_device(np.concatenate([places[i] for i in chosen]), priors.device)
             n_tokens = sum(len(row.ids) for row in batch)
-            yield Batch(np.concatenate([row.pairs for row in batch]), MaskedBatch(batch, priors[at]), n_tokens)
+            yield Batch(np.concatenate([row.pairs for row in batch]), (batch, priors[at]), n_tokens)
 
     def forward(self, batch: Batch) -> Tensor:
-        return torch.stack([self._log_probabilities(batch.inputs.rows), batch.inputs.priors], dim=1)
+        rows, priors = batch.inputs
+        return torch.stack([self._log_probabilities(rows), priors], dim=1)
 
     def forget(self) -> None:
         self._priors = {}

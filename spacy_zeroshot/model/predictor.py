@@ -40,14 +40,7 @@ class Plan(NamedTuple):
 class Predictor:
     """A checkpoint on a device, in a precision, ready to score, to embed and, if trainable, to learn.
 
-    checkpoint (Checkpoint): What was loaded.
-    tokenizer (PairTokenizer): Its tokenizer.
-    scorer (PairScorer): What makes logits of pairs.
-    device (torch.device): Where it runs.
-    dtype (torch.dtype): What it computes in.
-    max_batch_tokens (int | None): Padded tokens in one forward pass; None: chosen for the device.
-    trainable (bool): Whether the weights are kept in float32, and `dtype` comes in by autocast.
-    frozen (tuple[str, ...]): Parts of the module that are not trained.
+    A trainable one has its weights in float32, and computes in `dtype` by autocast; `frozen` parts are not trained.
     """
 
     def __init__(
@@ -75,7 +68,6 @@ class Predictor:
 
     @property
     def budget(self) -> int:
-        """Padded tokens in one forward pass."""
         return self._budget.tokens
 
     @property

@@ -319,11 +319,7 @@ class ModelShim(Shim):
 def build_predictor(spec: ModelSpec, source: "Source", trainable: bool, train_encoder: bool) -> "Predictor":
     """Load a checkpoint and make it work as its architecture says.
 
-    spec (ModelSpec): How to run it.
-    source (Source): What to load.
-    trainable (bool): Whether it is to be trained: then its weights are its own, and float32.
-    train_encoder (bool): Whether that includes the encoder of the bundled layout, which is shared otherwise.
-    RETURNS (Predictor): The loaded checkpoint.
+    Weights that are trained are a model's own, and float32; the encoder of the bundled layout may be left out of that.
     """
     import torch
 
@@ -391,11 +387,7 @@ def learning_rates(names: Sequence[str], base_prefix: str, init: InitConfig) -> 
     """Factors on the learning rate, by the weight's name: less for each layer below the top one, more for the head.
 
     Several stacks of layers (encoder and decoder, encoder and interaction) stand on each other in the order of names.
-
-    names (Sequence[str]): The weights.
-    base_prefix (str): The part of the model that is not its head.
-    init (InitConfig): The factors for a layer and for the head.
-    RETURNS (dict[str, float]): A factor for each weight.
+    What is not in the part of the model called `base_prefix` is its head.
     """
     found = {name: match for name in names if (match := _LAYER.search(name))}
     layers = list(dict.fromkeys(name[: match.end(1)] for name, match in found.items()))

@@ -35,11 +35,8 @@ class PairTokenizer:
     """A tokenizer that reads texts alone and knows which special tokens the model wants around one and around a pair.
 
     The two halves of a pair are tokenised independently by every family supported here, so a text needs tokenising
-    once and not once per label.
-
-    tokenizer (PreTrainedTokenizerFast): A fast tokenizer of transformers.
-    premise_lead, hypothesis_lead (str): A space that stands before them where the model reads them, or nothing:
-        byte-level tokenizers make it part of the first word.
+    once and not once per label. A lead is a space that stands before premises or hypotheses where the model reads
+    them, or nothing: byte-level tokenizers make it part of the first word.
     """
 
     def __init__(self, tokenizer: Any, premise_lead: str = "", hypothesis_lead: str = ""):
