@@ -15,8 +15,9 @@ import spacy
 import typer
 from spacy.language import Language
 
+from benchmarks._shared import make_labels
 from spacy_zeroshot.cli._print import make_console, print_table
-from spacy_zeroshot.cli.benchmark import make_labels, time_in_turn
+from spacy_zeroshot.cli.benchmark import time_in_turn
 from spacy_zeroshot.decisions import decide_rows, default_rule
 from spacy_zeroshot.evaluation import figures, spread
 from spacy_zeroshot.readers import LabelledText, label_names, read_labelled

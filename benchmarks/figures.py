@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from spacy_zeroshot.cli.benchmark import WORDPIECES, Speed
+from benchmarks._shared import WORDPIECES
+from spacy_zeroshot.cli.benchmark import Speed
 
 PICTURE = Path(__file__).parent.parent / "docs" / "cost_of_labels.svg"
 

@@ -56,7 +56,8 @@ def measure(python: str, folder: Path, counts: list[int], texts: int, rounds: in
     """Rows of the table: labels, texts per second of both, and the ratio, the median of the rounds."""
     from transformers import AutoTokenizer
 
-    from spacy_zeroshot.cli.benchmark import WORDPIECES, as_rate, component, make_labels, make_texts
+    from benchmarks._shared import WORDPIECES, as_rate, make_labels, make_texts
+    from spacy_zeroshot.cli.benchmark import component
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
     batch = make_texts(

@@ -14,6 +14,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,8 +26,9 @@ from spacy.training import Example
 from transformers import AutoModelForSequenceClassification, BartConfig, BertConfig
 
 import spacy_zeroshot.bundled
-from spacy_zeroshot.cli.benchmark import WORDPIECES, Program, Scores, component, make_labels, make_texts
-from spacy_zeroshot.labels import DEFAULT_TEMPLATE
+from benchmarks._shared import WORDPIECES, count_wordpieces, make_labels, make_texts
+from spacy_zeroshot.cli.benchmark import Program, Scores, component
+from spacy_zeroshot.cli.benchmark import pipeline as reference
 from spacy_zeroshot.model.reference import (
     CLASSES,
     TOKENIZER_FILES,
@@ -65,7 +67,8 @@ class Run:
         self.half = "float16" if self.device.is_gpu else "bfloat16"
         self.stock = write_stock_checkpoint(BUNDLED, scratch / "stock")
         self.reference = ReferencePipeline(str(self.stock), device, "float32" if tiny else self.half)
-        self.texts = make_texts(24 if tiny else 12_000, WORDPIECES, self.reference.count)
+        lengths = partial(count_wordpieces, self.reference)
+        self.texts = make_texts(24 if tiny else 12_000, WORDPIECES, lengths)
 
     def left(self) -> float:
         return self.seconds - (time.perf_counter() - self.start)
@@ -192,7 +195,7 @@ def parity(run: Run) -> None:
             run.figures[f"parity {precision}"] = difference(own, expected)
             run.add(f"parity, bundled in {precision} against float32 on the CPU: {difference(own, expected):.1e}")
     with run.piece("parity of pairs"):
-        theirs = ReferencePipeline(str(run.stock), run.device.name).score(texts[:4], labels, 8, DEFAULT_TEMPLATE)
+        theirs = ReferencePipeline(str(run.stock), run.device.name).score(texts[:4], labels, 8)
         own = component("pairs", str(run.stock), precision="float32", device=run.device.name).score(texts[:4], labels)
         run.add(f"parity, pairs against transformers' pipeline in float32: {difference(own, theirs):.1e}")
 
@@ -266,15 +269,6 @@ def memory(run: Run) -> None:
         torch.cuda.set_per_process_memory_fraction(1.0)
     said = {str(warning.message)[:100] for warning in caught}
     run.add(f"memory: {len(scored)} of {len(texts)} docs, difference {difference(expected, scored):.1e}, said {said}")
-
-
-def reference(pipeline: ReferencePipeline, batch_size: int) -> Program:
-    """The transformers pipeline as a program."""
-
-    def score(texts: Sequence[str], labels: Sequence[str]) -> Scores:
-        return pipeline.score(texts, labels, batch_size, DEFAULT_TEMPLATE)
-
-    return Program(f"transformers, batch {batch_size}", score)
 
 
 def difference(first: Scores, second: Scores) -> float:

@@ -18,20 +18,16 @@ import typer
 from torch.utils.flop_counter import FlopCounterMode
 
 import spacy_zeroshot.bundled
+from benchmarks._shared import WORDPIECES, as_rate, check_equal, count_wordpieces, make_labels, make_texts
 from spacy_zeroshot.cli._print import make_console, print_table
 from spacy_zeroshot.cli.benchmark import (
     BATCH_SIZES,
     PAIRS,
     TEXTS,
-    WORDPIECES,
     Program,
     Scores,
     Speed,
-    as_rate,
-    check_equal,
     component,
-    make_labels,
-    make_texts,
     measure,
     pipeline,
     time_in_turn,
@@ -142,7 +138,7 @@ def main(
     with tempfile.TemporaryDirectory() as scratch:
         stock = write_stock_checkpoint(BUNDLED, Path(scratch))
         pipelines = {kind: ReferencePipeline(str(stock), device, kind) for kind in references.split(",")}
-        known = next(iter(pipelines.values()))
+        lengths = partial(count_wordpieces, next(iter(pipelines.values())))
         slow = [component("pairs", str(stock), precision="float32", device=device)]
         slow += [
             pipeline(each, size)._replace(name=f"transformers {kind}, batch {size}")
@@ -157,8 +153,8 @@ def main(
         speeds: list[Speed] = []
         shares: dict[tuple[str, int], float] = {}
         for count in map(int, labels.split(",")):
-            few = make_texts(max(1, PAIRS // count), WORDPIECES, known.count)
-            many = make_texts(TEXTS, WORDPIECES, known.count)
+            few = make_texts(max(1, PAIRS // count), WORDPIECES, lengths)
+            many = make_texts(TEXTS, WORDPIECES, lengths)
             names = make_labels(count)
             # those that read a text once get more of them, or a timing would be all noise
             speeds += measure([*((p, many) for p in quick), *((p, few) for p in slow)], names, rounds, where)

@@ -167,9 +167,9 @@ def check_keys(nlp: Language) -> Iterator[Issue]:
     shared: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for key, names in writers.items():
         shared[tuple(names)].append(key)
-    for names, keys in shared.items():
-        if len(names) > 1:
-            yield _issue(WARNING, "Z079", names[-1], components=list(names), keys=keys)
+    for writing, keys in shared.items():
+        if len(writing) > 1:
+            yield _issue(WARNING, "Z079", writing[-1], components=list(writing), keys=keys)
 
 
 def check_labels_of(pipe: ZeroShotTextCategorizer) -> Iterator[Issue]:

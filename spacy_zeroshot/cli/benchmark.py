@@ -23,18 +23,9 @@ BATCH_SIZES = (1, 8, 32)
 # A single timing shorter than this is repeated: the scheduler's noise is some milliseconds
 SHORTEST = 0.2
 # Texts in a timing of the component, and pairs in one of a program that reads a text once for each label
-TEXTS, PAIRS = 64, 64
+TEXTS, PAIRS = 64, 32
 # Sentences in a text: about 90 wordpieces
 SENTENCES = 6
-KINDS = ("", "local ", "international ", "online ", "public ", "private ")
-# fmt: off
-NOUNS = (
-    "politics", "football", "banking", "travel", "health", "music", "science", "weather", "education", "technology",
-    "food", "fashion", "energy", "crime", "housing", "cinema", "history", "farming", "shipping", "insurance", "tennis",
-    "religion", "gaming", "nature", "traffic",
-)
-# fmt: on
-
 Scores = list[dict[str, float]]
 
 
@@ -62,7 +53,7 @@ def benchmark(
     model: Annotated[
         str, typer.Option("--model", "-m", help='"bundled", or a Hub name or folder that both programs run')
     ] = "bundled",
-    labels: Annotated[str, typer.Option("--labels", help="Numbers of labels, at most 150 each")] = "2,10,50",
+    labels: Annotated[str, typer.Option("--labels", help="Numbers of labels, with commas between them")] = "2,10,50",
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="How often each program is timed")] = 3,
     precision: Annotated[
         Literal["auto", "float32", "bfloat16", "float16"], typer.Option("--precision", help="Of the component")
@@ -75,22 +66,22 @@ def benchmark(
 ) -> None:
     """Measure documents/s, pairs/s and memory beside the zero-shot pipeline of transformers, on the same texts in turn.
 
-    With the bundled model, the pipeline runs a stock checkpoint of the same size. Texts are made up, of about 90
-    wordpieces. Leave the machine alone while it measures.
+    With the bundled model, the pipeline runs a stock checkpoint of the same size. Texts and labels are made up, texts
+    of about 90 wordpieces. Leave the machine alone while it measures.
 
     Example: python -m spacy zeroshot benchmark --labels 2,10
     """
+    from ..loading import use_gpu
+    from ..model.reference import Device, ReferencePipeline, describe_machine, write_stock_checkpoint
+
     with cli.run("benchmark"):
         counts = _numbers(labels)
-        from ..loading import use_gpu
-        from ..model.reference import Device, ReferencePipeline, describe_machine, write_stock_checkpoint
-
         use_gpu(gpu_id)
         device = Device(f"cuda:{gpu_id}" if gpu_id >= 0 else "cpu")
         # a checkpoint that cannot be loaded is named by an error of ours
         ours = component(f"component, {model}", model, precision=precision, backend=backend)
         ours.score(["A first text."], ["warm"])
-        with tempfile.TemporaryDirectory() as scratch:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
             stock = model
             if model == "bundled":
                 import spacy_zeroshot.bundled
@@ -99,26 +90,25 @@ def benchmark(
             reference = ReferencePipeline(stock, device.name)
         speeds = []
         for count in counts:
-            jobs = [(ours, make_texts(TEXTS))]
-            jobs += [(pipeline(reference, size), make_texts(max(1, PAIRS // count))) for size in BATCH_SIZES]
-            speeds += measure(jobs, make_labels(count), rounds, device)
+            few, many = make_texts(max(1, PAIRS // count)), make_texts(TEXTS)
+            jobs = [(ours, many), *((pipeline(reference, size), few) for size in BATCH_SIZES)]
+            speeds += measure(jobs, [f"topic {number}" for number in range(count)], rounds, device)
         machine = describe_machine(device)
         if as_json:
             print(json.dumps({"machine": machine, "speeds": [speed._asdict() for speed in speeds]}))
             return
         console = make_console()
         console.print(f"{machine}\n", soft_wrap=True)
-        times = ratios(speeds)
         rows = [
             [
                 speed.program,
                 speed.labels,
-                as_rate(1 / speed.median),
-                as_rate(speed.labels / speed.median),
-                round(speed.memory),
-                f"{times[speed.program, speed.labels]:.1f}",
+                f"{1 / speed.median:,.1f}",
+                f"{speed.labels / speed.median:,.1f}",
+                f"{speed.memory:,.0f}",
+                f"{times:.1f}",
             ]
-            for speed in speeds
+            for speed, times in zip(speeds, ratios(speeds))
         ]
         print_table(console, ("program", "labels", "documents/s", "pairs/s", "working MB", "times as fast"), rows)
 
@@ -180,11 +170,6 @@ def time_in_turn(
     return seconds
 
 
-def make_labels(count: int) -> list[str]:
-    """Distinct labels of one or two words. count (int): At most 150."""
-    return [kind + noun for kind in KINDS for noun in NOUNS][:count]
-
-
 def make_texts(count: int) -> list[str]:
     """Made-up texts, all different and the same on every machine."""
     from ..checks import SAMPLES
@@ -193,29 +178,20 @@ def make_texts(count: int) -> list[str]:
     return [" ".join(draw.sample(SAMPLES, SENTENCES)) for _ in range(count)]
 
 
-def as_rate(value: float) -> str:
-    """Three digits, whatever the size."""
-    return f"{value:,.{0 if value >= 100 else 1 if value >= 10 else 2}f}"
-
-
-def ratios(speeds: Sequence[Speed]) -> dict[tuple[str, int], float]:
-    """How many times as fast as the fastest pipeline of transformers, by program and number of labels."""
-    found = {}
+def ratios(speeds: Sequence[Speed]) -> list[float]:
+    """How many times as fast each program is as the fastest pipeline of transformers with as many labels."""
+    theirs = [speed for speed in speeds if speed.program.startswith("transformers")]
+    found = []
     for speed in speeds:
-        cell = [other for other in speeds if other.labels == speed.labels]
-        best = min(
-            (other for other in cell if other.program.startswith("transformers")), key=lambda other: other.median
-        )
+        best = min((other for other in theirs if other.labels == speed.labels), key=lambda other: other.median)
         # the median of the rounds: every round is one moment of the machine
-        found[speed.program, speed.labels] = statistics.median(
-            other / own for own, other in zip(speed.seconds, best.seconds)
-        )
+        found.append(statistics.median(other / own for own, other in zip(speed.seconds, best.seconds)))
     return found
 
 
 def _numbers(text: str) -> list[int]:
-    most = len(KINDS) * len(NOUNS)
-    if all(part.strip().isdecimal() and 1 <= int(part) <= most for part in text.split(",")):
-        return [int(part) for part in text.split(",")]
-    reason = f"it must be numbers from 1 to {most} with commas between them, such as 2,10,50"
+    parts = text.split(",")
+    if all(part.isdecimal() and int(part) for part in parts):
+        return [int(part) for part in parts]
+    reason = "it must be numbers from 1 with commas between them, such as 2,10,50"
     raise ZeroShotError("Z060", what="--labels", value=text, reason=reason)

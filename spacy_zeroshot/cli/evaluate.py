@@ -58,28 +58,26 @@ def evaluate(
         nlp, pipe = cli.open_component(
             pipeline, labels=labels, component=component, code=code, gpu_id=gpu_id, needs_labels=False
         )
-        outcomes: list[Outcome] = []
-        for path in data:
-            found = evaluate_files(
-                nlp,
-                [path],
-                component=pipe.name,
-                labels_from_data=labels_from_data,
-                templates=templates or (),
-                multi_label=multi_label,
-                threshold=threshold,
-                none_label=none_label,
-                limit=limit,
-                text_field=text_field,
-                label_field=label_field,
-                track=cli.track,
-            )
-            outcomes += found
-            for outcome in found if as_json else ():
-                print(json.dumps(_rounded(outcome), ensure_ascii=False), flush=True)
-        if not as_json:
-            print_table(make_console(), COLUMNS, _table(outcomes))
-            cli.note(f"Next: python -m spacy zeroshot tune {pipeline} DEV_FILE --output tuned")
+        outcomes = evaluate_files(
+            nlp,
+            data,
+            component=pipe.name,
+            labels_from_data=labels_from_data,
+            templates=templates or (),
+            multi_label=multi_label,
+            threshold=threshold,
+            none_label=none_label,
+            limit=limit,
+            text_field=text_field,
+            label_field=label_field,
+            track=cli.track,
+        )
+        if as_json:
+            for outcome in outcomes:
+                print(json.dumps(_rounded(outcome), ensure_ascii=False))
+            return
+        print_table(make_console(), COLUMNS, _table(outcomes))
+        cli.note(f"Next: python -m spacy zeroshot tune {pipeline} DEV_FILE --output tuned")
 
 
 def _table(outcomes: "list[Outcome]") -> list[list[Any]]:

@@ -1,7 +1,7 @@
 """The report of tuning: one HTML file with its charts in it, and nothing from elsewhere."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +21,7 @@ MOST_LABELS, CONFUSIONS = 24, 30
 # Candidates in the table, the best ones, and the highest top-k in the chart
 MOST_ROWS, MOST_K = 40, 20
 NONE = "none of these"
+QUARTERS = tuple((x, f"{x:g}") for x in (0.0, 0.25, 0.5, 0.75, 1.0))
 
 
 class Chart(NamedTuple):
@@ -30,7 +31,7 @@ class Chart(NamedTuple):
     xlabel: str
     caption: str
     lines: dict[str, list[tuple[float, float, float]]]
-    ticks: list[tuple[float, str]] = [(x, f"{x:g}") for x in (0.0, 0.25, 0.5, 0.75, 1.0)]  # noqa: RUF012
+    ticks: Sequence[tuple[float, str]] = QUARTERS
     mark: float | None = None
     diagonal: bool = False
 
@@ -123,7 +124,7 @@ def _charts(group: TunedGroup) -> list[Chart]:
     return [*charts, Chart("Reliability before and after", "score", caption, lines, diagonal=True)]
 
 
-def _points(x: Iterable[float], y: Iterable[float], sizes: float | np.ndarray = 0) -> list[tuple[float, float, float]]:
+def _points(x: np.ndarray, y: np.ndarray, sizes: float | np.ndarray = 0) -> list[tuple[float, float, float]]:
     return np.stack(np.broadcast_arrays(x, y, sizes), axis=1).tolist()
 
 

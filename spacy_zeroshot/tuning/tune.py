@@ -194,7 +194,7 @@ def check_variety(gold: np.ndarray, labels: Sequence[str], has_texts: bool) -> N
     if (gold == gold[0]).all():
         found = [label for label, right in zip(labels, gold[0]) if right]
         raise ZeroShotError("Z202", count=len(gold), labels=found)
-    never = [label for label, right in zip(labels, gold.any(axis=0)) if not right]
+    never = [label for label, right in zip(labels, gold.T) if not right.any()]
     if never:
         warn("Z121", labels=never)
 

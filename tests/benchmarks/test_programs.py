@@ -4,7 +4,8 @@ import json
 import runpy
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,10 @@ import torch
 from typer.testing import CliRunner
 
 from benchmarks import architectures, corpora, figures, gpu, memory, spacy_evaluate, speed, start, tuning
-from spacy_zeroshot.cli.benchmark import Program, Speed, component, make_labels
+from benchmarks._shared import check_equal, count_wordpieces, make_labels, make_texts
+from spacy_zeroshot.cli.benchmark import Program, Speed, component
 from spacy_zeroshot.evaluation import evaluate
-from spacy_zeroshot.model.reference import Device
+from spacy_zeroshot.model.reference import Device, ReferencePipeline, write_stock_checkpoint
 from spacy_zeroshot.readers import LabelledText
 
 LABELS = ["sport", "music"]
@@ -28,6 +30,53 @@ def data(tmp_path: Path) -> Path:
     path = tmp_path / "texts.jsonl"
     srsly.write_jsonl(path, rows)
     return path
+
+
+# texts, labels, and equal scores
+
+
+def words(texts: Sequence[str]) -> list[int]:
+    return [len(text.split()) for text in texts]
+
+
+def test_labels_are_distinct() -> None:
+    assert len(set(make_labels(150))) == 150
+    assert make_labels(10) == make_labels(150)[:10]
+
+
+def test_texts_have_the_length_asked_for() -> None:
+    texts = make_texts(18, 90, words)
+    assert len(set(texts)) == 18
+    assert np.mean(words(texts)) == 90 and max(words(texts)) == 98
+    assert texts == make_texts(18, 90, words) != make_texts(18, 90, words, seed=1)
+
+
+def test_texts_are_cut_by_wordpieces(nli_folder: Path) -> None:
+    lengths = partial(count_wordpieces, ReferencePipeline(str(nli_folder)))
+    found = lengths(make_texts(9, 40, lengths))
+    assert abs(np.mean(found) - 40) < 4 and max(found) <= 40 + 8 * 40 // 90
+
+
+def test_the_stock_checkpoint_scores_like_the_pipeline(decomposed_folder: Path, tmp_path: Path) -> None:
+    folder = write_stock_checkpoint(decomposed_folder, tmp_path)
+    config = json.loads((folder / "config.json").read_text(encoding="utf8"))
+    assert config["architectures"] == ["BertForSequenceClassification"] and len(config["id2label"]) == 3
+    reference = ReferencePipeline(str(folder))
+    ours = component("ours", str(folder), precision="float32")
+    assert check_equal(ours, reference) < 1e-4
+    # equal scores for all labels would hide an error
+    (cats,) = ours.score(["A text."], make_labels(5))
+    assert np.std(list(cats.values())) > 1e-3
+
+
+def test_scores_that_differ_are_not_timed(nli_folder: Path) -> None:
+    reference = ReferencePipeline(str(nli_folder))
+
+    def other(texts: Sequence[str], labels: Sequence[str]) -> list[dict[str, float]]:
+        return [{label: 0.5 for label in labels} for _ in texts]
+
+    with pytest.raises(ValueError, match="ours"):
+        check_equal(Program("ours", other), reference)
 
 
 # memory

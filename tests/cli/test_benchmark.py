@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 
 from spacy_zeroshot.cli import benchmark
-from spacy_zeroshot.cli.benchmark import Program, Speed, make_labels, make_texts, time_in_turn
-from spacy_zeroshot.errors import ZeroShotError
-from spacy_zeroshot.model.reference import Device, ReferencePipeline, describe_machine, write_stock_checkpoint
+from spacy_zeroshot.cli.benchmark import Program, Speed, time_in_turn
+from spacy_zeroshot.model.reference import Device, describe_machine
 
 from ..util import run_cli
 
@@ -22,26 +21,10 @@ def nothing() -> None:
     pass
 
 
-def words(texts: Sequence[str]) -> list[int]:
-    return [len(text.split()) for text in texts]
-
-
-def test_labels_are_distinct() -> None:
-    assert len(set(make_labels(150))) == 150
-    assert make_labels(10) == make_labels(150)[:10]
-
-
-def test_texts_have_the_length_asked_for() -> None:
-    texts = make_texts(18, 90, words)
-    assert len(set(texts)) == 18
-    assert np.mean(words(texts)) == 90 and max(words(texts)) == 98
-    assert texts == make_texts(18, 90, words) != make_texts(18, 90, words, seed=1)
-
-
-def test_texts_are_cut_by_wordpieces(nli_folder: Path) -> None:
-    reference = ReferencePipeline(str(nli_folder))
-    lengths = reference.count(make_texts(9, 40, reference.count))
-    assert abs(np.mean(lengths) - 40) < 4 and max(lengths) <= 40 + 8 * 40 // 90
+def test_texts_differ_and_are_the_same_everywhere() -> None:
+    texts = benchmark.make_texts(64)
+    assert len(set(texts)) == 64 and texts == benchmark.make_texts(64)
+    assert 50 < np.mean([len(text.split()) for text in texts]) < 100
 
 
 def test_programs_run_in_turn() -> None:
@@ -79,28 +62,6 @@ def test_the_machine_is_named() -> None:
     assert "threads, torch" in describe_machine(Device())
 
 
-def test_the_stock_checkpoint_scores_like_the_pipeline(decomposed_folder: Path, tmp_path: Path) -> None:
-    folder = write_stock_checkpoint(decomposed_folder, tmp_path)
-    config = json.loads((folder / "config.json").read_text(encoding="utf8"))
-    assert config["architectures"] == ["BertForSequenceClassification"] and len(config["id2label"]) == 3
-    reference = ReferencePipeline(str(folder))
-    ours = benchmark.component("ours", str(folder), precision="float32")
-    assert benchmark.check_equal(ours, reference) < 1e-4
-    # equal scores for all labels would hide an error
-    (cats,) = ours.score(["A text."], make_labels(5))
-    assert np.std(list(cats.values())) > 1e-3
-
-
-def test_z037_for_scores_that_differ(nli_folder: Path) -> None:
-    reference = ReferencePipeline(str(nli_folder))
-
-    def other(texts: Sequence[str], labels: Sequence[str]) -> list[dict[str, float]]:
-        return [{label: 0.5 for label in labels} for _ in texts]
-
-    with pytest.raises(ZeroShotError, match=r"Z037.*ours"):
-        benchmark.check_equal(Program("ours", other), reference)
-
-
 def test_programs_are_measured_on_their_texts() -> None:
     seen: dict[str, set[int]] = {"a": set(), "b": set()}
 
@@ -125,12 +86,12 @@ def test_ratios_are_taken_round_by_round() -> None:
         Speed("transformers, batch 8", 2, [0.2, 0.2], 1.0),
     ]
     found = benchmark.ratios(speeds)
-    assert found["component", 2] == pytest.approx(15.0) and found["transformers, batch 8", 2] == 1.0
+    assert found == pytest.approx([15.0, 0.5833333, 1.0])
 
 
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"TEXTS": 2, "PAIRS": 4, "WORDPIECES": 20, "SHORTEST": 1e-6}.items():
+    for name, value in {"TEXTS": 2, "PAIRS": 4, "SENTENCES": 1, "SHORTEST": 1e-6}.items():
         monkeypatch.setattr(benchmark, name, value)
 
 
@@ -153,7 +114,7 @@ def test_the_command_prints_json(nli_folder: Path, tiny: None) -> None:
     assert all(len(speed["seconds"]) == 2 for speed in found["speeds"])
 
 
-@pytest.mark.parametrize("labels", ["", "two", "0", "151", "2,"])
+@pytest.mark.parametrize("labels", ["", "two", "0", "-1", "2,"])
 def test_numbers_that_are_none_Z060(labels: str) -> None:
     result = run_cli("benchmark", "--labels", labels)
     assert result.exit_code == 1 and "[Z060] benchmark: --labels" in result.output
