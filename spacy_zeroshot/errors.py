@@ -60,7 +60,6 @@ MESSAGES: dict[str, str] = {
     "{instead}.",
     "Z035": "backend = 'openvino' cannot take {name!r}: {reason}. Set {instead}.",
     "Z036": "backend = 'openvino' {reason}. Set backend = 'torch'.",
-    # Benchmark
     # Learning
     "Z040": "the gold cats {cats} are not 0 or 1. Give every label 1.0 (right) or 0.0 (wrong).",
     "Z041": "initialize() got no example with gold cats and no labels are set. Set labels = [...], or give "
