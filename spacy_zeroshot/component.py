@@ -749,7 +749,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
                 path,
                 {
                     "model": self._write_model,
-                    "cfg": lambda p: p.write_text(self._saved(), encoding="utf8"),
+                    "cfg": self._write_settings,
                     "examples": self._write_vectors,
                 },
                 exclude,
@@ -821,7 +821,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
 
     @property
     def _nlp(self) -> Language | None:
-        """The pipeline this component is part of, if it was made or initialized for it. spaCy keeps `name` up to date."""
+        """The pipeline this component is part of, if it was made for it. spaCy keeps `name` up to date."""
         reference = _pipelines.get(self)
         nlp = None if reference is None else reference()
         return nlp if nlp is not None and (self.name, self) in nlp.components else None
@@ -835,10 +835,8 @@ class ZeroShotTextCategorizer(TrainablePipe):
         before: dict[str, Any] = self._settings.values if hasattr(self, "_settings") else {}
         values = check_each(values)
         examples = values["examples"], values["key_prefix"]
-        if before and examples == (before["examples"], before["key_prefix"]):
-            store = self._examples
-        else:
-            store = ExampleStore(*examples)
+        kept = before and examples == (before["examples"], before["key_prefix"])
+        store: ExampleStore = self._examples if kept else ExampleStore(*examples)
         plain = (SLOT,) if self.has_own_prompt else None
         settings = check_settings(values, plain, store.listed_labels)
         template = values["hypothesis_template"]
@@ -846,7 +844,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
             warn("Z105", template=check_templates(template)[0])
         self._shim.set_trainable(values["trainable"], values["train_encoder"])
         self._settings: Settings = settings
-        self._examples = store
+        self._examples: ExampleStore = store
 
     def _write_config(self, *names: str) -> None:
         for name in names:
@@ -957,13 +955,13 @@ class ZeroShotTextCategorizer(TrainablePipe):
 
     # Inside: serialisation
 
-    def _saved(self) -> str:
+    def _saved(self) -> bytes:
         """What the file cfg holds. By Python's json: srsly reads 0.7 as 0.7000000000000001."""
         model = {name: getattr(self._shim.spec, name) for name in ("architecture", *MEANING)}
         saved = {"format": SETTINGS_FORMAT, "settings": self._settings.values, "model": model, "cfg": self.cfg}
         if self._examples:
             saved["examples"] = self._examples.to_list()
-        return json.dumps(saved, indent=2, ensure_ascii=False)
+        return json.dumps(saved, indent=2, ensure_ascii=False).encode("utf8")
 
     def _restore(self, saved: Mapping[str, Any], overridden: Collection[str] = ()) -> None:
         """Take what _saved wrote, but for what the user overrides."""
@@ -987,6 +985,9 @@ class ZeroShotTextCategorizer(TrainablePipe):
                 raise ZeroShotError("Z053", saved=model["architecture"], own=spec.architecture)
             meant = {name: model[name] for name in MEANING if f"model.{name}" not in overridden}
             self._shim.spec = replace(spec, **meant)
+
+    def _write_settings(self, path: Path) -> None:
+        path.write_bytes(self._saved())
 
     def _write_model(self, folder: Path) -> None:
         with replace_folder(folder) as fresh:

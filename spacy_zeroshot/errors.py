@@ -72,8 +72,8 @@ MESSAGES: dict[str, str] = {
     "Z052": "this pipeline was saved with another bundled model than the one installed, whose scores differ (saved: "
     "{saved}, installed: {installed}). Create it anew from its labels and settings with nlp.add_pipe, or install the "
     "spacy-zeroshot it was saved with (0.1.0 has a bundled model of its own).",
-    "Z053": "this component was saved with the architecture {saved} and is now filled into one with {own}. Give it that "
-    "architecture in its [model] block, or load the whole pipeline with spacy.load().",
+    "Z053": "this component was saved with the architecture {saved} and is now filled into one with {own}. Give it "
+    "that architecture in its [model] block, or load the whole pipeline with spacy.load().",
     # Command line
     "Z060": "{what} {value!r} cannot be used: {reason}.",
     "Z061": "the pipeline {name!r} cannot be loaded: {reason}. Correct that, or give a folder written by nlp.to_disk "

@@ -241,7 +241,8 @@ def _is_group(entry: Mapping[str, Any]) -> bool:
 
 def own_labels(doc: Doc) -> Sequence[str] | None:
     """RETURNS (Sequence[str] | None): What doc._.zero_shot_labels was set to, also while it is not registered."""
-    return doc.user_data.get(("._.", OWN_LABELS, None, None))
+    key: Any = ("._.", OWN_LABELS, None, None)
+    return doc.user_data.get(key)
 
 
 def own_gold(
