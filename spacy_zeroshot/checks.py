@@ -146,9 +146,7 @@ def check_config(config: Mapping[str, Any]) -> list[Issue]:
     """RETURNS (list[Issue]): All mistakes in the settings of a config; the component itself stops at the first."""
     issues: list[Issue] = []
     for name, block in config.get("components", {}).items():
-        if block.get("factory") != FACTORY:
-            continue
-        for check in _config_checks(block):
+        for check in _config_checks(block) if block.get("factory") == FACTORY else ():
             try:
                 with named(name):
                     check()
@@ -274,7 +272,9 @@ def alike(logits: np.ndarray) -> list[tuple[int, int, float]]:
     nothing can be said."""
     if len(logits) < 3 or logits.shape[1] < 3:
         return []
-    correlation = np.corrcoef(logits - logits.mean(axis=1, keepdims=True), rowvar=False)
+    # of a column without variance nothing is known: NaN, which is not above anything
+    with np.errstate(divide="ignore", invalid="ignore"):
+        correlation = np.corrcoef(logits - logits.mean(axis=1, keepdims=True), rowvar=False)
     pairs = combinations(range(logits.shape[1]), 2)
     found = [(i, j, float(correlation[i, j])) for i, j in pairs if correlation[i, j] > ALIKE]
     return sorted(found, key=lambda pair: -pair[2])
@@ -392,7 +392,7 @@ def _open(name: str, overrides: dict[str, Any]) -> Language | list[Issue]:
     with warnings.catch_warnings():
         # check_labels_of says it
         warnings.filterwarnings("ignore", message=r"\[Z105\]")
-        if path != Path(name) or not path.is_file():
+        if not Path(name).is_file():
             return load_pipeline(name, config=overrides)
         # training data need not be there yet
         wanted = Config({section: config[section] for section in ("nlp", "components") if section in config})

@@ -7,7 +7,7 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -38,8 +38,6 @@ FEWEST_TEXTS = 10
 FEWEST = 20
 EPSILON = 1e-12
 MEBIBYTE = 1 << 20
-# Texts that are timed; more would only make the teacher's figure slower to get
-TIMED = 1000
 
 
 @dataclass(frozen=True)
@@ -293,23 +291,17 @@ def _teach(
     head = {"teacher": teacher, "labels": label_set.labels, "hypotheses": label_set.hypotheses,
             "multi_label": not label_set.exclusive, "temperature": pipe.temperature,
             "calibration": pipe.calibration}  # fmt: skip
-    lines = [json.dumps(head, ensure_ascii=False)]
-    if path.exists():
-        # the last line may have been cut off
-        found = path.read_text(encoding="utf8", errors="replace").split("\n")[:-1] or lines
-        known = [json.loads(line)["text"] for line in found[1:]]
-        if found[0] != lines[0] or known != texts[: len(known)]:
-            raise ZeroShotError("Z092", output=str(path.parent))
-        lines = found
-    scores = [json.loads(line)["cats"] for line in lines[1:]]
-    left = texts[len(scores) :]
-    docs: Iterable[Doc] = ()
-    if left:
-        docs = nlp.pipe(left, n_process=n_process, disable=unneeded_pipes(nlp, pipe))
-        docs = track(docs, len(left), f"{len(left):,} texts")
+    start = json.dumps(head, ensure_ascii=False)
+    # the last line may have been cut off
+    lines = path.read_text(encoding="utf8", errors="replace").split("\n")[:-1] if path.exists() else []
+    known = [json.loads(line) for line in lines[1:]]
+    if lines and (lines[0] != start or [row["text"] for row in known] != texts[: len(known)]):
+        raise ZeroShotError("Z092", output=str(path.parent))
+    scores, left = [row["cats"] for row in known], texts[len(known) :]
     with path.open("w", encoding="utf8") as out:
-        out.writelines(line + "\n" for line in lines)
-        for text, doc in zip(left, docs):
+        out.writelines(line + "\n" for line in lines or [start])
+        docs = nlp.pipe(left, n_process=n_process, disable=unneeded_pipes(nlp, pipe))
+        for text, doc in zip(left, track(docs, len(left), f"{len(left):,} texts") if left else ()):
             scores.append(pipe.own_cats(doc.cats))
             out.write(json.dumps({"text": text, "cats": scores[-1]}, ensure_ascii=False) + "\n")
             out.flush()
@@ -338,13 +330,11 @@ def _decisions(
     chosen = np.zeros((len(texts), len(label_set.labels)), dtype=bool)
     # the first texts load weights and compile kernels
     list(nlp.pipe(texts[:32], disable=disable))
-    start, seconds = time.perf_counter(), 0.0
+    start = time.perf_counter()
     docs = nlp.pipe(texts, disable=disable)
     for row, doc in enumerate(track(docs, len(texts), f"comparison: {len(texts):,} texts")):
         chosen[row, [label_set.labels.index(label) for label in decide(doc).labels]] = True
-        if row < TIMED:
-            seconds = time.perf_counter() - start
-    return chosen, min(len(texts), TIMED) / max(seconds, 1e-9)
+    return chosen, len(texts) / max(time.perf_counter() - start, 1e-9)
 
 
 def _result(gold: np.ndarray | None, chosen: np.ndarray, speed: float, size: float) -> Result:

@@ -157,7 +157,7 @@ def split_folds(gold: np.ndarray, folds: int, seed: int) -> np.ndarray:
 
 def held_out_value(trial: Trial, goal: Goal, without: int = -1) -> float:
     """RETURNS (float): The goal over all held-out decisions taken together, if need be without one of the folds."""
-    return _total([counts for i, counts in enumerate(trial.held_out) if i != without], goal)
+    return _pooled([counts for i, counts in enumerate(trial.held_out) if i != without], goal)
 
 
 # Decisions at many thresholds: scores are put into steps of a grid once, and sums over the steps then count the
@@ -264,7 +264,7 @@ def _above(reached: np.ndarray, n_steps: int) -> np.ndarray:
     return np.cumsum(histogram[:, ::-1], axis=1)[:, ::-1][:, 1:]
 
 
-def _total(counts: Sequence[Tally], goal: Goal) -> float:
+def _pooled(counts: Sequence[Tally], goal: Goal) -> float:
     return value(Tally(*(sum(parts) for parts in zip(*counts))), goal)  # type: ignore[arg-type]
 
 
@@ -275,8 +275,9 @@ def _best(trials: Sequence[Trial], values: Sequence[float]) -> Trial:
 
 
 def _estimate(trials: Sequence[Trial], goal: Goal) -> float:
+    """The goal where each fold is decided by what does best over the others."""
     folds = range(len(trials[0].held_out))
     if len(folds) == 1:
         return float("nan")
     decided = [_best(trials, [held_out_value(trial, goal, without=f) for trial in trials]).held_out[f] for f in folds]
-    return _total(decided, goal)
+    return _pooled(decided, goal)
