@@ -24,6 +24,8 @@ from .util import require
 
 # Read tasks for each worker, so that none waits long for the last
 TASKS = 4
+# Of a CPU, for reading and writing
+SMALL = 0.1
 # Ray's own store carries a few chunks at a time
 STORE_BYTES = 200_000_000
 # Seconds between looks at what is done
@@ -104,14 +106,19 @@ def _run(
     gpus = 1 if ray.cluster_resources().get("GPU", 0) >= n_workers else 0
     source = _source(job.source, places, job)
     try:
-        ray.data.read_datasource(source, override_num_blocks=min(len(places), TASKS * n_workers)).map_batches(
+        ray.data.read_datasource(
+            # the scorers may hold all CPUs there are, and reading must go on
+            source,
+            num_cpus=SMALL,
+            override_num_blocks=min(len(places), TASKS * n_workers),
+        ).map_batches(
             RayScorer,
             batch_size=1,
             fn_constructor_args=(job, output, form, bool(gpus)),
             compute=ray.data.ActorPoolStrategy(size=n_workers),
-            num_cpus=1,
+            num_cpus=1 - 2 * SMALL,
             num_gpus=gpus,
-        ).write_datasink(_sink(job))
+        ).write_datasink(_sink(job), ray_remote_args={"num_cpus": SMALL})
     except (ray.exceptions.RayError, RuntimeError, OSError, ValueError, TypeError) as error:
         failures.append(error)
 

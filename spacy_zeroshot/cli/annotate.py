@@ -145,7 +145,8 @@ def annotate(
             parts.append(f"{summary.resumed:,} of them before")
         if summary.rejected:
             parts.append(f"{summary.rejected:,} rows left out, see {output}.rejects.jsonl")
-        note(f"{', '.join(parts)}; {time.monotonic() - start:,.1f} s, {bar.rate:,.1f} rows/s")
+        rate = f", {bar.rate:,.1f} rows/s" if bar.rate else ""
+        note(f"{', '.join(parts)}; {time.monotonic() - start:,.1f} s{rate}")
         name = pipeline or model or "bundled"
         note(f"next: correct the labels of some rows, then python -m spacy zeroshot evaluate {name} FILE")
 
