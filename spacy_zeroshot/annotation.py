@@ -6,49 +6,38 @@ not depend, to the last bit, on who scores it or on what was scored before: the 
 """
 
 import contextlib
-import errno
-import glob
-import hashlib
 import itertools
 import json
 import multiprocessing
 import os
-import shutil
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import IO, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from spacy.language import Language
-from spacy.pipeline import MultiLabel_TextCategorizer, TextCategorizer
-from spacy.tokens import Doc
-
-from .annotation_output import FORMATS, Annotated, Columns, Output, SpacyOutput, make_output
-from .component import ZeroShotTextCategorizer
-from .corpus import BadRow, DataFile, RawRow, free_name, parse_row, split_name, text_of
-from .decisions import Rule, decide
+from .annotation_job import COMMAND, Job, Scorer, Watch, changed_rows
+from .annotation_journal import (
+    Chunk,
+    Entry,
+    Journal,
+    cut,
+    fingerprint,
+    only_run,
+    remove_temporaries,
+    write_complete,
+)
+from .annotation_output import FORMATS, Columns, Output, make_output
+from .corpus import BadRow, DataFile, RawRow, parse_row, split_name
 from .errors import ZeroShotError, named
-from .loading import BUNDLED, FACTORY, import_code, load_pipeline, open_pipeline, use_gpu
 
 Engine = Literal["local", "ray"]
-# Called with the rows done, how much of the input that is, and rows that were left out since the last call
-Watch = Callable[[int, float, Sequence[Mapping[str, Any]]], None]
-COMMAND = "annotate"
-# A chunk of long texts ends earlier: it is held in memory
-MAX_BYTES = 8_000_000
-# Bytes at both ends of a file that tell it from another
-EDGE = 1 << 20
 # Chunks that wait for each process: enough that none is idle, few enough to hold in memory
 AHEAD = 2
-# What the operating system says of a disk, a quota or a file-size limit that is full
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Summary(NamedTuple):
@@ -62,74 +51,6 @@ class Summary(NamedTuple):
     written: int
     rejected: int
     resumed: int
-
-
-@dataclass(frozen=True)
-class Job:
-    """What to annotate and how: plain values that travel to every worker. annotate() documents them."""
-
-    source: Path
-    output: Path
-    pipeline: str | None = None
-    model: str | None = None
-    labels: tuple[str, ...] = ()
-    templates: tuple[str, ...] = ()
-    multi_label: bool | None = None
-    component: str | None = None
-    text_field: str = "text"
-    labels_field: str = "labels"
-    cats_field: str = "cats"
-    threshold: float | None = None
-    decided: bool = False
-    batch_size: int = 256
-    chunk_size: int = 512
-    code: str | None = None
-    gpu_id: int = -1
-
-    def beside(self, ending: str) -> Path:
-        """RETURNS (Path): A file beside the output."""
-        return self.output.with_name(self.output.name + ending)
-
-    @property
-    def rejects(self) -> Path:
-        """Where rows go that could not be used."""
-        return self.beside(".rejects.jsonl")
-
-    @property
-    def receipt(self) -> Path:
-        """What the complete output was made of: repeating the command has nothing to do."""
-        return self.beside(".run.json")
-
-    def open(self) -> Language:
-        """RETURNS (Language): The pipeline, with what was given set. RAISES (ZeroShotError): As open_pipeline."""
-        import_code(self.code)
-        use_gpu(self.gpu_id)
-        given = (self.model, self.labels or None, self.templates or None, self.multi_label, self.component)
-        if self.pipeline and given == (None,) * len(given):
-            # any pipeline will do that writes doc.cats
-            return load_pipeline(self.pipeline)
-        return open_pipeline(
-            self.pipeline,
-            model=self.model,
-            labels=self.labels,
-            templates=self.templates,
-            multi_label=self.multi_label,
-            component=self.component,
-        )[0]
-
-    def settings(self, nlp: Language) -> dict[str, Any]:
-        """RETURNS (dict[str, Any]): What decides the result. The engine and the number of processes do not."""
-        name = self.model or self.pipeline or BUNDLED
-        folder = nlp.path or (Path(__file__).parent / BUNDLED if name == BUNDLED else Path(name))
-        given = {
-            **{key: value for key, value in asdict(self).items() if key not in ("source", "output", "gpu_id")},
-            "input": fingerprint(self.source),
-            "version": version("spacy-zeroshot"),
-            "weights": hash_folder(folder) if folder.is_dir() else "",
-            "code": None if self.code is None else fingerprint(Path(self.code)),
-        }
-        # as it comes back from a file
-        return json.loads(json.dumps(given))
 
 
 def annotate(
@@ -220,245 +141,6 @@ def annotate(
 
 def _tell_nobody(done: int, fraction: float, rejects: Sequence[Mapping[str, Any]]) -> None:
     """A Watch that shows nothing."""
-
-
-class Chunk(NamedTuple):
-    """Rows that are scored and noted together.
-
-    number (int): Its place, from 0.
-    rows (list[RawRow]): The rows.
-    digest (str): A hash of them.
-    fraction (float): How much of the input ends with them.
-    """
-
-    number: int
-    rows: list[RawRow]
-    digest: str
-    fraction: float
-
-
-class Entry(NamedTuple):
-    """What became of a chunk: an entry of the journal.
-
-    digest (str): The hash of its rows.
-    rows, written (int): How many there were, and records made of them.
-    rejects (list[dict[str, Any]]): Rows left out: number, error, and the row itself.
-    keys (list[str]): The keys of the records' scores.
-    data (bytes): The packed records.
-    """
-
-    digest: str
-    rows: int
-    written: int
-    rejects: list[dict[str, Any]]
-    keys: list[str]
-    data: bytes = b""
-
-    def to_bytes(self) -> bytes:
-        """RETURNS (bytes): A line of JSON that ends with the data's size, then the data."""
-        return json.dumps({**self._asdict(), "data": len(self.data)}).encode("ascii") + b"\n" + self.data
-
-
-def read_entry(file: IO[bytes], with_data: bool = True) -> Entry | None:
-    """RETURNS (Entry | None): The next entry of an open file; None if no other is complete."""
-    line = file.readline()
-    if not line.endswith(b"\n"):
-        return None
-    head = json.loads(line)
-    end = file.tell() + head["data"]
-    if os.fstat(file.fileno()).st_size < end:
-        return None
-    head["data"] = file.read(head["data"]) if with_data else b""
-    file.seek(end)
-    return Entry(**head)
-
-
-class Journal:
-    """OUTPUT.journal: a line with the run's settings, then an entry for every chunk, in order."""
-
-    def __init__(self, path: Path):
-        self.path = path
-        # where workers of a cluster leave entries, until these are taken into the journal
-        self.parts = path.with_name(path.name + ".parts")
-
-    def create(self, settings: dict[str, Any]) -> None:
-        """Begin a run."""
-        self.remove()
-        with write_complete(self.path) as file:
-            file.write(json.dumps(settings).encode("ascii") + b"\n")
-
-    def settings(self) -> dict[str, Any] | None:
-        """RETURNS (dict[str, Any] | None): What the run began with; None if there is no run."""
-        if not self.path.exists():
-            return None
-        with self.path.open("rb") as file:
-            return json.loads(file.readline())
-
-    def entries(self, with_data: bool = True) -> Generator[Entry, None, None]:
-        """YIELDS (Entry): All that are complete."""
-        with self.path.open("rb") as file:
-            file.readline()
-            while (entry := read_entry(file, with_data)) is not None:
-                yield entry
-
-    @contextlib.contextmanager
-    def appending(self) -> Iterator[Callable[[Entry], None]]:
-        """YIELDS (Callable): Appends an entry behind the last complete one, and sees it to the disk."""
-        with self.path.open("rb") as file:
-            end = len(file.readline())
-            while read_entry(file, False) is not None:
-                end = file.tell()
-        with disk_errors(self.path):
-            # without a buffer: what a full disk did not take is not tried again when the file is closed
-            opened = self.path.open("r+b", buffering=0)
-        with opened:
-            opened.truncate(end)
-            opened.seek(end)
-
-            def append(entry: Entry) -> None:
-                left = memoryview(entry.to_bytes())
-                with disk_errors(self.path):
-                    while left:
-                        left = left[opened.write(left) :]
-                    os.fsync(opened.fileno())
-
-            yield append
-
-    def part(self, number: int) -> Path:
-        """RETURNS (Path): Where a worker of a cluster leaves the entry of a chunk."""
-        return self.parts / f"{number:09d}"
-
-    def read_part(self, chunk: Chunk, with_data: bool = True) -> Entry | None:
-        """RETURNS (Entry | None): A worker's entry of this very chunk; None if there is none."""
-        if not self.part(chunk.number).exists():
-            return None
-        with self.part(chunk.number).open("rb") as file:
-            entry = read_entry(file, with_data)
-        return entry if entry is not None and entry.digest == chunk.digest else None
-
-    def remove(self) -> None:
-        """Remove the journal and what belongs to it."""
-        shutil.rmtree(self.parts, ignore_errors=True)
-        self.path.unlink(missing_ok=True)
-        remove_temporaries(self.path)
-
-
-class Scorer:
-    """Scores chunks with an open pipeline, one at a time. What the workers of every engine run."""
-
-    def __init__(self, job: Job, output: Output):
-        self.job = job
-        self.output = output
-        self.nlp = job.open()
-        self._choosers = choosers(self.nlp, job.threshold)
-        self._errors: dict[int, str] = {}
-        self._warm = False
-        # spaCy declares that a handler never returns, and documents handlers that do
-        self.nlp.set_error_handler(self._note_error)  # type: ignore[arg-type]
-
-    def score(self, rows: Sequence[RawRow], form: str, on_doc: Callable[[int], None] = lambda done: None) -> Entry:
-        """Score a chunk of a file of a format. on_doc (Callable): Called with the number of documents scored so far."""
-        self._warm_up()
-        self._errors = {}
-        fields: dict[int, dict[str, Any]] = {}
-        for row in rows:
-            try:
-                found = parse_row(row, form)
-                text_of(found, self.job.text_field, form)
-                fields[row.number] = found
-            except BadRow as reason:
-                self._errors[row.number] = str(reason)
-        # a memory zone frees the words of these texts; without it the vocabulary grows with the corpus
-        with self.nlp.memory_zone():
-            records = list(self._annotate(rows, fields, form, on_doc))
-            data, written = self.output.pack(records), len(records)
-            keys = list(dict.fromkeys(key for record in records for key in record.cats))
-            del records
-        unit = "row" if form in ("parquet", "spacy") else "line"
-        rejects = [
-            {unit: row.number, "error": self._errors[row.number], "content": show(row)}
-            for row in rows
-            if row.number in self._errors
-        ]
-        return Entry(digest_of(rows), len(rows), written, rejects, keys, data)
-
-    def _warm_up(self) -> None:
-        """What fails for every text, such as a checkpoint that is not there, fails before the first."""
-        if not self._warm:
-            for _, pipe in self.nlp.pipeline:
-                if isinstance(pipe, ZeroShotTextCategorizer):
-                    pipe.warm_up()
-            self._warm = True
-
-    def _annotate(
-        self, rows: Sequence[RawRow], fields: dict[int, dict[str, Any]], form: str, on_doc: Callable[[int], None]
-    ) -> Iterator[Annotated]:
-        name = "text" if form in ("txt", "spacy") else self.job.text_field
-        docs = ((self._doc(row, fields[row.number], name), row.number) for row in rows if row.number in fields)
-        short = ((doc, number) for doc, number in docs if doc is not None)
-        for done, (doc, number) in enumerate(self.nlp.pipe(short, as_tuples=True, batch_size=self.job.batch_size), 1):
-            labels = dict.fromkeys(label for choose in self._choosers for label in choose(doc))
-            on_doc(done)
-            yield Annotated(fields[number], name, doc, dict(doc.cats), list(labels))
-
-    def _doc(self, row: RawRow, fields: dict[str, Any], name: str) -> Doc | str | None:
-        """A text; or the Doc it came as, whose scores and user data have become fields."""
-        text = fields[name]
-        if len(text) > self.nlp.max_length:
-            limit = self.nlp.max_length
-            self._errors[row.number] = f"its text has {len(text)} characters, nlp.max_length is {limit}"
-            return None
-        if row.doc is None:
-            return text
-        doc = Doc(self.nlp.vocab).from_bytes(row.doc)
-        if not isinstance(self.output, SpacyOutput):
-            fields.update(
-                {free_name(key, fields): doc.to_json()[key] for key in ("ents", "spans") if getattr(doc, key)}
-            )
-        doc.cats = {}
-        for key in [key for key in doc.user_data if isinstance(key, str)]:
-            del doc.user_data[key]
-        return doc
-
-    def _note_error(self, name: str, pipe: object, docs: Sequence[Doc], error: Exception) -> None:
-        for doc in docs:
-            self._errors[doc._context] = f"{name}: {error}"
-
-
-def choosers(nlp: Language, threshold: float | None) -> list[Callable[[Doc], list[str]]]:
-    """How the components that write doc.cats decide, each by its own settings, or by a threshold in their place.
-
-    RETURNS (list[Callable]): Each takes a scored Doc, and gives keys of its doc.cats.
-    RAISES (ZeroShotError): Z062 if no component writes doc.cats, Z001 for one of ours without labels.
-    """
-    found: list[Callable[[Doc], list[str]]] = []
-    for name, pipe in nlp.pipeline:
-        if isinstance(pipe, ZeroShotTextCategorizer):
-            found.append(_choose_own(pipe, threshold))
-        elif "doc.cats" in nlp.get_pipe_meta(name).assigns:
-            found.append(_choose_other(pipe, threshold))
-    if not found:
-        shown = str(nlp.path) if nlp.path else nlp.meta["name"]
-        raise ZeroShotError("Z062", name=shown, wanted=FACTORY, pipes=nlp.pipe_names)
-    return found
-
-
-def _choose_own(pipe: ZeroShotTextCategorizer, threshold: float | None) -> Callable[[Doc], list[str]]:
-    pipe.label_set()
-    if threshold is not None:
-        pipe.threshold, pipe.label_thresholds = threshold, []
-        if pipe.label_groups:
-            pipe.label_groups = [{**group, "threshold": threshold} for group in pipe.label_groups]
-    return lambda doc: [pipe.key_prefix + label for label in pipe.decide(doc).labels]
-
-
-def _choose_other(pipe: Any, threshold: float | None) -> Callable[[Doc], list[str]]:
-    several = isinstance(pipe, MultiLabel_TextCategorizer)
-    best = isinstance(pipe, TextCategorizer) and not several
-    limit = pipe.cfg.get("threshold") if several and threshold is None else threshold
-    rule = Rule((0.0 if best else 0.5) if limit is None else float(limit), {}, 1 if best else None)
-    labels = tuple(getattr(pipe, "labels", ()))
-    return lambda doc: decide({label: doc.cats[label] for label in labels if label in doc.cats}, rule).labels
 
 
 def score_here(
@@ -575,33 +257,6 @@ def _environment(name: str, value: str) -> Iterator[None]:
         os.environ.pop(name, None)
 
 
-def cut(file: DataFile, size: int) -> Iterator[Chunk]:
-    """Cut a file into chunks of at most `size` rows. The cuts depend on the rows alone."""
-    number, held = 0, 0
-    rows: list[RawRow] = []
-    for row in file.rows():
-        rows.append(row)
-        held += len(row.key)
-        if len(rows) == size or held >= MAX_BYTES:
-            yield Chunk(number, rows, digest_of(rows), file.fraction())
-            number, rows, held = number + 1, [], 0
-    if rows:
-        yield Chunk(number, rows, digest_of(rows), 1.0)
-
-
-def digest_of(rows: Sequence[RawRow]) -> str:
-    """RETURNS (str): A hash of rows."""
-    digest = hashlib.sha256()
-    for row in rows:
-        digest.update(len(row.key).to_bytes(8, "little") + row.key)
-    return digest.hexdigest()
-
-
-def show(row: RawRow) -> str:
-    """RETURNS (str): A row as the rejects show it; nothing of a Doc, which is no text."""
-    return "" if row.doc else row.key.decode("utf8", "surrogatepass").encode("utf8", "backslashreplace").decode("utf8")
-
-
 def check_text_field(job: Job, file: DataFile, first: Chunk) -> None:
     """Look for the text field in the header, or else in all of the first chunk. RAISES (ZeroShotError): Z088."""
     seen: dict[str, None] = {}
@@ -629,12 +284,6 @@ def begin(job: Job, journal: Journal, settings: dict[str, Any], overwrite: bool)
     if before is None and job.output.exists() and (not overwrite or job.output.samefile(job.source)):
         raise ZeroShotError("Z082", output=str(job.output))
     journal.create(settings)
-
-
-def changed_rows(job: Job, chunk: Chunk) -> ZeroShotError:
-    """RETURNS (ZeroShotError): Z086 for rows that are not what an earlier run, or the main process, read."""
-    detail = f"{chunk.rows[0].number} to {chunk.rows[-1].number} are not what they were"
-    return ZeroShotError("Z086", path=str(job.source), parts=str(job.beside(".journal")), detail=f"rows {detail}")
 
 
 def is_complete(job: Job, settings: dict[str, Any]) -> bool:
@@ -666,94 +315,3 @@ def finish(job: Job, journal: Journal, output: Output, settings: dict[str, Any],
     with write_complete(job.receipt) as file:
         file.write(json.dumps(receipt, indent=2).encode() + b"\n")
     journal.remove()
-
-
-def fingerprint(path: Path) -> str:
-    """RETURNS (str): A quick look at a file: its size, and a hash of its first and last mebibyte."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        digest = hashlib.sha256(file.read(EDGE))
-        file.seek(max(size - EDGE, 0))
-        digest.update(file.read(EDGE))
-    return f"{size} bytes, {digest.hexdigest()[:32]}"
-
-
-def hash_folder(folder: Path) -> str:
-    """RETURNS (str): SHA-256 of all files of a folder, in hexadecimal."""
-    digest = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"):
-        digest.update(str(path.relative_to(folder)).encode() + b"\0")
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
-
-
-@contextlib.contextmanager
-def only_run(output: Path) -> Iterator[None]:
-    """Hold a lock on an output, which the operating system lets go when the process ends, however it ends.
-
-    RAISES (ZeroShotError): Z089 if another process holds it.
-    """
-    try:
-        import fcntl
-    except ImportError:
-        # Windows: two runs of one command would only do the same work twice
-        yield
-        return
-    path = output.with_name(f".{output.name}.lock")
-    with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("wb")
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ZeroShotError("Z089", output=str(output)) from error
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def write_complete(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file that appears under its name only when everything has reached the disk.
-
-    RAISES (ZeroShotError): Z083 if the disk is full or the folder cannot be written.
-    """
-    # the process's number, so that two workers never share a file
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with disk_errors(path):
-        try:
-            with temporary.open("wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-            if os.name != "nt":
-                # the name reaches the disk, too
-                handle = os.open(path.parent, os.O_RDONLY)
-                try:
-                    os.fsync(handle)
-                finally:
-                    os.close(handle)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-
-
-def remove_temporaries(path: Path) -> None:
-    """Remove what killed processes left of a file that write_complete was writing."""
-    for temporary in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-        temporary.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """Turn what writing raises into Z083."""
-    try:
-        yield
-    except OSError as error:
-        reason = "there is no room left" if error.errno in NO_ROOM else error.strerror or str(error)
-        raise ZeroShotError("Z083", path=str(path), reason=reason) from error

@@ -15,7 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .annotation import COMMAND, Chunk, Entry, Job, Journal, Scorer, Watch, changed_rows, digest_of, write_complete
+from .annotation_job import COMMAND, Job, Scorer, Watch, changed_rows
+from .annotation_journal import Chunk, Entry, Journal, digest_of, write_complete
 from .annotation_output import Output
 from .component import ZeroShotTextCategorizer
 from .corpus import DataFile

@@ -26,8 +26,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from spacy.tokens import DocBin, Span
 
-from spacy_zeroshot import annotation
-from spacy_zeroshot.annotation import Entry, Journal, Summary, annotate, cut, digest_of
+from spacy_zeroshot import annotation_job, annotation_journal
+from spacy_zeroshot.annotation import Summary, annotate
+from spacy_zeroshot.annotation_journal import Entry, Journal, cut, digest_of
 from spacy_zeroshot.annotation_output import Columns, SpacyOutput
 from spacy_zeroshot.corpus import DataFile, RawRow
 from spacy_zeroshot.errors import ZeroShotError
@@ -468,7 +469,7 @@ def test_a_full_disk_loses_nothing_that_is_finished(textcat: dict[str, Any], cor
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_device(tmp_path: Path) -> None:
-    with pytest.raises(ZeroShotError, match=r"Z083.*no room"), annotation.disk_errors(tmp_path):  # noqa: SIM117
+    with pytest.raises(ZeroShotError, match=r"Z083.*no room"), annotation_journal.disk_errors(tmp_path):  # noqa: SIM117
         with open("/dev/full", "wb") as file:
             file.write(b"x" * 100_000)
 
@@ -489,7 +490,7 @@ def test_wrong_settings(run: Callable[..., Any], corpus: Path, tmp_path: Path, m
         run(tmp_path / "none.jsonl")
     with pytest.raises(ZeroShotError, match="Z043"):
         run(write_rows(tmp_path / "empty.jsonl", "", ""))
-    with annotation.only_run(tmp_path / "out.jsonl"), pytest.raises(ZeroShotError, match="Z089"):
+    with annotation_journal.only_run(tmp_path / "out.jsonl"), pytest.raises(ZeroShotError, match="Z089"):
         run(corpus)
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     with pytest.raises(ZeroShotError, match=r"Z085.*pip install 'spacy-zeroshot\[parquet\]'"):
@@ -739,10 +740,10 @@ def test_input_changed_in_the_middle(
     half_done: Callable[..., Any], corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A change that a look at both ends of the file does not show."""
-    known = annotation.fingerprint(corpus)
+    known = annotation_journal.fingerprint(corpus)
     content = corpus.read_bytes()
     corpus.write_bytes(content.replace(b'"id": 9', b'"id": 8'))
-    monkeypatch.setattr(annotation, "fingerprint", lambda path: known)
+    monkeypatch.setattr(annotation_job, "fingerprint", lambda path: known)
     with pytest.raises(ZeroShotError, match=r"Z086.*rows 9 to 16 are not what they were"):
         half_done()
 

@@ -1,45 +1,16 @@
 """The registered architectures: thinc models from NLIInput to NLIOutput. Building one loads nothing."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias
+from dataclasses import replace
+from typing import Any, TypeAlias
 
 from thinc.api import Model
 from thinc.types import Floats2d
 
 from ..errors import ZeroShotError
-from .types import NLIInput, NLIOutput
+from .types import BUNDLED, MASK_SLOT, TEXT_SLOT, Backend, ClassRef, ModelSpec, NLIInput, NLIOutput, Precision
 
-BUNDLED = "bundled"
-ClassRef: TypeAlias = str | int | None
-Precision = Literal["auto", "float32", "bfloat16", "float16"]
-Backend = Literal["torch", "openvino", "auto"]
 NLIModel: TypeAlias = Model[NLIInput, NLIOutput]
-
-TEXT_SLOT, MASK_SLOT = "{text}", "{mask}"
-
-
-@dataclass(frozen=True)
-class ModelSpec:
-    """What a model block of a config says. The fields are the parameters of the architectures.
-
-    architecture (str): The architecture's name without package and version.
-    """
-
-    name: str
-    revision: str | None = None
-    local_files_only: bool = False
-    use_safetensors: bool = True
-    precision: Precision = "auto"
-    device: str | None = None
-    max_batch_tokens: int | None = None
-    architecture: str = "NLIClassifier"
-    backend: Backend = "torch"
-    entailment: ClassRef = None
-    contradiction: ClassRef = None
-    temperature: float | None = None
-    midpoint: float | None = None
-    prompt: str = ""
 
 
 def NLIClassifier(

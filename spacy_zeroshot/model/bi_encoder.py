@@ -12,11 +12,12 @@ from torch import Tensor
 
 from ..errors import ZeroShotError
 from .batching import Batch, HypothesisSet, PairScorer, TextEncoder, Window, ranges, sorted_slices
-from .checkpoint import DECOMPOSED, Checkpoint, Source, max_positions, not_loaded
+from .checkpoint import Checkpoint, Source, max_positions, not_loaded
 from .cross_encoder import MeanEncoder
 from .device import to_device
 from .states import StateCache
 from .tokenization import PairTokenizer
+from .types import DECOMPOSED
 
 # Bytes of embeddings of hypotheses that are kept
 HYPOTHESIS_BYTES = 32 << 20

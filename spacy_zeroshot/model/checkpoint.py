@@ -20,13 +20,10 @@ import torch
 
 from ..errors import ZeroShotError
 from ..util import first_line
-from .architectures import BUNDLED
 from .device import plain_tensors
+from .types import BUNDLED, DECOMPOSED, WEIGHTS
 
 BUNDLED_FOLDER = Path(__file__).parent.parent / "bundled"
-WEIGHTS = "model.safetensors"
-# The model_type of config.json that plain transformers refuses
-DECOMPOSED = "zero_shot_decomposed"
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 TOKENIZER_FILES = ("tokenizer", "vocab", "spiece", "sentencepiece", "spm")
 # What transformers and the Hub's client raise for names, files and configs that are not as they should be

@@ -25,11 +25,11 @@ from torch import Tensor, nn
 from ..errors import ZeroShotError
 from ..util import first_line
 from .batching import Batch, HypothesisSet, Window, ranges, sorted_slices
-from .checkpoint import DECOMPOSED, WEIGHTS
 from .device import plain_tensors, to_device
 from .packing import PackedSequences, RaggedIndex, few_sizes, gather, move, pack, ragged, segment_mean
 from .states import StateCache
 from .tokenization import PairTokenizer
+from .types import DECOMPOSED, WEIGHTS
 
 # Only attention is padded, so batches may be more uneven than a stock model's.
 EVENNESS = 0.7

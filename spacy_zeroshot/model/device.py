@@ -15,7 +15,7 @@ from thinc.util import get_torch_default_device
 
 from ..errors import ZeroShotError, warn
 from ..util import first_line
-from .architectures import Backend, Precision
+from .types import Backend, Precision
 
 # What OpenVINO computes in
 Kernel = Literal["float32", "bfloat16"]

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ..errors import ZeroShotError
-from .architectures import ClassRef
+from .types import ClassRef
 
 
 def find_head(config: Any, name: str, entailment: ClassRef = None, contradiction: ClassRef = None) -> tuple[int, ...]:

@@ -10,12 +10,12 @@ from thinc.types import Ints1d, Ints2d
 from torch import Tensor, nn
 
 from ..errors import ZeroShotError
-from .architectures import MASK_SLOT, TEXT_SLOT
 from .batching import Batch, HypothesisSet, Window, pad, ranges, sorted_slices
 from .checkpoint import Checkpoint, max_positions
 from .cross_encoder import EVENNESS, MeanEncoder
 from .device import to_device
 from .tokenization import PairTokenizer
+from .types import MASK_SLOT, TEXT_SLOT
 
 # Numbers in the logits of one batch: a vocabulary may have 250,000 words.
 LARGEST_LOGITS = 1 << 26

@@ -21,8 +21,7 @@ from thinc.api import Optimizer, Shim, torch2xp, xp2torch
 from thinc.types import Floats2d
 
 from ..errors import ZeroShotError, warn
-from .architectures import BUNDLED, ModelSpec
-from .types import InitConfig, NLIInput, NLIOutput
+from .types import BUNDLED, InitConfig, ModelSpec, NLIInput, NLIOutput
 
 if TYPE_CHECKING:
     from .checkpoint import Source

@@ -1,9 +1,18 @@
 """What a model reads and what it answers: the contract between the component and every architecture."""
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, TypeAlias
 
 from thinc.types import Floats2d, Ints1d, Ints2d
+
+BUNDLED = "bundled"
+ClassRef: TypeAlias = str | int | None
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+Backend = Literal["torch", "openvino", "auto"]
+TEXT_SLOT, MASK_SLOT = "{text}", "{mask}"
+# What a Hugging Face folder of the bundled layout calls itself, and its weights
+DECOMPOSED, WEIGHTS = "zero_shot_decomposed", "model.safetensors"
 
 # Columns of NLIOutput.logits. A third column (neutral) is there for the loss alone.
 ENTAILMENT, CONTRADICTION = 0, 1
@@ -61,3 +70,26 @@ class InitConfig(NamedTuple):
     freeze: tuple[str, ...] = ()
     layer_decay: float = 1.0
     head_rate: float = 1.0
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What a model block of a config says. The fields are the parameters of the architectures.
+
+    architecture (str): The architecture's name without package and version.
+    """
+
+    name: str
+    revision: str | None = None
+    local_files_only: bool = False
+    use_safetensors: bool = True
+    precision: Precision = "auto"
+    device: str | None = None
+    max_batch_tokens: int | None = None
+    architecture: str = "NLIClassifier"
+    backend: Backend = "torch"
+    entailment: ClassRef = None
+    contradiction: ClassRef = None
+    temperature: float | None = None
+    midpoint: float | None = None
+    prompt: str = ""
