@@ -8,12 +8,12 @@ import pytest
 import torch
 from transformers import AutoModelForMaskedLM, AutoTokenizer, pipeline
 
-from spacy_zeroshot.errors import ZeroShotError
+from spacy_zeroshot.errors import ZeroShotError, ZeroShotWarning
 from spacy_zeroshot.model.architectures import MaskedLMClassifier, check_prompt
 from spacy_zeroshot.model.masked_lm import read_prompt
 from spacy_zeroshot.model.types import CONTRADICTION, ENTAILMENT, NLIInput
 
-from ..util import edit_json, words
+from ..util import LABELS, edit_json, make_nlp, words
 from .scoring import ask
 
 FAMILIES = ("bert", "roberta", "distilbert", "electra", "deberta-v2", "xlm-roberta", "modernbert")
@@ -196,3 +196,14 @@ def test_saved_and_loaded(masked_folder, tmp_path):
     expected = model.predict(NLIInput(TEXTS, [("sport", "music")] * 2)).logits
     model.shims[0].save(tmp_path)
     np.testing.assert_array_equal(logits_of(tmp_path, TEXTS, ["sport", "music"]).reshape(-1, 2), expected)
+
+
+def test_templates_are_not_used_and_own_ones_warned_of_z105(masked_folder):
+    block = {"@architectures": "spacy_zeroshot.MaskedLMClassifier.v1"}
+    plain = make_nlp(masked_folder, hypothesis_template="{}", model=block)
+    default = make_nlp(masked_folder, model=block)
+    assert default.get_pipe("zero_shot_textcat").label_set().hypotheses == tuple(LABELS)
+    assert default(TEXTS[0]).cats == plain(TEXTS[0]).cats
+    with pytest.warns(ZeroShotWarning, match="Z105"):
+        warned = make_nlp(masked_folder, hypothesis_template="This review is {}.", model=block)
+    assert warned.get_pipe("zero_shot_textcat").templates == ("{}",)

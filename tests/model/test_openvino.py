@@ -17,7 +17,7 @@ from spacy_zeroshot.model.cross_encoder import CrossEncoder
 from spacy_zeroshot.model.decomposed import DecomposedScorer, load_decomposed
 from spacy_zeroshot.model.tokenization import PairTokenizer
 
-from ..util import FAMILIES, POSITIONS, make_decomposed, words
+from ..util import FAMILIES, POSITIONS, make_decomposed, make_nlp, words
 
 if find_spec("openvino") is None:
     pytest.skip("the extra 'openvino' is not installed", allow_module_level=True)
@@ -189,3 +189,13 @@ def test_z110_where_nothing_can_be_kept(nli_folder, tmp_path, monkeypatch):
     with pytest.warns(ZeroShotWarning, match="Z110"):
         converted = run_by_openvino(pairs(nli_folder), "float32", "tiny")
     assert difference(score(converted), score(pairs(nli_folder))) < 1e-4
+
+
+def test_z111_auto_takes_torch_where_the_results_differ(make_checkpoint, tmp_path, monkeypatch):
+    # nothing was converted before, and no difference is small enough
+    monkeypatch.setenv("SPACY_ZEROSHOT_CACHE", str(tmp_path))
+    monkeypatch.setattr("spacy_zeroshot.model.openvino.TOLERANCE", -1.0)
+    nlp = make_nlp(make_checkpoint("electra"), model={"backend": "auto"})
+    with pytest.warns(ZeroShotWarning, match=r"Z111.*differ"):
+        scores = nlp(TEXTS[0]).cats
+    assert scores == pytest.approx(make_nlp(make_checkpoint("electra"))(TEXTS[0]).cats, abs=1e-5)
