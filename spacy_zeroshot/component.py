@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 from spacy import util
@@ -19,9 +19,9 @@ from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc, SpanGroup
 from spacy.training import Example, validate_examples, validate_get_examples
 from thinc.api import Model, Optimizer, set_dropout_rate
-from thinc.types import Floats1d, Floats2d, Ints1d, Ints2d
+from thinc.types import Floats1d, Floats2d
 
-from .decisions import Decision, Rule, decide, default_rule
+from .decisions import Decision, RankedLabels, Rule, decide, default_rule, rank
 from .errors import ZeroShotError, named, warn
 from .explain import Explanation, explain
 from .labels import (
@@ -39,9 +39,17 @@ from .labels import (
 )
 from .model.architectures import check_model
 from .model.types import InitConfig, NLIInput, WindowConfig
-from .neighbors import ExampleStore, mix
+from .neighbors import ExampleStore, mix_groups
 from .premises import Premise, SpanGetter, count_unread, is_blank, premises_of, window_spans
-from .scores import DocScores, blank_scores, calibrate, label_logits, pool_windows, to_scores
+from .scores import (
+    DocScores,
+    WindowLogits,
+    blank_scores,
+    calibrate,
+    pool_windows,
+    split_by_label_set,
+    to_scores,
+)
 from .settings import (
     DOLLARLESS,
     ByLabel,
@@ -50,6 +58,7 @@ from .settings import (
     as_json,
     check_each,
     check_settings,
+    entries_of,
     from_config,
     overrides_of,
     reject_dollars,
@@ -69,23 +78,6 @@ MEANING = ("entailment", "contradiction", "temperature", "midpoint", "prompt")
 # Each component's pipeline, to know where its settings are configured. Not an attribute: it would travel in pickles.
 _pipelines: "weakref.WeakKeyDictionary[ZeroShotTextCategorizer, weakref.ref[Language] | None]"
 _pipelines = weakref.WeakKeyDictionary()
-
-
-class WindowLogits(NamedTuple):
-    """Label logits of the documents that share one label set.
-
-    label_set (LabelSet): The labels.
-    docs (Ints1d): Shape (docs,): numbers of the documents that have a window, in order.
-    firsts (Ints1d): Shape (docs,): each one's first window.
-    values (Floats2d): Shape (windows, labels).
-    windows (Ints2d): Shape (windows, 2): first and past-the-last character in the document.
-    """
-
-    label_set: LabelSet
-    docs: Ints1d
-    firsts: Ints1d
-    values: Floats2d
-    windows: Ints2d
 
 
 @Language.factory(
@@ -299,14 +291,10 @@ class ZeroShotTextCategorizer(TrainablePipe):
         RAISES (ZeroShotError): Z002, Z003, Z005, Z006, Z007.
         """
         with named(self.name):
-            labels = check_labels(labels)
-            kept = {
-                key: [entry for entry in self._settings.values[key] if entry["label"] in labels]
-                for key in ("hypotheses", "label_thresholds", "calibration")
-            }
+            kept = entries_of(check_labels(labels), self._settings.values)
             if hypotheses is not None:
-                kept["hypotheses"] = [dict(entry) for entry in hypotheses]
-            self._take({**self._settings.values, **kept, "labels": list(labels), "label_groups": []})
+                kept["hypotheses"] = hypotheses
+            self._take({**self._settings.values, **kept, "labels": labels, "label_groups": []})
             self._write_config("labels", "label_groups", *kept)
 
     def add_label(self, label: str) -> int:
@@ -345,25 +333,18 @@ class ZeroShotTextCategorizer(TrainablePipe):
         with named(self.name):
             if labels is None and templates is None and multi_label is None and hypotheses is None:
                 return self._own_label_set()
-            chosen = self.templates if templates is None or self.has_own_prompt else check_templates(templates)
-            mode = self.multi_label if multi_label is None else multi_label
             own = self._settings.own if hypotheses is None else check_hypotheses(hypotheses, None)
+            questions = self._settings.questions
             if labels is not None:
                 if self.label_groups and templates is None:
                     # a label of a group is worded as there
                     known = self._own_label_set()
                     own = {**{label: known.hypotheses_of(i) for i, label in enumerate(known.labels)}, **own}
-                questions: Sequence[Question] = [Question("", check_labels(labels), chosen, mode)]
-            else:
-                questions = [
-                    replace(
-                        question,
-                        templates=question.templates if templates is None else chosen,
-                        multi_label=question.multi_label if multi_label is None else multi_label,
-                    )
-                    for question in self._settings.questions
-                ]
-            return make_label_set(questions, own)
+                questions = (Question("", check_labels(labels), self.templates, self.multi_label),)
+            changes: dict[str, Any] = {} if multi_label is None else {"multi_label": multi_label}
+            if templates is not None and not self.has_own_prompt:
+                changes["templates"] = check_templates(templates)
+            return make_label_set([replace(question, **changes) for question in questions], own)
 
     # Decisions
 
@@ -507,19 +488,18 @@ class ZeroShotTextCategorizer(TrainablePipe):
             blank = np.zeros((0, 2), dtype="int64")
             found = [DocScores(one, blank_scores(one), blank, np.zeros((0, len(one.labels)))) for one in sets]
             for read in self._window_logits(docs, sets):
-                biases = self._bias_of(read.label_set)
-                values = calibrate(read.values, biases, self.temperature)
+                values = calibrate(read.values, self._bias_of(read.label_set), self.temperature)
                 scores = to_scores(pool_windows(values, read.firsts, self.pooling), read.label_set)
                 window_scores = to_scores(values, read.label_set)
                 if self._examples and self.examples_weight:
-                    scores = self._mix_votes(scores, [docs[i] for i in read.docs], read.label_set)
-                ends = np.append(read.firsts[1:], len(values))
-                for row, (number, start, end) in enumerate(
-                    zip(read.docs.tolist(), read.firsts.tolist(), ends.tolist())
-                ):
-                    found[number] = DocScores(
-                        read.label_set, scores[row], read.windows[start:end], window_scores[start:end]
-                    )
+                    # the examples nearest to all that was read of a document
+                    texts = [" ".join(premise.text for premise in self._premises(docs[i])) for i in read.docs]
+                    votes, known = self.votes(texts, read.label_set)
+                    scores = mix_groups(scores, votes[0], known, self.examples_weight, read.label_set)
+                starts = [*read.firsts.tolist(), len(values)]
+                for row, number in enumerate(read.docs.tolist()):
+                    own = slice(starts[row], starts[row + 1])
+                    found[number] = DocScores(read.label_set, scores[row], read.windows[own], window_scores[own])
         return found
 
     def label_logits(self, docs: Iterable[Doc], label_set: LabelSet | None = None) -> Floats2d:
@@ -606,16 +586,8 @@ class ZeroShotTextCategorizer(TrainablePipe):
         RETURNS (tuple[np.ndarray, np.ndarray]): Shape (counts, texts, labels): shares between 0 and 1; and shape
             (labels,), bool: the labels that have examples.
         """
-        found, known = [], []
-        for group in label_set.groups:
-            labels = label_set.labels[group.start : group.stop]
-            asked = [self.n_neighbors] if counts is None else list(counts)
-            one = self._examples.vote(
-                texts, labels, group.exclusive, self.embed, self._shim.weights_key(), asked, leave_out
-            )
-            found.append(one[0])
-            known.append(one[1])
-        return np.concatenate(found, axis=2), np.concatenate(known)
+        asked = [self.n_neighbors] if counts is None else counts
+        return self._examples.vote(texts, label_set, self.embed, self._shim.weights_key(), asked, leave_out)
 
     def warm_up(self) -> None:
         """Load the model, compile what is compiled, and score one text: then the first request is as fast as others."""
@@ -743,17 +715,9 @@ class ZeroShotTextCategorizer(TrainablePipe):
         path (str | Path): The component's folder.
         exclude (Iterable[str]): "model", "vocab", "cfg" or "examples" to leave out.
         """
-        exclude = list(exclude)
+        writers = {"model": self._write_model, "cfg": self._write_settings, "examples": self._write_vectors}
         with named(self.name):
-            util.to_disk(
-                path,
-                {
-                    "model": self._write_model,
-                    "cfg": self._write_settings,
-                    "examples": self._write_vectors,
-                },
-                exclude,
-            )
+            util.to_disk(path, writers, list(exclude))
 
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> "ZeroShotTextCategorizer":
         """Take what to_disk wrote. The checkpoint is loaded at first use.
@@ -770,29 +734,19 @@ class ZeroShotTextCategorizer(TrainablePipe):
         with named(self.name):
             # nlp.from_disk excludes the vocab, a call by hand does not, and knows of no config
             overridden = overrides_of(self._nlp, path) if "vocab" in exclude else ()
-            util.from_disk(
-                path,
-                {
-                    "cfg": lambda p: self._restore(_read_settings(p), overridden),
-                    "model": self._read_model,
-                    "examples": lambda p: self._take_vectors(p.read_bytes() if p.is_file() else b""),
-                },
-                exclude,
-            )
+            readers = {
+                "cfg": lambda p: self._restore(_read_settings(p), overridden),
+                "model": self._read_model,
+                "examples": lambda p: self._take_vectors(p.read_bytes() if p.is_file() else b""),
+            }
+            util.from_disk(path, readers, exclude)
         return self
 
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
         """RETURNS (bytes): What from_bytes takes. exclude (Iterable[str]): As in to_disk."""
-        exclude = list(exclude)
+        writers = {"cfg": self._saved, "model": self._shim.to_bytes, "examples": self._dump_vectors}
         with named(self.name):
-            return util.to_bytes(
-                {
-                    "cfg": self._saved,
-                    "model": self._shim.to_bytes,
-                    "examples": lambda: self._examples.dump_vectors(self._shim.weights_key()),
-                },
-                exclude,
-            )
+            return util.to_bytes(writers, list(exclude))
 
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "ZeroShotTextCategorizer":
         """Take what to_bytes gave.
@@ -801,16 +755,13 @@ class ZeroShotTextCategorizer(TrainablePipe):
         exclude (Iterable[str]): As in to_disk.
         RETURNS (ZeroShotTextCategorizer): The component.
         """
+        readers = {
+            "cfg": lambda data: self._restore(json.loads(data)),
+            "model": self._shim.from_bytes,
+            "examples": self._take_vectors,
+        }
         with named(self.name):
-            util.from_bytes(
-                bytes_data,
-                {
-                    "cfg": lambda data: self._restore(json.loads(data)),
-                    "model": lambda data: self._shim.from_bytes(data) if self._loads_model else None,
-                    "examples": self._take_vectors,
-                },
-                exclude,
-            )
+            util.from_bytes(bytes_data, readers, list(exclude))
         return self
 
     # Inside: settings
@@ -889,30 +840,12 @@ class ZeroShotTextCategorizer(TrainablePipe):
 
     def _window_logits(self, docs: Sequence[Doc], sets: Sequence[LabelSet]) -> Iterator[WindowLogits]:
         """Label logits of all windows, one label set after the other."""
-        texts: list[str] = []
-        starts: list[int] = []
-        owners: list[int] = []
-        for number, doc in enumerate(docs):
-            for premise in self._premises(doc):
-                texts.append(premise.text)
-                starts.append(premise.start)
-                owners.append(number)
-        if not texts:
-            return
-        output = self.model.predict(NLIInput(texts, [sets[owner].hypotheses for owner in owners], self._windows))
-        windows = output.windows + np.repeat(starts, output.n_windows)[:, None]
-        doc_of_window = np.repeat(owners, output.n_windows)
-        distinct = {id(one): one for one in (sets[owner] for owner in owners)}
-        for key, label_set in distinct.items():
-            logits = output.logits
-            chosen = np.ones(len(windows), dtype=bool)
-            if len(distinct) > 1:
-                mine = np.array([id(sets[owner]) == key for owner in owners])
-                chosen = np.repeat(mine, output.n_windows)
-                logits = logits[np.repeat(mine, output.n_windows * output.n_hypotheses)]
-            shaped = logits.reshape(-1, len(label_set.hypotheses), logits.shape[1])
-            numbers, firsts = np.unique(doc_of_window[chosen], return_index=True)
-            yield WindowLogits(label_set, numbers, firsts, label_logits(shaped, label_set), windows[chosen])
+        read = [(number, premise) for number, doc in enumerate(docs) for premise in self._premises(doc)]
+        if read:
+            texts = [premise.text for _, premise in read]
+            owners = [number for number, _ in read]
+            output = self.model.predict(NLIInput(texts, [sets[i].hypotheses for i in owners], self._windows))
+            yield from split_by_label_set(output, [premise.start for _, premise in read], owners, sets)
 
     def _premises(self, doc: Doc) -> list[Premise]:
         premises = premises_of(doc, self.get_spans)
@@ -926,18 +859,6 @@ class ZeroShotTextCategorizer(TrainablePipe):
     def _bias_of(self, label_set: LabelSet, biases: Mapping[str, float] | None = None) -> Floats1d:
         biases = self._settings.biases if biases is None else biases
         return np.array([biases.get(label, 0.0) for label in label_set.labels])
-
-    def _mix_votes(self, scores: Floats2d, docs: Sequence[Doc], label_set: LabelSet) -> Floats2d:
-        """Mix scores with the votes of the examples nearest to all that was read of each document."""
-        texts = [" ".join(premise.text for premise in self._premises(doc)) for doc in docs]
-        votes, known = self.votes(texts, label_set)
-        mixed = scores.copy()
-        for group in label_set.groups:
-            columns = slice(group.start, group.stop)
-            mixed[:, columns] = mix(
-                scores[:, columns], votes[0][:, columns], known[columns], self.examples_weight, group.exclusive
-            )
-        return mixed
 
     def _one_by_one(self, docs: Sequence[Doc], label_set: LabelSet | None) -> Iterator[Doc]:
         """Score each document alone, to find the one that a batch failed for."""
@@ -1000,8 +921,11 @@ class ZeroShotTextCategorizer(TrainablePipe):
             # absolute: it is read at first use, and the working directory may change until then
             self._shim.restore(folder.resolve())
 
+    def _dump_vectors(self) -> bytes:
+        return self._examples.dump_vectors(self._shim.weights_key())
+
     def _write_vectors(self, path: Path) -> None:
-        data = self._examples.dump_vectors(self._shim.weights_key())
+        data = self._dump_vectors()
         path.unlink(missing_ok=True)
         if data:
             path.write_bytes(data)
@@ -1019,23 +943,6 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
-class RankedLabels(NamedTuple):
-    """What doc._.zero_shot holds: a document's labels by their scores, and what was decided.
-
-    ranked (list[tuple[str, float]]): Labels and scores, the best first.
-    decision (Decision): The component's decision.
-    margin (float): By how much the best label leads the next one; of one label its score.
-    keys (list[str]): The component's keys of doc.cats, in the order of `ranked`.
-    components (dict[str, RankedLabels]): The same by component, if the pipeline has several.
-    """
-
-    ranked: list[tuple[str, float]]
-    decision: Decision
-    margin: float
-    keys: list[str]
-    components: dict[str, "RankedLabels"]
-
-
 def _rank(doc: Doc) -> RankedLabels | None:
     """The getter of doc._.zero_shot: of the first component of the document's pipeline that has scored it."""
     found: dict[str, RankedLabels] = {}
@@ -1043,10 +950,7 @@ def _rank(doc: Doc) -> RankedLabels | None:
     for pipe in sorted(_pipelines, key=lambda pipe: pipe._nlp is None):
         cats = pipe.own_cats(doc.cats, own_labels(doc)) if pipe.vocab is doc.vocab else {}
         if cats and pipe.name not in found:
-            ranked = sorted(cats.items(), key=lambda pair: -pair[1])
-            margin = ranked[0][1] - (ranked[1][1] if len(ranked) > 1 else 0.0)
-            keys = [pipe.key_prefix + label for label, _ in ranked]
-            found[pipe.name] = RankedLabels(ranked, pipe.decide(doc), margin, keys, {})
+            found[pipe.name] = rank(cats, pipe.decide(doc), pipe.key_prefix)
     return next(iter(found.values()))._replace(components=found) if found else None
 
 

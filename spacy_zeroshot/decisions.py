@@ -62,6 +62,30 @@ class Decision(NamedTuple):
         return self.labels[0] if self.labels else self.none_label
 
 
+class RankedLabels(NamedTuple):
+    """What doc._.zero_shot holds: a document's labels by their scores, and what was decided.
+
+    ranked (list[tuple[str, float]]): Labels and scores, the best first.
+    decision (Decision): The component's decision.
+    margin (float): By how much the best label leads the next one; of one label its score.
+    keys (list[str]): The component's keys of doc.cats, in the order of `ranked`.
+    components (dict[str, RankedLabels]): The same by component, if the pipeline has several.
+    """
+
+    ranked: list[tuple[str, float]]
+    decision: Decision
+    margin: float
+    keys: list[str]
+    components: dict[str, "RankedLabels"]
+
+
+def rank(cats: Mapping[str, float], decision: Decision, key_prefix: str) -> RankedLabels:
+    """RETURNS (RankedLabels): Labels by their scores, of one component. cats (Mapping[str, float]): At least one."""
+    ranked = sorted(cats.items(), key=lambda pair: -pair[1])
+    margin = ranked[0][1] - (ranked[1][1] if len(ranked) > 1 else 0.0)
+    return RankedLabels(ranked, decision, margin, [key_prefix + label for label, _ in ranked], {})
+
+
 def decide(cats: Mapping[str, float], rule: Rule) -> Decision:
     """Choose labels, or none. Of a document that a component has scored, `pipe.decide(doc)` knows more.
 

@@ -10,7 +10,7 @@ import numpy as np
 from thinc.types import Floats2d, Ints2d
 
 from .errors import ZeroShotError, warn
-from .labels import check_labels, is_text
+from .labels import LabelSet, check_labels, is_text
 from .readers import LabelledText, read_labelled
 
 ExamplesSetting = str | Sequence[Mapping[str, str]]
@@ -82,8 +82,7 @@ class ExampleStore:
     def vote(
         self,
         queries: Sequence[str],
-        labels: Sequence[str],
-        exclusive: bool,
+        label_set: LabelSet,
         embed: Embed,
         weights: str,
         counts: Sequence[int] = (8,),
@@ -94,8 +93,7 @@ class ExampleStore:
         Where labels compete, examples that have none of them do not vote. Else they do: they speak against all.
 
         queries (Sequence[str]): The texts.
-        labels (Sequence[str]): The labels.
-        exclusive (bool): Whether they compete.
+        label_set (LabelSet): The labels.
         embed (Embed): Gives embeddings, of length one.
         weights (str): What tells the encoder's present weights from others.
         counts (Sequence[int]): Numbers of neighbours.
@@ -104,12 +102,19 @@ class ExampleStore:
             (labels,), bool: the labels that have examples.
         RAISES (ZeroShotError): What reading the file raises.
         """
-        found = self._electorate(tuple(labels), exclusive, embed, weights)
-        if not found.known.any() or not len(queries):
-            return np.zeros((len(counts), len(queries), len(labels))), found.known
+        shares = np.zeros((len(counts), len(queries), len(label_set.labels)))
+        known = np.zeros(len(label_set.labels), dtype=bool)
         without = np.array(queries, dtype=object) if leave_out else None
-        similarities, numbers = nearest(found.vectors, found.texts, embed(queries), max(counts), without)
-        return vote(similarities, numbers, found.carried, counts), found.known
+        embedded: Floats2d | None = None
+        for group in label_set.groups:
+            columns = slice(group.start, group.stop)
+            found = self._electorate(label_set.labels[columns], group.exclusive, embed, weights)
+            known[columns] = found.known
+            if found.known.any() and len(queries):
+                embedded = embed(queries) if embedded is None else embedded
+                similarities, numbers = nearest(found.vectors, found.texts, embedded, max(counts), without)
+                shares[:, :, columns] = vote(similarities, numbers, found.carried, counts)
+        return shares, known
 
     def warn_of_unknown(self, labels: Sequence[str]) -> None:
         """Warn, once, of examples whose labels the component does not have. labels (Sequence[str]): Those it has."""
@@ -262,6 +267,18 @@ def mix(scores: np.ndarray, votes: np.ndarray, known: np.ndarray, weight: float,
     """
     mass = (scores * known).sum(axis=-1, keepdims=True) if exclusive else 1.0
     return np.where(known, (1.0 - weight) * scores + weight * mass * votes, scores)
+
+
+def mix_groups(
+    scores: np.ndarray, votes: np.ndarray, known: np.ndarray, weight: float, label_set: LabelSet
+) -> np.ndarray:
+    """RETURNS (np.ndarray): Scores mixed with votes, group by group of a label set. See `mix`."""
+    mixed = np.empty_like(scores)
+    for group in label_set.groups:
+        columns = slice(group.start, group.stop)
+        own = scores[:, columns], votes[:, columns], known[columns]
+        mixed[:, columns] = mix(*own, weight, group.exclusive)
+    return mixed
 
 
 def check_examples(entries: Sequence[Mapping[str, str]] | str) -> tuple[LabelledText, ...]:

@@ -5,7 +5,7 @@ contradiction where each stands on its own (multi-label, or one label). Logits a
 pooled over windows, calibrated, and only then turned into scores.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +13,7 @@ from thinc.types import Floats1d, Floats2d, Floats3d, Ints1d, Ints2d
 
 from .errors import ZeroShotError
 from .labels import LabelSet
-from .model.types import CONTRADICTION, ENTAILMENT
+from .model.types import CONTRADICTION, ENTAILMENT, NLIOutput
 
 POOLINGS = ("max", "mean", "first")
 BIAS_FORM = '{"label": "...", "bias": 0.3}'
@@ -33,6 +33,48 @@ class DocScores(NamedTuple):
     scores: Floats1d
     windows: Ints2d
     window_scores: Floats2d
+
+
+class WindowLogits(NamedTuple):
+    """Label logits of the documents that share one label set.
+
+    label_set (LabelSet): The labels.
+    docs (Ints1d): Shape (docs,): numbers of the documents that have a window, in order.
+    firsts (Ints1d): Shape (docs,): each one's first window.
+    values (Floats2d): Shape (windows, labels).
+    windows (Ints2d): Shape (windows, 2): first and past-the-last character in the document.
+    """
+
+    label_set: LabelSet
+    docs: Ints1d
+    firsts: Ints1d
+    values: Floats2d
+    windows: Ints2d
+
+
+def split_by_label_set(
+    output: NLIOutput, starts: Sequence[int], owners: Sequence[int], sets: Sequence[LabelSet]
+) -> Iterator[WindowLogits]:
+    """Take what a model said on premises apart, one label set after the other.
+
+    output (NLIOutput): The output.
+    starts (Sequence[int]): Each premise's first character in its document.
+    owners (Sequence[int]): The number of each premise's document, ascending.
+    sets (Sequence[LabelSet]): Each document's label set; equal ones are one object.
+    YIELDS (WindowLogits): The label logits.
+    """
+    windows = output.windows + np.repeat(starts, output.n_windows)[:, None]
+    doc_of_window = np.repeat(owners, output.n_windows)
+    distinct = {id(one): one for one in (sets[owner] for owner in owners)}
+    for key, label_set in distinct.items():
+        logits, chosen = output.logits, np.ones(len(windows), dtype=bool)
+        if len(distinct) > 1:
+            mine = np.array([id(sets[owner]) == key for owner in owners])
+            chosen = np.repeat(mine, output.n_windows)
+            logits = logits[np.repeat(mine, output.n_windows * output.n_hypotheses)]
+        shaped = logits.reshape(-1, len(label_set.hypotheses), logits.shape[1])
+        numbers, firsts = np.unique(doc_of_window[chosen], return_index=True)
+        yield WindowLogits(label_set, numbers, firsts, label_logits(shaped, label_set), windows[chosen])
 
 
 def label_logits(logits: Floats3d, label_set: LabelSet) -> Floats2d:

@@ -200,9 +200,14 @@ def restore_settings(
     restored = {name: current[name] if name in overridden else saved.get(name, current[name]) for name in current}
     if restored["labels"]:
         # labels that override have no use for wordings and thresholds of those that were saved
-        for name in ("hypotheses", "label_thresholds", "calibration"):
-            restored[name] = [entry for entry in restored[name] if entry["label"] in restored["labels"]]
+        restored.update(entries_of(restored["labels"], restored))
     return restored
+
+
+def entries_of(labels: Collection[str], values: Mapping[str, Any]) -> dict[str, Any]:
+    """RETURNS (dict[str, Any]): The settings that have an entry for each label, without those for other labels."""
+    names = ("hypotheses", "label_thresholds", "calibration")
+    return {name: [entry for entry in values[name] if entry["label"] in labels] for name in names}
 
 
 def overrides_of(nlp: Language | None, folder: Path) -> frozenset[str]:

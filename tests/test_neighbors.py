@@ -21,6 +21,7 @@ from spacy.training import Example
 from thinc.api import Adam
 
 from spacy_zeroshot.errors import ZeroShotError, ZeroShotWarning
+from spacy_zeroshot.labels import Question, make_label_set
 from spacy_zeroshot.neighbors import ExampleStore, check_examples, mix, nearest, read_examples, vote
 from spacy_zeroshot.readers import LabelledText
 
@@ -108,12 +109,16 @@ def by_first_letter(texts):
     return np.eye(26, dtype="float32")[[ord(text[0]) - ord("a") for text in texts]]
 
 
+def asked(*labels, **settings):
+    return make_label_set([Question("", labels, ("{}",), **settings)], {})
+
+
 def test_examples_that_nothing_fits_speak_against_all_labels_unless_they_compete():
     store = ExampleStore([{"label": "sport", "text": "ab"}])
     store.take_rows([["ab", ["sport"]], ["ac", []], ["ad", []], ["ae", []]])
-    (shares,), known = store.vote(["a"], ["sport", "art"], False, by_first_letter, "w", [4])
+    (shares,), known = store.vote(["a"], asked("sport", "art", multi_label=True), by_first_letter, "w", [4])
     assert shares.tolist() == [[0.25, 0.0]] and known.tolist() == [True, False]
-    (shares,), _ = store.vote(["a"], ["sport", "art"], True, by_first_letter, "w", [4])
+    (shares,), _ = store.vote(["a"], asked("sport", "art"), by_first_letter, "w", [4])
     assert shares.tolist() == [[1.0, 0.0]]
 
 
@@ -126,9 +131,9 @@ def test_embeddings_are_made_once_for_the_same_weights():
 
     store = ExampleStore([{"label": "x", "text": text} for text in ("aa", "bb", "cc")])
     for weights in ("one", "one", "two", "two"):
-        store.vote(["a"], ["x"], False, embed, weights)
+        store.vote(["a"], asked("x"), embed, weights)
     store.forget()
-    store.vote(["a"], ["x"], False, embed, "two")
+    store.vote(["a"], asked("x"), embed, "two")
     assert [count for count in calls if count == 3] == [3, 3, 3]
 
 
