@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import spacy
 import torch
+from spacy.cli._util import app
 from spacy.cli.evaluate import evaluate
 from spacy.tokens import DocBin
 from spacy.training import Example
 from thinc.api import SGD, Adam, fix_random_seed
+from typer.testing import CliRunner
 
 from spacy_zeroshot.errors import ZeroShotError, ZeroShotWarning
 
@@ -559,3 +561,10 @@ def test_spacy_evaluate(trained, tmp_path):
     expected = trained.evaluate(examples)
     assert found["cats_macro_f"] == pytest.approx(expected["cats_macro_f"])
     assert set(found["cats_f_per_type"]) == set(LABELS)
+
+
+@pytest.mark.parametrize("trainable", [True, False])
+def test_spacy_debug_model(nli_folder, trainable, tmp_path):
+    build(nli_folder, trainable=trainable).config.to_disk(tmp_path / "config.cfg")
+    result = CliRunner().invoke(app, ["debug", "model", str(tmp_path / "config.cfg"), "zero_shot_textcat", "-P3"])
+    assert result.exit_code == 0 and "model looks good" in result.output, result.output

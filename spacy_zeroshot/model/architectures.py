@@ -162,6 +162,10 @@ def _model(spec: ModelSpec, attrs: dict[str, Any] | None = None) -> NLIModel:
 
 def _forward(model: NLIModel, batch: NLIInput, is_train: bool) -> tuple[NLIOutput, Callable[[Floats2d], None]]:
     shim: Any = model.shims[0]
+    if isinstance(batch, list):
+        # spaCy's command `debug model` hands documents to the model of any component
+        texts = [doc.text for doc in batch if doc.text.strip()]
+        batch = NLIInput(texts, [("This is a text.",)] * len(texts))
     if not is_train:
         return shim(batch, False)
     # Dropout masks are drawn in the forward pass; gradients do not ask for the mode. So a failure on the way, or a
