@@ -166,7 +166,7 @@ MESSAGES: dict[str, str] = {
     "[].",
     # Warnings
     "Z124": "the examples have gold cats for this component, and trainable = false: nothing will be learnt. Set "
-    "trainable = true, or leave the warning if it is only to score.",
+    "trainable = true, or ignore this if the component is only to score.",
     "Z123": "{count} rows of {path} have several right labels, and one is chosen for each, because the labels compete. "
     "Give --multi-label to score each label on its own.",
     "Z122": "the examples have the labels {labels}, which are none of the component's {known}: they do not vote. Add "
