@@ -8,7 +8,9 @@ import pytest
 import spacy
 from safetensors import safe_open
 
-FOLDER = Path(__file__).parents[1] / "spacy_zeroshot" / "bundled"
+import spacy_zeroshot
+
+FOLDER = Path(spacy_zeroshot.__file__).parent / "bundled"
 WHEEL = 100e6  # bytes
 QUESTIONS = {
     "en": ("The striker scored twice in the final.", "sports", "politics"),
