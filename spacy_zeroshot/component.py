@@ -733,9 +733,9 @@ class ZeroShotTextCategorizer(TrainablePipe):
         exclude = list(exclude)
         with named(self.name):
             # nlp.from_disk excludes the vocab, a call by hand does not, and knows of no config
-            overridden = overrides_of(self._nlp, path) if "vocab" in exclude else ()
+            nlp = self._nlp if "vocab" in exclude else None
             readers = {
-                "cfg": lambda p: self._restore(_read_settings(p), overridden),
+                "cfg": lambda p: self._restore(saved := _read_settings(p), overrides_of(nlp, path, saved)),
                 "model": self._read_model,
                 "examples": lambda p: self._take_vectors(p.read_bytes() if p.is_file() else b""),
             }
@@ -880,6 +880,10 @@ class ZeroShotTextCategorizer(TrainablePipe):
         """What the file cfg holds. By Python's json: srsly reads 0.7 as 0.7000000000000001."""
         model = {name: getattr(self._shim.spec, name) for name in ("architecture", *MEANING)}
         saved = {"format": SETTINGS_FORMAT, "settings": self._settings.values, "model": model, "cfg": self.cfg}
+        if self._nlp is not None:
+            # what config.cfg says beside it: an entry that says otherwise when it is loaded was edited by hand
+            config = self._nlp.get_pipe_config(self.name)
+            saved["config"] = {name: as_json(config[name]) for name in DEFAULTS if name in config}
         if self._examples:
             saved["examples"] = self._examples.to_list()
         return json.dumps(saved, indent=2, ensure_ascii=False).encode("utf8")

@@ -210,19 +210,22 @@ def entries_of(labels: Collection[str], values: Mapping[str, Any]) -> dict[str, 
     return {name: [entry for entry in values[name] if entry["label"] in labels] for name in names}
 
 
-def overrides_of(nlp: Language | None, folder: Path) -> frozenset[str]:
-    """What spacy.load(config=...) gives a component otherwise than the config that was saved with it, while its
-    from_disk runs. RETURNS (frozenset[str]): Names of settings, among them "model.name" and the like."""
+def overrides_of(nlp: Language | None, folder: Path, saved: Mapping[str, Any]) -> frozenset[str]:
+    """What spacy.load(config=...), or a hand that edited config.cfg, gives a component otherwise than it was saved,
+    while its from_disk runs. RETURNS (frozenset[str]): Names of settings, among them "model.name" and the like."""
     path = folder.parent / "config.cfg"
     if nlp is None or not path.is_file():
         return frozenset()
     # Language.from_disk has just read this file and the overrides into its config. They are not to be had from the
     # property nlp.config: it puts what the components were made with in their place.
-    given, saved = (
-        _blocks(config, folder.name) for config in (nlp._config, Config().from_disk(path, interpolate=False))
-    )
-    pairs = [(one, other) for one, other in zip(given, saved) if one is not None and other is not None]
-    return frozenset(key for one, other in pairs for key in {*one, *other} if one.get(key, ...) != other.get(key, ...))
+    in_file = Config().from_disk(path, interpolate=False)
+    given, written = (_blocks(config, folder.name) for config in (nlp._config, in_file))
+    pairs = [(one, other) for one, other in zip(given, written) if one is not None and other is not None]
+    found = {key for one, other in pairs for key in {*one, *other} if one.get(key, ...) != other.get(key, ...)}
+    # as a file gives it back, with every "$" doubled
+    known = Config().from_str(Config({"saved": saved.get("config", {})}).to_str(), interpolate=False)["saved"]
+    block = in_file.get("components", {}).get(folder.name, {})
+    return frozenset(found | {key for key in known if key in block and block[key] != known[key]})
 
 
 def _blocks(config: Config, component: str) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:

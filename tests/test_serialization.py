@@ -597,3 +597,11 @@ def test_assemble(nli_folder, tmp_path):
     nlp.config.to_disk(config)
     run("spacy", "assemble", config, tmp_path / "out")
     assert same(scores(spacy.load(tmp_path / "out")), scores(nlp))
+
+
+def test_a_config_edited_by_hand_wins_over_what_was_saved(nli_folder, tmp_path):
+    nlp = make_nlp(nli_folder, threshold=0.3)
+    nlp.to_disk(tmp_path)
+    path = tmp_path / "config.cfg"
+    path.write_text(path.read_text(encoding="utf8").replace("threshold = 0.3", "threshold = 0.7"), encoding="utf8")
+    assert spacy.load(tmp_path).get_pipe("zero_shot_textcat").threshold == 0.7

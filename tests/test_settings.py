@@ -205,7 +205,8 @@ def test_the_config_builds_the_same_component(nli_folder):
 
 
 TEXT = st.text(st.sampled_from("ab $,\"'\\{}[]#;=:%\n"), min_size=1, max_size=6).filter(
-    lambda text: text.strip() and "${" not in text
+    # confection strips what it has joined at a "$", so blanks at the ends of such labels are lost
+    lambda text: text and text.strip() == text and "${" not in text and "$, $" not in text
 )
 
 
