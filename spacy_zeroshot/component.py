@@ -56,6 +56,7 @@ from .settings import (
     Setting,
     Settings,
     as_json,
+    block_beside,
     check_each,
     check_settings,
     entries_of,
@@ -876,14 +877,16 @@ class ZeroShotTextCategorizer(TrainablePipe):
 
     # Inside: serialisation
 
-    def _saved(self) -> bytes:
-        """What the file cfg holds. By Python's json: srsly reads 0.7 as 0.7000000000000001."""
+    def _saved(self, config: Mapping[str, Any] | None = None) -> bytes:
+        """What the file cfg holds. By Python's json: srsly reads 0.7 as 0.7000000000000001.
+
+        config (Mapping[str, Any] | None): The block of the config.cfg beside it: an entry of that file that says
+            otherwise when it is loaded was edited by hand.
+        """
         model = {name: getattr(self._shim.spec, name) for name in ("architecture", *MEANING)}
         saved = {"format": SETTINGS_FORMAT, "settings": self._settings.values, "model": model, "cfg": self.cfg}
-        if self._nlp is not None:
-            # what config.cfg says beside it: an entry that says otherwise when it is loaded was edited by hand
-            config = self._nlp.get_pipe_config(self.name)
-            saved["config"] = {name: as_json(config[name]) for name in DEFAULTS if name in config}
+        if config:
+            saved["config"] = {name: config[name] for name in DEFAULTS if name in config}
         if self._examples:
             saved["examples"] = self._examples.to_list()
         return json.dumps(saved, indent=2, ensure_ascii=False).encode("utf8")
@@ -912,7 +915,8 @@ class ZeroShotTextCategorizer(TrainablePipe):
             self._shim.spec = replace(spec, **meant)
 
     def _write_settings(self, path: Path) -> None:
-        path.write_bytes(self._saved())
+        # nlp.to_disk has written the config by now
+        path.write_bytes(self._saved(block_beside(path.parent)))
 
     def _write_model(self, folder: Path) -> None:
         with replace_folder(folder) as fresh:

@@ -222,10 +222,15 @@ def overrides_of(nlp: Language | None, folder: Path, saved: Mapping[str, Any]) -
     given, written = (_blocks(config, folder.name) for config in (nlp._config, in_file))
     pairs = [(one, other) for one, other in zip(given, written) if one is not None and other is not None]
     found = {key for one, other in pairs for key in {*one, *other} if one.get(key, ...) != other.get(key, ...)}
-    # as a file gives it back, with every "$" doubled
-    known = Config().from_str(Config({"saved": saved.get("config", {})}).to_str(), interpolate=False)["saved"]
-    block = in_file.get("components", {}).get(folder.name, {})
+    known, block = saved.get("config", {}), block_beside(folder)
     return frozenset(found | {key for key in known if key in block and block[key] != known[key]})
+
+
+def block_beside(folder: Path) -> dict[str, Any]:
+    """RETURNS (dict[str, Any]): A component's block in the config.cfg beside its folder, as written; empty without."""
+    path = folder.parent / "config.cfg"
+    config = Config().from_disk(path, interpolate=False) if path.is_file() else {}
+    return config.get("components", {}).get(folder.name, {})
 
 
 def _blocks(config: Config, component: str) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:

@@ -605,3 +605,12 @@ def test_a_config_edited_by_hand_wins_over_what_was_saved(nli_folder, tmp_path):
     path = tmp_path / "config.cfg"
     path.write_text(path.read_text(encoding="utf8").replace("threshold = 0.3", "threshold = 0.7"), encoding="utf8")
     assert spacy.load(tmp_path).get_pipe("zero_shot_textcat").threshold == 0.7
+
+
+def test_settings_of_a_component_taken_over_under_the_same_name_are_saved(nli_folder, tmp_path):
+    source = make_nlp(nli_folder, threshold=0.3)
+    nlp = spacy.blank("en")
+    nlp.add_pipe("zero_shot_textcat", source=source)
+    nlp.get_pipe("zero_shot_textcat").threshold = 0.6
+    nlp.to_disk(tmp_path)
+    assert spacy.load(tmp_path).get_pipe("zero_shot_textcat").threshold == 0.6
