@@ -12,10 +12,10 @@ from torch import Tensor
 
 from ..errors import ZeroShotError
 from .batching import Batch, HypothesisSet, PairScorer, TextEncoder, Window, ranges, sorted_slices
+from .cache import Cache, n_bytes
 from .checkpoint import Checkpoint, Source, max_positions, not_loaded
 from .cross_encoder import MeanEncoder
 from .device import to_device
-from .states import StateCache
 from .tokenization import PairTokenizer
 from .types import DECOMPOSED
 
@@ -75,7 +75,7 @@ class BiEncoder:
         self.midpoint = midpoint
         # packed sequences may be more
         self.cpu_tokens = 1024 if isinstance(encoder, PooledEncoder) else 4096
-        self._known = StateCache(HYPOTHESIS_BYTES)
+        self._embeddings: Cache[bytes, Tensor] = Cache(HYPOTHESIS_BYTES, n_bytes)
 
     def max_premise_tokens(self, longest_hypothesis: int) -> int:
         # a hypothesis takes no room from the text, but has to fit itself
@@ -105,21 +105,21 @@ class BiEncoder:
         return torch.stack([cosines, torch.full_like(cosines, self.midpoint)], dim=1) / self.temperature
 
     def forget(self) -> None:
-        self._known.clear()
+        self._embeddings.clear()
 
     def _embed(self, hypotheses: Sequence[Ints1d]) -> Tensor:
-        """Embeddings of hypotheses, those that are new computed together. RETURNS: Shape (hypotheses, width)."""
-        keys = [piece.tobytes() for piece in hypotheses]
-        known = self._known.get(keys)
-        missing = {key: piece for key, piece in zip(keys, hypotheses, strict=True) if key not in known}
-        if missing:
-            fresh: dict[bytes, Tensor] = {}
-            names, pieces = list(missing), list(missing.values())
+        """Embeddings of hypotheses, remembered. RETURNS (Tensor): Shape (hypotheses, width)."""
+
+        def embed(keys: Sequence[bytes]) -> list[Tensor]:
+            pieces = [np.frombuffer(key, dtype="int64") for key in keys]
+            found: dict[int, Tensor] = {}
             for chosen in sorted_slices([len(piece) + 2 for piece in pieces], self.cpu_tokens, self.encoder.evenness):
-                fresh.update(zip((names[i] for i in chosen), self.encoder.embed_batch([pieces[i] for i in chosen])))
-            self._known.add(fresh, keys)
-            known.update(fresh)
-        return torch.stack([known[key] for key in keys])
+                # cloned: a view would keep the whole batch
+                vectors = self.encoder.embed_batch([pieces[i] for i in chosen])
+                found.update((i, vector.clone()) for i, vector in zip(chosen, vectors, strict=True))
+            return [found[i] for i in range(len(pieces))]
+
+        return torch.stack(self._embeddings.compute([piece.tobytes() for piece in hypotheses], embed))
 
 
 def make_bi_encoder(

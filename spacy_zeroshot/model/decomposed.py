@@ -11,32 +11,30 @@ import copy
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from thinc.types import Ints1d
 from torch import Tensor, nn
 
 from ..errors import ZeroShotError
 from ..util import first_line
 from .batching import Batch, HypothesisSet, Window, ranges, sorted_slices
+from .cache import Cache, n_bytes
 from .device import plain_tensors, to_device
 from .packing import PackedSequences, RaggedIndex, few_sizes, gather, move, pack, ragged, segment_mean
-from .states import StateCache
 from .tokenization import PairTokenizer
 from .types import DECOMPOSED, WEIGHTS
 
 # Only attention is padded, so batches may be more uneven than a stock model's.
 EVENNESS = 0.7
-# Bytes that are kept of hypotheses, and of texts in training: these go on in a temporary file
-HYPOTHESIS_BYTES, TEXT_BYTES, FILE_BYTES = 128 << 20, 256 << 20, 8 << 30
-# Bytes of label sets that are kept ready for the interaction layers, and how many of their index arrays are kept
-PREPARED_BYTES, KEPT = 128 << 20, 64
+# Bytes that are kept of hypotheses, of label sets ready for the interaction layers, and of texts in training
+HYPOTHESIS_BYTES, PREPARED_BYTES, TEXT_BYTES = 128 << 20, 128 << 20, 512 << 20
+# Index arrays of label sets that are kept
+KEPT = 64
 # Our names of a layer's parts, and BertModel's
 PARTS = {
     "attention_output": "attention.output.dense",
@@ -57,15 +55,9 @@ CLASSES = {0: "not_entailment", 1: "entailment"}
 class DecomposedConfig:
     """What config.json says of a model of this layout."""
 
-    # sizes, as BertConfig names them
-    encoder: dict[str, Any]
-    # how many layers read both; the first reads states before this layer of the encoder
+    encoder: dict[str, Any]  # sizes, as BertConfig names them
     interaction_layers: int = 3
-    interaction_from: int = 9
-    # "all": every token of a hypothesis goes through them. A number: the means of so many stretches of its tokens,
-    # nearly equal in length, go in their place; of more of them where one would have more tokens than the limit.
-    hypothesis_states: int | str = "all"
-    hypothesis_stretch: int = 0
+    interaction_from: int = 9  # the first interaction layer reads states before this layer of the encoder
     # what a cosine is worth: scale and offset in the margin of entailment, and scale where labels compete
     similarity: Sequence[float] = (0.0, 0.0, 0.0)
     competition_temperature: float = 1.0
@@ -81,22 +73,17 @@ class DecomposedConfig:
         return int(self.encoder["hidden_size"])
 
     @property
-    def num_hidden_layers(self) -> int:
-        return int(self.encoder["num_hidden_layers"])
-
-    @property
     def max_position_embeddings(self) -> int:
         return int(self.encoder["max_position_embeddings"])
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], name: str) -> "DecomposedConfig":
         """Read what to_dict gives. RAISES (ZeroShotError): Z030 for what cannot be run."""
-        known = {key: values[key] for key in cls.__dataclass_fields__ if key in values and key != "more"}
-        known["id2label"] = {int(number): label for number, label in values.get("id2label", {}).items()}
-        named = {*known, "model_type", "architectures"}
-        config = cls(**{"encoder": {}, **known}, more={key: v for key, v in values.items() if key not in named})
-        reason = config._why_not()
-        if reason is not None:
+        known = {key: value for key, value in values.items() if key in cls.__dataclass_fields__}
+        more = {key: value for key, value in values.items() if key not in {*known, "model_type", "architectures"}}
+        config = cls(**{"encoder": {}, **known, "more": more})
+        config.id2label = {int(number): label for number, label in config.id2label.items()}
+        if reason := config._why_not():
             raise ZeroShotError("Z030", layout=DECOMPOSED, name=name, reason=reason)
         return config
 
@@ -104,24 +91,18 @@ class DecomposedConfig:
         """The content of config.json."""
         values = asdict(self)
         more = values.pop("more")
-        if not self.hypothesis_stretch:
-            del values["hypothesis_stretch"]
         return {"model_type": DECOMPOSED, "architectures": ["DecomposedEncoder"], **values, **more}
 
     def _why_not(self) -> str | None:
-        missing = [key for key in SIZES if key not in self.encoder]
-        if missing:
+        if missing := [key for key in SIZES if key not in self.encoder]:
             return f"its encoder has no {missing[0]}"
         if self.encoder.get("hidden_act", "gelu") != "gelu":
             return f"the activation {self.encoder['hidden_act']} is not known"
-        last = self.interaction_from + self.interaction_layers
-        if not (self.interaction_layers > 0 <= self.interaction_from and last <= self.num_hidden_layers):
-            return f"its encoder has {self.num_hidden_layers} layers, and the interaction layers need {last}"
-        states, stretch = self.hypothesis_states, self.hypothesis_stretch
-        if states != "all" and not (isinstance(states, int) and states > 0):
-            return f"hypothesis_states = {states!r} is neither 'all' nor a positive number"
-        if not (isinstance(stretch, int) and stretch >= 0):
-            return f"hypothesis_stretch = {stretch!r} is not a number of tokens"
+        layers, last = self.encoder["num_hidden_layers"], self.interaction_from + self.interaction_layers
+        if not (self.interaction_layers > 0 <= self.interaction_from and last <= layers):
+            return f"its encoder has {layers} layers, and the interaction layers need {last}"
+        if (states := self.more.get("hypothesis_states", "all")) != "all":
+            return f"hypothesis_states = {states!r}, and all tokens of a hypothesis are read"
         if self.id2label != CLASSES:
             return f"its classes {list(self.id2label.values())} are not not_entailment and entailment"
         return None
@@ -140,7 +121,7 @@ class Layer(nn.Module):
         self.attention_norm = nn.LayerNorm(width, eps=epsilon)
         self.up, self.down = nn.Linear(width, wide), nn.Linear(wide, width)
         self.norm = nn.LayerNorm(width, eps=epsilon)
-        self.dropout = 0.0
+        self.dropout = nn.Dropout(0.0)
 
     def forward(self, states: Tensor, rows: RaggedIndex, padding: Tensor | None) -> Tensor:
         """Sequences that attend to themselves. states (Tensor): Shape (tokens, width), packed. RETURNS: The next."""
@@ -153,17 +134,11 @@ class Layer(nn.Module):
             scores = (query * query.shape[-1] ** -0.5) @ key.transpose(2, 3)
             if padding is not None:
                 scores = scores.masked_fill(padding[:, None, None, :], -torch.inf)
-            context = self._drop(scores.softmax(-1)).to(value.dtype) @ value
+            context = self.dropout(scores.softmax(-1)).to(value.dtype) @ value
         return self.feed_forward(rows.unpad(context.transpose(1, 2)), states)
 
     def interact(
-        self,
-        states: Tensor,
-        qkv: Tensor,
-        texts: Tensor,
-        text_padding: Tensor | None,
-        rows: RaggedIndex,
-        pairs: RaggedIndex,
+        self, states: Tensor, qkv: Tensor, texts: Tensor, padding: Tensor | None, rows: RaggedIndex, pairs: RaggedIndex
     ) -> Tensor:
         """Hypotheses that attend to their text and to themselves.
 
@@ -171,7 +146,7 @@ class Layer(nn.Module):
         product, all but a few of the scores between hypotheses would be masked.
 
         states, qkv (Tensor): Shape (tokens, width) and (tokens, 3 * width): of hypotheses, packed.
-        texts, text_padding (Tensor): Shape (texts, longest, width): states of their texts; and where there are none.
+        texts, padding (Tensor): Shape (texts, longest, width): states of their texts; and where there are none.
         rows, pairs (RaggedIndex): The tokens of hypotheses by text, and by pair of text and hypothesis.
         RETURNS (Tensor): Shape (tokens, width): the next states.
         """
@@ -181,17 +156,17 @@ class Layer(nn.Module):
         own_query, own_key, own_value = self.to_heads(pairs.pad(qkv))
         scale = query.shape[-1] ** -0.5
         scores = (query * scale) @ key.transpose(2, 3)
-        if text_padding is not None:
-            scores.masked_fill_(text_padding[:, None, None, :], -torch.inf)
+        if padding is not None:
+            scores.masked_fill_(padding[:, None, None, :], -torch.inf)
         # in float32, which compiles no kernel for each number of pairs
         own = (own_query.float() @ own_key.float().transpose(2, 3)).mul_(scale).to(scores.dtype)
-        padding = pairs.padding()
-        if padding is not None:
-            own.masked_fill_(padding[:, None, None, :], -torch.inf)
+        own_padding = pairs.padding()
+        if own_padding is not None:
+            own.masked_fill_(own_padding[:, None, None, :], -torch.inf)
         # (pairs, heads, n, n) -> packed (tokens, heads * n) -> (texts, heads, tokens of a text, n)
         own = rows.pad(pairs.unpad(own.transpose(1, 2)))
         own = own.view(*own.shape[:2], heads, -1).transpose(1, 2)
-        weights = self._drop(torch.cat([scores, own], -1).softmax(-1)).to(value.dtype)
+        weights = self.dropout(torch.cat([scores, own], -1).softmax(-1)).to(value.dtype)
         seen = scores.shape[-1]
         context = rows.unpad((weights[..., :seen] @ value).transpose(1, 2))
         # and back
@@ -202,16 +177,13 @@ class Layer(nn.Module):
 
     def feed_forward(self, context: Tensor, states: Tensor) -> Tensor:
         """The rest of a layer after attention, over packed tokens."""
-        states = self.attention_norm(states + self._drop(self.attention_output(context)))
-        return self.norm(states + self._drop(self.down(F.gelu(self.up(states)))))
+        states = self.attention_norm(states + self.dropout(self.attention_output(context)))
+        return self.norm(states + self.dropout(self.down(F.gelu(self.up(states)))))
 
     def to_heads(self, padded: Tensor, parts: int = 3) -> tuple[Tensor, ...]:
         """From shape (rows, n, parts * width) to parts of shape (rows, heads, n, head width)."""
         rows, n, _ = padded.shape
         return padded.view(rows, n, parts, self.heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
-
-    def _drop(self, states: Tensor) -> Tensor:
-        return F.dropout(states, self.dropout) if self.training and self.dropout else states
 
 
 class WordEmbeddings(nn.Module):
@@ -256,8 +228,17 @@ class Encoder(nn.Module):
         self.embeddings = Embeddings(config)
         self.layer = nn.ModuleList(Layer(config) for _ in range(config["num_hidden_layers"]))
 
+    @property
+    def device(self) -> torch.device:
+        return self.embeddings.LayerNorm.weight.device
+
     def forward(self, packed: PackedSequences, keep: range = range(0)) -> tuple[Tensor, list[Tensor]]:
-        """The last states of sequences, and those before the layers to keep: packed, shape (tokens, width)."""
+        """Sentence embeddings, shape (sequences, width): the mean of the last states, at length one; and as `read`."""
+        last, levels = self.read(packed, keep)
+        return F.normalize(segment_mean(last, packed.rows), dim=-1), levels
+
+    def read(self, packed: PackedSequences, keep: range) -> tuple[Tensor, list[Tensor]]:
+        """The last states, and those before each layer to keep: packed, shape (tokens, width)."""
         states = self.embeddings(packed.ids, packed.positions)
         padding = packed.rows.padding()
         levels = []
@@ -268,6 +249,26 @@ class Encoder(nn.Module):
         return states, levels
 
 
+class InteractionLayers(nn.ModuleList):
+    """Layers in which hypotheses attend to their text and to themselves."""
+
+    def forward(
+        self,
+        states: Tensor,
+        qkv: Tensor,
+        texts: Sequence[Tensor],
+        padding: Tensor | None,
+        rows: RaggedIndex,
+        pairs: RaggedIndex,
+    ) -> Tensor:
+        """The last states of hypotheses: as Layer.interact, with the states of texts that each layer reads."""
+        layer: Any
+        for number, (layer, read) in enumerate(zip(self, texts, strict=True)):
+            qkv = layer.qkv(states) if number else qkv
+            states = layer.interact(states, qkv, read, padding, rows, pairs)
+        return states
+
+
 class DecomposedEncoder(nn.Module):
     """The encoder, the interaction layers and the head."""
 
@@ -276,7 +277,7 @@ class DecomposedEncoder(nn.Module):
         self.config = config
         width = config.hidden_size
         self.encoder = Encoder(config.encoder)
-        self.interaction: Any = nn.ModuleList(Layer(config.encoder) for _ in range(config.interaction_layers))
+        self.interaction: Any = InteractionLayers(Layer(config.encoder) for _ in range(config.interaction_layers))
         self.pooler, self.classifier = nn.Linear(width, width), nn.Linear(width, 2)
         self.similarity = nn.Parameter(torch.tensor(config.similarity, dtype=torch.float32))
 
@@ -296,28 +297,6 @@ class DecomposedEncoder(nn.Module):
     def levels(self) -> range:
         """The encoder's layers whose input the interaction layers read."""
         return range(self.config.interaction_from, self.config.interaction_from + self.config.interaction_layers)
-
-    def n_states(self, n_tokens: NDArray[np.int64]) -> NDArray[np.int64]:
-        """How many states of hypotheses of so many tokens go through the interaction layers."""
-        wanted, stretch = self.config.hypothesis_states, self.config.hypothesis_stretch
-        if wanted == "all":
-            return n_tokens
-        return np.minimum(n_tokens, np.maximum(int(wanted), -(-n_tokens // stretch) if stretch else 0))
-
-    def interact(
-        self,
-        states: Tensor,
-        qkv: Tensor,
-        texts: Sequence[Tensor],
-        text_padding: Tensor | None,
-        rows: RaggedIndex,
-        pairs: RaggedIndex,
-    ) -> Tensor:
-        """Hypotheses through the interaction layers, as in Layer.interact. texts: The states that each layer reads."""
-        for number, (layer, read) in enumerate(zip(self.interaction, texts, strict=True)):
-            qkv = layer.qkv(states) if number else qkv
-            states = layer.interact(states, qkv, read, text_padding, rows, pairs)
-        return states
 
     def head(self, pooled: Tensor) -> Tensor:
         """RETURNS (Tensor): Shape (pairs,): the head's margin of entailment, float32."""
@@ -349,16 +328,16 @@ class Hypotheses(NamedTuple):
     """The distinct hypotheses of a batch."""
 
     key: tuple[Any, ...]  # of their sets
-    sequences: tuple[Ints1d, ...]  # token ids, with special tokens
+    sequences: list[Ints1d]  # token ids, with special tokens
     numbers: dict[int, Ints1d]  # which ones a set has, by the set's number
-    counts: Ints1d  # (hypotheses,): states of each in the interaction layers
-    first: Ints1d  # (hypotheses,): place of the first one among all
+    lengths: Ints1d  # (hypotheses,): tokens of each
+    first: Ints1d  # (hypotheses,): place of its first token among those of all
 
 
 class PreparedHypotheses(NamedTuple):
     vectors: Tensor  # (hypotheses, width)
-    states: Tensor  # (states, width)
-    qkv: Tensor  # (states, 3 * width): in the first interaction layer, which does not need the text for them
+    states: Tensor  # (tokens, width)
+    qkv: Tensor  # (tokens, 3 * width): in the first interaction layer, which does not need the text for them
 
 
 class Chunk(NamedTuple):
@@ -372,7 +351,7 @@ class Chunk(NamedTuple):
 
 
 class DecomposedBatch(NamedTuple):
-    sequences: tuple[Ints1d, ...]  # token ids of the texts, longest first
+    sequences: list[Ints1d]  # token ids of the texts, longest first
     texts: PackedSequences  # the same
     hypotheses: Hypotheses
     text_of_pair: Tensor  # (pairs,)
@@ -381,7 +360,7 @@ class DecomposedBatch(NamedTuple):
 
 
 class PackedTextEncoder:
-    """Sentence embeddings by the encoder of this layout: the mean of the last states. A TextEncoder."""
+    """Sentence embeddings by the encoder of this layout. A TextEncoder."""
 
     evenness = EVENNESS
 
@@ -394,8 +373,7 @@ class PackedTextEncoder:
 
     def embed_batch(self, texts: Sequence[Ints1d]) -> Tensor:
         packed = pack([self.tokenizer.add_special_tokens(ids) for ids in texts], self.multiple)
-        packed = move(packed, self.module.embeddings.LayerNorm.weight.device)
-        return F.normalize(segment_mean(self.module(packed)[0], packed.rows), dim=-1)
+        return self.module(move(packed, self.module.device))[0]
 
 
 class DecomposedScorer:
@@ -417,17 +395,16 @@ class DecomposedScorer:
         self.tokenizer = tokenizer
         self.multiple = multiple
         self.encoder = PackedTextEncoder(module.encoder, tokenizer, max_length, multiple)
-        self._hypotheses = StateCache(HYPOTHESIS_BYTES)
-        self._texts = StateCache(TEXT_BYTES, FILE_BYTES, torch.float16)
-        self._recent_texts = StateCache(0)
-        # replaced in one step, so that threads see either the old or the new
-        self._prepared: dict[tuple[Any, ...], PreparedHypotheses] = {}
-        self._known: dict[tuple[Any, ...], Hypotheses] = {}
-        self._alike: dict[Any, Chunk] = {}
+        self._hypotheses: Cache[bytes, Tensor] = Cache(HYPOTHESIS_BYTES, n_bytes)
+        self._training_texts: Cache[bytes, Tensor] = Cache(TEXT_BYTES, n_bytes)
+        self._recent_texts: Cache[bytes, Tensor] = Cache(0, n_bytes)
+        self._prepared: Cache[Any, PreparedHypotheses] = Cache(PREPARED_BYTES, lambda one: sum(map(n_bytes, one)))
+        self._distinct_sets: Cache[Any, Hypotheses] = Cache(KEPT)
+        self._alike: Cache[Any, Chunk] = Cache(KEPT)
 
     def remember_texts(self, max_bytes: int) -> None:
         """Keep the encoder's states of recent texts, for other label sets; 0 keeps none."""
-        self._recent_texts = StateCache(max_bytes, dtype=self.module.dtype)
+        self._recent_texts = Cache(max_bytes, n_bytes)
 
     def max_premise_tokens(self, longest_hypothesis: int) -> int:
         # a hypothesis takes no room from the text, but has to fit itself
@@ -444,7 +421,7 @@ class DecomposedScorer:
             n_pairs = np.fromiter(map(len, numbers), "int64", len(part))
             first = np.fromiter((window.first for window in part), "int64", len(part))
             of_pair = np.concatenate(numbers)
-            sequences = tuple(self.tokenizer.add_special_tokens(window.ids) for window in part)
+            sequences = [self.tokenizer.add_special_tokens(window.ids) for window in part]
             inputs = DecomposedBatch(
                 sequences,
                 move(pack(sequences, self.multiple), device),
@@ -453,7 +430,7 @@ class DecomposedScorer:
                 to_device(of_pair, device),
                 list(self._chunks(hypotheses, of_pair, n_pairs, lengths[chosen], budget)),
             )
-            n_tokens = int(lengths[chosen].sum() + hypotheses.counts[of_pair].sum())
+            n_tokens = int(lengths[chosen].sum() + hypotheses.lengths[of_pair].sum())
             yield Batch(ranges(first, n_pairs), inputs, n_tokens)
 
     def forward(self, batch: Batch) -> Tensor:
@@ -463,31 +440,21 @@ class DecomposedScorer:
         hypotheses = self.prepare(inputs.hypotheses)
         padded = [rows.pad(states) for states in levels]
         margins = []
-        for chunk in inputs.chunks:
+        for texts, longest, tokens, *indices in inputs.chunks:
             # none of the padding of longer texts
-            longest = min(chunk.longest, rows.longest)
-            read = [states[chunk.texts, :longest] for states in padded]
-            states = self.interact(hypotheses, chunk, read, rows.padding(chunk.texts, longest))
-            margins.append(self.module.head(segment_mean(states, chunk.pairs)))
+            longest = min(longest, rows.longest)
+            read = [states[texts, :longest] for states in padded]
+            own = gather(hypotheses.states, tokens), gather(hypotheses.qkv, tokens)
+            states = self.module.interaction(*own, read, rows.padding(texts, longest), *indices)
+            margins.append(self.module.head(segment_mean(states, indices[1])))
         cosines = (vectors @ hypotheses.vectors.T)[inputs.text_of_pair, inputs.hypothesis_of_pair]
         return self.module.logits(torch.cat(margins), cosines)
 
     def forget(self) -> None:
-        self._prepared = {}
+        self._prepared.clear()
         if not self._is_frozen():
-            for cache in (self._hypotheses, self._texts, self._recent_texts):
+            for cache in (self._hypotheses, self._training_texts, self._recent_texts):
                 cache.clear()
-
-    def read(self, texts: PackedSequences) -> tuple[Tensor, list[Tensor]]:
-        """The encoder's last states, and those that the interaction layers read: packed."""
-        return self.module.encoder(texts, self.module.levels)
-
-    def interact(
-        self, hypotheses: PreparedHypotheses, chunk: Chunk, texts: Sequence[Tensor], padding: Tensor | None
-    ) -> Tensor:
-        """The last states of a chunk's hypotheses, packed. texts: The states that each layer reads, padded."""
-        states, qkv = gather(hypotheses.states, chunk.tokens), gather(hypotheses.qkv, chunk.tokens)
-        return self.module.interact(states, qkv, texts, padding, chunk.rows, chunk.pairs)
 
     def prepare(self, hypotheses: Hypotheses) -> PreparedHypotheses:
         """What the interaction layers need of hypotheses; remembered unless weights are being trained."""
@@ -495,102 +462,78 @@ class DecomposedScorer:
         found = None if training else self._prepared.get(hypotheses.key)
         if found is not None:
             return found
+        sequences, levels = hypotheses.sequences, self.module.levels[:1]
         if training and not self._is_frozen():
-            vectors, states = self._encode_hypotheses(hypotheses.sequences)
+            vectors, [states] = self.module.encoder(move(pack(sequences, self.multiple), self.module.device), levels)
+            states = states[: int(hypotheses.lengths.sum())]
         else:
-            read = self._remembered(self._hypotheses, hypotheses.sequences, self._hypothesis_states)
-            vectors = torch.stack([one[0] for one in read])
-            states = torch.cat([one[1:] for one in read]).to(self.module.dtype)
+            vectors, [states] = self._remembered(self._hypotheses, sequences, levels, torch.float32)
         prepared = PreparedHypotheses(vectors, states, self.module.interaction[0].qkv(states))
         if not training and len(hypotheses.numbers) == 1:
-            size = sum(part.nbytes for one in (prepared, *self._prepared.values()) for part in one)
-            self._prepared = {**(self._prepared if size < PREPARED_BYTES else {}), hypotheses.key: prepared}
+            self._prepared.add({hypotheses.key: prepared})
         return prepared
 
     def _is_frozen(self) -> bool:
         return not any(parameter.requires_grad for parameter in self.module.encoder.parameters())
 
-    def _read_texts(self, inputs: DecomposedBatch) -> tuple[Tensor, list[Tensor]]:
+    def _read_texts(self, inputs: DecomposedBatch) -> tuple[Tensor, Sequence[Tensor]]:
         """Vectors of texts, and their states for each interaction layer, packed."""
-        training = torch.is_grad_enabled()
-        cache = self._texts if training else self._recent_texts
-        if not cache.max_bytes or (training and not self._is_frozen()):
-            return self._encode(inputs.texts)
-        read = self._remembered(cache, inputs.sequences, self._text_states)
-        n_levels, width = len(self.module.levels), read[0].shape[1]
-        levels = torch.cat([one[1:].view(n_levels, -1, width) for one in read], 1).to(self.module.dtype)
-        levels = F.pad(levels, (0, 0, 0, len(inputs.texts.ids) - levels.shape[1]))
-        return torch.stack([one[0] for one in read]), list(levels.unbind(0))
+        training, levels = torch.is_grad_enabled(), self.module.levels
+        if not self._is_frozen() if training else not self._recent_texts.limit:
+            return self.module.encoder(inputs.texts, levels)
+        kept = (self._training_texts, torch.float16) if training else (self._recent_texts, self.module.dtype)
+        vectors, states = self._remembered(kept[0], inputs.sequences, levels, kept[1])
+        filling = len(inputs.texts.ids) - states.shape[1]
+        return vectors, F.pad(states, (0, 0, 0, filling)).unbind(0)
 
-    def _encode(self, texts: PackedSequences) -> tuple[Tensor, list[Tensor]]:
-        last, levels = self.read(texts)
-        return F.normalize(segment_mean(last, texts.rows), dim=-1), levels
+    def _remembered(
+        self, cache: Cache[bytes, Tensor], sequences: Sequence[Ints1d], levels: range, dtype: torch.dtype
+    ) -> tuple[Tensor, Tensor]:
+        """What an encoder that is not trained makes of sequences: their vectors, shape (sequences, width), and their
+        states before some layers, shape (levels, tokens, width). What is new is kept in a precision."""
 
-    def _encode_hypotheses(self, sequences: Sequence[Ints1d]) -> tuple[Tensor, Tensor]:
-        """Vectors of hypotheses, and their states for the first interaction layer, packed without filling."""
-        vectors, levels = self._encode(move(pack(sequences, self.multiple), self.module.device))
-        lengths = np.asarray([len(sequence) for sequence in sequences], dtype="int64")
-        states = levels[0][: int(lengths.sum())]
-        counts = self.module.n_states(lengths)
-        if (counts == lengths).all():
-            return vectors, states
-        # as numpy.array_split cuts: the first stretches are one longer where it does not come out even
-        extra = np.repeat(lengths % counts, counts)
-        sizes = np.repeat(lengths // counts, counts) + (ranges(np.zeros_like(counts), counts) < extra)
-        return vectors, segment_mean(states, move(ragged(sizes, 1, len(states)), states.device)).to(states.dtype)
+        def encode(keys: Sequence[bytes]) -> list[Tensor]:
+            rows = [np.frombuffer(key, dtype="int64") for key in keys]
+            found: dict[int, Tensor] = {}
+            # no inference tensors: these may be wanted in training
+            with torch.inference_mode(False), torch.no_grad():
+                for chosen in sorted_slices([len(row) for row in rows], self.cpu_tokens, EVENNESS):
+                    packed = move(pack([rows[i] for i in chosen], self.multiple), self.module.device)
+                    vectors, states = self.module.encoder(packed, levels)
+                    lengths = [len(rows[i]) for i in chosen]
+                    parts = torch.stack(states)[:, : sum(lengths)].float().split(lengths, dim=1)
+                    for i, vector, part in zip(chosen, vectors, parts, strict=True):
+                        # copied: a view would keep the whole batch
+                        found[i] = torch.cat([vector[None], part.flatten(0, 1)]).to(dtype)
+            return [found[i] for i in range(len(rows))]
 
-    def _remembered(self, cache: StateCache, sequences: Sequence[Ints1d], compute: Any) -> list[Tensor]:
-        """What `compute` makes of sequences by an encoder that is not trained; what is new is added to the cache."""
-        keys = [sequence.tobytes() for sequence in sequences]
-        known = cache.get(keys)
-        missing = {key: sequence for key, sequence in zip(keys, sequences, strict=True) if key not in known}
-        names, rows = list(missing), list(missing.values())
-        fresh: dict[bytes, Tensor] = {}
-        # no inference tensors: these may be wanted in training
-        with torch.inference_mode(False), torch.no_grad():
-            for chosen in sorted_slices([len(row) for row in rows], self.cpu_tokens, EVENNESS):
-                vectors, parts = compute([rows[i] for i in chosen])
-                for i, vector, part in zip(chosen, vectors, parts, strict=True):
-                    fresh[names[i]] = torch.cat([vector[None], part.float()])
-        if fresh:
-            cache.add(fresh, keys)
         # autocast stacks no float16
-        return [one.to(self.module.device, torch.float32) for one in map((known | fresh).__getitem__, keys)]
-
-    def _text_states(self, sequences: Sequence[Ints1d]) -> tuple[Tensor, list[Tensor]]:
-        """Vectors of texts; and for each its states, level after level."""
-        vectors, levels = self._encode(move(pack(sequences, self.multiple), self.module.device))
-        lengths = [len(sequence) for sequence in sequences]
-        per_level = [states[: sum(lengths)].split(lengths) for states in levels]
-        return vectors, [torch.cat(parts) for parts in zip(*per_level, strict=True)]
-
-    def _hypothesis_states(self, sequences: Sequence[Ints1d]) -> tuple[Tensor, Sequence[Tensor]]:
-        """Vectors of hypotheses; and for each its states."""
-        vectors, states = self._encode_hypotheses(sequences)
-        counts = self.module.n_states(np.asarray([len(sequence) for sequence in sequences]))
-        return vectors, states.split(counts.tolist())
+        found = [one.float() for one in cache.compute([sequence.tobytes() for sequence in sequences], encode)]
+        width = found[0].shape[1]
+        states = torch.cat([one[1:].view(len(levels), -1, width) for one in found], 1)
+        return torch.stack([one[0] for one in found]), states.to(self.module.dtype)
 
     def _distinct(self, sets: dict[int, HypothesisSet]) -> Hypotheses:
         """Number the distinct hypotheses of a batch."""
         key = tuple(sorted((number, one.key) for number, one in sets.items()))
-        found = self._known.get(key)
+        found = self._distinct_sets.get(key)
         if found is None:
             pieces = {piece.tobytes(): piece for one in sets.values() for piece in one.pieces}
             place_of = {piece: place for place, piece in enumerate(pieces)}
             numbers = {
                 number: np.array([place_of[piece.tobytes()] for piece in one.pieces]) for number, one in sets.items()
             }
-            sequences = tuple(map(self.tokenizer.add_special_tokens, pieces.values()))
-            counts = self.module.n_states(np.fromiter(map(len, sequences), "int64", len(sequences)))
-            found = Hypotheses(key, sequences, numbers, counts, np.cumsum(counts) - counts)
-            self._known = {**_youngest(self._known), key: found}
+            sequences = [self.tokenizer.add_special_tokens(piece) for piece in pieces.values()]
+            lengths = np.fromiter(map(len, sequences), "int64", len(sequences))
+            found = Hypotheses(key, sequences, numbers, lengths, np.cumsum(lengths) - lengths)
+            self._distinct_sets.add({key: found})
         return found
 
     def _chunks(
         self, hypotheses: Hypotheses, of_pair: Ints1d, n_pairs: Ints1d, lengths: Ints1d, budget: int
     ) -> Iterator[Chunk]:
         """Cut a batch's pairs into chunks of about `budget` tokens at most: whole texts, or one text's in parts."""
-        counts = hypotheses.counts[of_pair]
+        counts = hypotheses.lengths[of_pair]
         ends = np.cumsum(n_pairs)
         tokens = np.add.reduceat(counts, ends - n_pairs)
         start = 0
@@ -602,23 +545,22 @@ class DecomposedScorer:
             longest = few_sizes(int(lengths[start])) if self.multiple > 1 else int(lengths[start])
             inside = slice(ends[start] - n_pairs[start], ends[stop - 1])
             if tokens[start] <= budget:
-                found = [self._chunk(hypotheses, of_pair[inside], n_pairs[start:stop])]
+                parts = [(of_pair[inside], n_pairs[start:stop])]
             else:
                 cuts = np.flatnonzero(np.diff(np.cumsum(counts[inside]) // budget)) + 1
-                parts = np.split(of_pair[inside], cuts)
-                found = [self._chunk(hypotheses, part, np.array([len(part)])) for part in parts]
-            for chunk in found:
-                yield chunk._replace(texts=slice(start, stop), longest=longest)
+                parts = [(part, np.array([len(part)])) for part in np.split(of_pair[inside], cuts)]
+            for part in parts:
+                yield self._chunk(hypotheses, *part)._replace(texts=slice(start, stop), longest=longest)
             start = stop
 
     def _chunk(self, hypotheses: Hypotheses, of_pair: Ints1d, n_pairs: Ints1d) -> Chunk:
         """The index arrays of a chunk, without its texts."""
         # chunks of equally many texts with one and the same set are alike
-        alike = len(hypotheses.numbers) == 1 and len(of_pair) == len(n_pairs) * len(hypotheses.counts)
-        key = (hypotheses.key, len(n_pairs)) if alike else None
-        found = self._alike.get(key)
+        alike = len(hypotheses.numbers) == 1 and len(of_pair) == len(n_pairs) * len(hypotheses.lengths)
+        key = hypotheses.key, len(n_pairs)
+        found = self._alike.get(key) if alike else None
         if found is None:
-            counts = hypotheses.counts[of_pair]
+            counts = hypotheses.lengths[of_pair]
             rows = np.add.reduceat(counts, np.cumsum(n_pairs) - n_pairs)
             total = int(rows.sum())
             size = few_sizes(total) if self.multiple > 1 and rows.min() != rows.max() else total
@@ -628,14 +570,9 @@ class DecomposedScorer:
             with torch.inference_mode(False):
                 indices = ragged(rows, self.multiple, size), ragged(counts, 1, size)
                 found = move(Chunk(slice(0), 0, torch.from_numpy(tokens), *indices), self.module.device)
-            if key is not None:
-                self._alike = {**_youngest(self._alike), key: found}
+            if alike:
+                self._alike.add({key: found})
         return found
-
-
-def _youngest(known: dict[Any, Any]) -> dict[Any, Any]:
-    """The most recent entries of a cache, with room for one more."""
-    return dict(islice(known.items(), max(0, len(known) - KEPT), None))
 
 
 def load_decomposed(

@@ -1,15 +1,13 @@
 """Models run by OpenVINO: converted once, kept on disk, compiled in every process that uses them."""
 
-import atexit
 import copy
 import hashlib
 import os
-import shutil
 import sys
 import tempfile
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,9 +19,9 @@ from torch import Tensor, nn
 from .. import __version__
 from ..errors import ZeroShotError, warn
 from ..util import first_line
-from .batching import HypothesisSet, PairScorer, Window
+from .batching import Batch, HypothesisSet, PairScorer, Window
 from .cross_encoder import CrossEncoder
-from .decomposed import Chunk, DecomposedBatch, DecomposedEncoder, DecomposedScorer, PreparedHypotheses
+from .decomposed import DecomposedEncoder, DecomposedScorer, Encoder, InteractionLayers
 from .device import Kernel
 from .packing import PackedSequences, RaggedIndex, gather
 
@@ -31,6 +29,8 @@ CACHE_VARIABLE = "SPACY_ZEROSHOT_CACHE"
 FILE = "model.xml"
 # Largest difference of a result, relative to the largest one, that a conversion to float32 may show
 TOLERANCE = 1e-4
+# Two batches of different shapes, one to trace a model with and one to check it on: texts, wordpieces of hypotheses
+EXAMPLES = ((2, (3, 5, 2)), (4, (4, 2)))
 
 
 def run_by_openvino(scorer: PairScorer, kernel: Kernel, name: str) -> PairScorer:
@@ -39,12 +39,13 @@ def run_by_openvino(scorer: PairScorer, kernel: Kernel, name: str) -> PairScorer
     RAISES (ZeroShotError): Z034 without the package, Z035 if the model cannot be converted.
     """
     if isinstance(scorer, DecomposedScorer):
-        return OpenVINODecomposedScorer(scorer, kernel, name)
+        module = _convert_decomposed(scorer, kernel, name)
+        return DecomposedScorer(module, scorer.tokenizer, scorer.encoder.max_length, scorer.multiple)
     if isinstance(scorer, CrossEncoder):
         converted = copy.copy(scorer)
         converted.module = OpenVINOClassifier(scorer, kernel, name)
         return converted
-    raise ZeroShotError("Z035", name=name, reason="its architecture runs in torch only", instead="backend = 'torch'")
+    raise _not_taken(name, "its architecture runs in torch only")
 
 
 class Converted:
@@ -64,13 +65,24 @@ class Converted:
     ):
         self._ov = import_openvino()
         self._precision = "bf16" if kernel == "bfloat16" else "f32"
-        self._path = _stored(self._ov, module, examples, identity, name)
-        self._lock = threading.Lock()
-        self._local = threading.local()
+        path = cache_folder() / _digest(self._ov, module, identity) / FILE
+        if not path.exists():
+            model = _convert(self._ov, module, examples, name)
+            try:
+                _save(self._ov, model, path)
+            except (OSError, RuntimeError) as error:
+                warn("Z110", folder=str(cache_folder()), reason=first_line(error))
+                # as long as this object lives
+                self._folder = tempfile.TemporaryDirectory()
+                path = Path(self._folder.name) / FILE
+                self._ov.save_model(model, path, compress_to_fp16=False)
+        self._path = path
         self._parent = os.getpid()
-        self._process: int | None = None
-        self._compiled: Any = None
-        self._inherited: list[Any] = []
+        # By process, and by process and thread. What a forked process inherits stays: let go, it would wait for
+        # threads that do not exist there. A lock of the parent's may have been held at the moment of the fork.
+        self._locks: dict[int, threading.Lock] = {}
+        self._compiled: dict[int, Any] = {}
+        self._requests: dict[tuple[int, int], Any] = {}
 
     def __call__(self, *inputs: Tensor) -> list[Tensor]:
         """The module's results, in float32."""
@@ -80,21 +92,13 @@ class Converted:
 
     def _request(self) -> Any:
         """This thread's own request: one request must not be used by two threads at a time."""
-        process = os.getpid()
-        if getattr(self._local, "process", None) != process:
-            if process != self._parent and self._process != process:
-                # held by another thread of the parent at the moment of the fork, it would never be free
-                self._lock = threading.Lock()
-            # What a forked process inherits waits for threads that do not exist there, if it is ever let go.
-            self._inherited.append(getattr(self._local, "request", None))
-            with self._lock:
-                if self._process != process:
-                    self._inherited.append(self._compiled)
-                    self._compiled = self._compile(forked=process != self._parent)
-                    self._process = process
-            self._local.request = self._compiled.create_infer_request()
-            self._local.process = process
-        return self._local.request
+        process, thread = os.getpid(), threading.get_ident()
+        if (process, thread) not in self._requests:
+            with self._locks.setdefault(process, threading.Lock()):
+                if process not in self._compiled:
+                    self._compiled[process] = self._compile(forked=process != self._parent)
+            self._requests[process, thread] = self._compiled[process].create_infer_request()
+        return self._requests[process, thread]
 
     def _compile(self, forked: bool) -> Any:
         settings = {
@@ -112,109 +116,108 @@ class OpenVINOClassifier(nn.Module):
 
     def __init__(self, scorer: CrossEncoder, kernel: Kernel, name: str):
         super().__init__()
-        self.original = scorer.module
-        self.config = scorer.module.config
-        examples, names = [], []
-        # as the tokenizer builds pairs: in each example the last one is shorter and has padding
-        for n_pairs, length in ((2, 9), (3, 14)):
-            windows = [Window(np.arange(10, 10 + length - (i == n_pairs - 1)), 0, i) for i in range(n_pairs)]
-            hypotheses = HypothesisSet(("",), (np.arange(12, 15),), None)
-            [batch] = scorer.batches(windows, [hypotheses], 10_000)
-            names = list(batch.inputs)
-            examples.append(tuple(torch.from_numpy(array) for array in batch.inputs.values()))
-        module = _Logits(scorer.module, names)
-        self.converted = Converted(module, examples, _identity(self.config.to_dict()), kernel, name)
-        self.names = names
+        self.original = module = scorer.module
+        self.config = module.config
+        inputs = [_example(scorer, *shape).inputs for shape in EXAMPLES]
+        self.names = names = list(inputs[0])
+        # an encoder-decoder would give its keys and values as well, which cannot be traced
+        options = {"use_cache": False} if getattr(module.config, "is_encoder_decoder", False) else {}
+
+        def logits(*tensors: Tensor) -> Tensor:
+            return module(**dict(zip(names, tensors, strict=True)), **options).logits
+
+        examples = [tuple(map(torch.from_numpy, arrays.values())) for arrays in inputs]
+        self.converted = Converted(_ByPosition(module, logits), examples, _identity(self.config), kernel, name)
 
     def forward(self, **inputs: Tensor) -> SimpleNamespace:
         return SimpleNamespace(logits=self.converted(*(inputs[name] for name in self.names))[0])
 
 
-class OpenVINODecomposedScorer(DecomposedScorer):
-    """A DecomposedScorer with two converted models: the encoder, and the interaction layers."""
+class OpenVINOEncoder(Encoder):
+    """Stands in a DecomposedEncoder where its encoder did."""
 
-    def __init__(self, scorer: DecomposedScorer, kernel: Kernel, name: str):
-        super().__init__(scorer.module, scorer.tokenizer, scorer.encoder.max_length, scorer.multiple)
-        texts, chunks = [], []
-        # texts of unlike lengths with the same few hypotheses
-        for n_texts, sizes in ((2, (3, 5, 2)), (4, (4, 2))):
-            windows = [Window(np.arange(10, 17 + i), 0, i * len(sizes)) for i in range(n_texts)]
-            pieces = tuple(np.arange(10 + size, 10 + 2 * size) for size in sizes)
-            with torch.inference_mode(False), torch.no_grad():
-                [batch] = scorer.batches(windows, [HypothesisSet(("",), pieces, (name, sizes))], 10_000)
-                inputs: DecomposedBatch = batch.inputs
-                texts.append(_text_inputs(inputs.texts))
-                [chunk], rows = inputs.chunks, inputs.texts.rows
-                read = [rows.pad(states)[:, : chunk.longest] for states in scorer.read(inputs.texts)[1]]
-                padding = rows.padding(longest=chunk.longest)
-                chunks.append(_chunk_inputs(scorer.prepare(inputs.hypotheses), chunk, read, padding))
-        identity = _identity(self.module.config.to_dict())
-        self._encoder = Converted(_Texts(self.module), texts, identity, kernel, name)
-        self._interaction = Converted(_Interaction(self.module), chunks, identity, kernel, name)
+    def __init__(self, original: Encoder, converted: Converted):
+        nn.Module.__init__(self)
+        self.embeddings = original.embeddings
+        self.converted = converted
 
-    def read(self, texts: PackedSequences) -> tuple[Tensor, list[Tensor]]:
-        last, *levels = self._encoder(*_text_inputs(texts))
-        return last, levels
-
-    def interact(
-        self, hypotheses: PreparedHypotheses, chunk: Chunk, texts: Sequence[Tensor], padding: Tensor | None
-    ) -> Tensor:
-        return self._interaction(*_chunk_inputs(hypotheses, chunk, texts, padding))[0]
+    def read(self, packed: PackedSequences, keep: range) -> tuple[Tensor, list[Tensor]]:
+        last, *levels = self.converted(*_encoder_inputs(packed))
+        return last, levels[: len(keep)]
 
 
-class _Logits(nn.Module):
-    """A sequence classification model that takes tensors by position and gives its logits only."""
+class OpenVINOInteractionLayers(InteractionLayers):
+    """Stands in a DecomposedEncoder where its interaction layers did."""
 
-    def __init__(self, module: Any, names: Sequence[str]):
+    def __init__(self, original: InteractionLayers, converted: Converted):
+        super().__init__(original)
+        self.converted = converted
+
+    def forward(self, *inputs: Any) -> Tensor:
+        return self.converted(*_interaction_inputs(*inputs))[0]
+
+
+class _ByPosition(nn.Module):
+    """A module as a function of tensors, which is what can be traced."""
+
+    def __init__(self, module: nn.Module, call: Callable[..., Any]):
         super().__init__()
         self.module = module
-        self.names = names
-        # an encoder-decoder would give its keys and values as well, which cannot be traced
-        self.options = {"use_cache": False} if getattr(module.config, "is_encoder_decoder", False) else {}
+        self.call = call
 
-    def forward(self, *inputs: Tensor) -> Tensor:
-        return self.module(**dict(zip(self.names, inputs, strict=True)), **self.options).logits
+    def forward(self, *inputs: Tensor) -> Any:
+        return self.call(*inputs)
 
 
-class _Texts(nn.Module):
-    """The encoder, over tensors by position."""
+def _convert_decomposed(scorer: DecomposedScorer, kernel: Kernel, name: str) -> DecomposedEncoder:
+    module = scorer.module
+    texts, chunks = [], []
+    with torch.inference_mode(False), torch.no_grad():
+        for shape in EXAMPLES:
+            inputs = _example(scorer, *shape).inputs
+            rows, [chunk] = inputs.texts.rows, inputs.chunks
+            hypotheses = scorer.prepare(inputs.hypotheses)
+            own = gather(hypotheses.states, chunk.tokens), gather(hypotheses.qkv, chunk.tokens)
+            read = [rows.pad(states) for states in module.encoder(inputs.texts, module.levels)[1]]
+            texts.append(_encoder_inputs(inputs.texts))
+            chunks.append(_interaction_inputs(*own, read, rows.padding(), chunk.rows, chunk.pairs))
 
-    def __init__(self, module: DecomposedEncoder):
-        super().__init__()
-        self.module = module
-
-    def forward(
-        self, ids: Tensor, positions: Tensor, lengths: Tensor, take: Tensor, back: Tensor
-    ) -> tuple[Tensor, ...]:
-        texts = PackedSequences(ids, positions, _ragged(lengths, take, back))
-        last, levels = self.module.encoder(texts, self.module.levels)
+    def encode(ids: Tensor, positions: Tensor, *index: Tensor) -> tuple[Tensor, ...]:
+        last, levels = module.encoder.read(PackedSequences(ids, positions, _ragged(*index)), module.levels)
         return (last, *levels)
 
+    def interact(states: Tensor, qkv: Tensor, padding: Tensor, *more: Tensor) -> Tensor:
+        return module.interaction(states, qkv, more[6:], padding, _ragged(*more[:3]), _ragged(*more[3:6]))
 
-class _Interaction(nn.Module):
-    """The interaction layers, over tensors by position."""
-
-    def __init__(self, module: DecomposedEncoder):
-        super().__init__()
-        self.module = module
-
-    def forward(self, states: Tensor, qkv: Tensor, tokens: Tensor, padding: Tensor, *more: Tensor) -> Tensor:
-        rows, pairs, texts = _ragged(*more[:3]), _ragged(*more[3:6]), more[6:]
-        return self.module.interact(gather(states, tokens), gather(qkv, tokens), texts, padding, rows, pairs)
-
-
-def _text_inputs(texts: PackedSequences) -> tuple[Tensor, ...]:
-    return (texts.ids, texts.positions, *_explicit(texts.rows, len(texts.ids)))
+    identity = _identity(module.config)
+    encoder = Converted(_ByPosition(module.encoder, encode), texts, f"encoder {identity}", kernel, name)
+    interaction = Converted(_ByPosition(module.interaction, interact), chunks, f"interaction {identity}", kernel, name)
+    parts = {
+        id(module.encoder): OpenVINOEncoder(module.encoder, encoder),
+        id(module.interaction): OpenVINOInteractionLayers(module.interaction, interaction),
+    }
+    return copy.deepcopy(module, parts)
 
 
-def _chunk_inputs(
-    hypotheses: PreparedHypotheses, chunk: Chunk, texts: Sequence[Tensor], padding: Tensor | None
+def _example(scorer: PairScorer, n_texts: int, sizes: Sequence[int]) -> Batch:
+    """A batch of texts of unlike lengths, with hypotheses of so many wordpieces."""
+    windows = [Window(np.arange(10, 17 + i), 0, i * len(sizes)) for i in range(n_texts)]
+    pieces = tuple(np.arange(10 + size, 10 + 2 * size) for size in sizes)
+    [batch] = scorer.batches(windows, [HypothesisSet(("",), pieces, ("example", sizes))], 10_000)
+    return batch
+
+
+def _encoder_inputs(texts: PackedSequences) -> tuple[Tensor, ...]:
+    return texts.ids, texts.positions, *_explicit(texts.rows, len(texts.ids))
+
+
+def _interaction_inputs(
+    states: Tensor, qkv: Tensor, texts: Sequence[Tensor], padding: Tensor | None, rows: RaggedIndex, pairs: RaggedIndex
 ) -> tuple[Tensor, ...]:
-    n_tokens = len(chunk.tokens)
     if padding is None:
         padding = torch.zeros(texts[0].shape[:2], dtype=torch.bool)
-    indices = (*_explicit(chunk.rows, n_tokens), *_explicit(chunk.pairs, n_tokens))
-    return (hypotheses.states, hypotheses.qkv, chunk.tokens, padding, *indices, *(read.contiguous() for read in texts))
+    indices = *_explicit(rows, len(states)), *_explicit(pairs, len(states))
+    return states, qkv, padding, *indices, *(read.contiguous() for read in texts)
 
 
 def _explicit(ragged: RaggedIndex, n_tokens: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -238,13 +241,8 @@ def import_openvino() -> Any:
     try:
         import openvino
     except ImportError as error:
-        raise ZeroShotError(
-            "Z034",
-            setting="backend = 'openvino'",
-            package="openvino",
-            extra="openvino",
-            instead="backend = 'torch'",
-        ) from error
+        needed = {"package": "openvino", "extra": "openvino", "instead": "backend = 'torch'"}
+        raise ZeroShotError("Z034", setting="backend = 'openvino'", **needed) from error
     return openvino
 
 
@@ -257,34 +255,14 @@ def cache_folder() -> Path:
     return Path(base) / "spacy-zeroshot" / "openvino"
 
 
-def _stored(ov: Any, module: nn.Module, examples: Sequence[tuple[Tensor, ...]], identity: str, name: str) -> Path:
-    """The converted model's file: from the cache, or written to it now."""
+def _digest(ov: Any, module: nn.Module, identity: str) -> str:
+    """The name a converted model is kept under."""
     versions = f"{__version__} openvino {ov.get_version()} torch {torch.__version__}"
-    digest = hashlib.sha256(f"{versions}\n{type(module).__name__}\n{identity}".encode())
+    digest = hashlib.sha256(f"{versions}\n{identity}".encode())
     for key, tensor in sorted(module.state_dict().items()):
         digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().contiguous().view(-1).view(torch.uint8).numpy().data)
-    path = cache_folder() / digest.hexdigest()[:32] / FILE
-    if path.exists():
-        if _readable(ov, path):
-            return path
-        shutil.rmtree(path.parent, ignore_errors=True)
-    model = _convert(ov, module, examples, name)
-    try:
-        return _publish(ov, model, path)
-    except OSError as error:
-        warn("Z110", folder=str(path.parent.parent), reason=str(error))
-        folder = Path(tempfile.mkdtemp())
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
-        return _publish(ov, model, folder / path.parent.name / FILE)
-
-
-def _readable(ov: Any, path: Path) -> bool:
-    try:
-        ov.Core().read_model(path)
-    except RuntimeError:
-        return False
-    return True
+    return digest.hexdigest()[:32]
 
 
 def _convert(ov: Any, module: nn.Module, examples: Sequence[tuple[Tensor, ...]], name: str) -> Any:
@@ -313,27 +291,21 @@ def _not_taken(name: str, reason: str) -> ZeroShotError:
     return ZeroShotError("Z035", name=name, reason=reason, instead="backend = 'torch'")
 
 
-def _publish(ov: Any, model: Any, path: Path) -> Path:
+def _save(ov: Any, model: Any, path: Path) -> None:
     """Write a folder beside its place and move it there: it is complete or absent, whoever else writes."""
     path.parent.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=path.parent.parent))
-    try:
-        try:
-            ov.save_model(model, draft / FILE, compress_to_fp16=False)
-        except RuntimeError as error:
-            raise OSError(first_line(error)) from error
+    with tempfile.TemporaryDirectory(prefix=".draft-", dir=path.parent.parent) as scratch:
+        draft = Path(scratch) / "model"
+        ov.save_model(model, draft / FILE, compress_to_fp16=False)
         try:
             draft.rename(path.parent)
         except OSError:
             # another process was faster, with the same content
             if not path.exists():
                 raise
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-    return path
 
 
-def _identity(config: dict[str, Any]) -> str:
+def _identity(config: Any) -> str:
     """A config without what changes from one copy of a checkpoint to another."""
-    content = {key: value for key, value in config.items() if not key.startswith("_") and key != "transformers_version"}
-    return repr(sorted(content.items()))
+    content = config.to_dict().items()
+    return repr(sorted((key, value) for key, value in content if key != "transformers_version" and key[:1] != "_"))

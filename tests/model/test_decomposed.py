@@ -28,28 +28,14 @@ TEXTS = [" ".join(VOCABULARY[i : i + n]) for i, n in ((0, 12), (3, 1), (5, 25), 
 HYPOTHESES = tuple(f"This text is about {' '.join(VOCABULARY[i : i + 1 + i % 5])}." for i in range(25))
 
 
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory):
-    """RETURNS (Callable): A tiny checkpoint's folder by how many states of a hypothesis read the text."""
-    made = {}
-
-    def get(states="all", **more):
-        if (states, *more) not in made:
-            folder = tmp_path_factory.mktemp("decomposed")
-            made[(states, *more)] = make_decomposed(folder, hypothesis_states=states, **more)
-        return made[(states, *more)]
-
-    return get
-
-
 def make_scorer(folder, multiple=1, dtype=torch.float32):
     tokenizer = PairTokenizer(PreTrainedTokenizerFast.from_pretrained(folder))
     return DecomposedScorer(load_decomposed(folder, dtype), tokenizer, POSITIONS, multiple)
 
 
 @pytest.fixture(scope="module")
-def scorer(folders):
-    return make_scorer(folders())
+def scorer(decomposed_folder):
+    return make_scorer(decomposed_folder)
 
 
 def score(scorer, texts, sets, set_of=None, budget=10_000, grad=False):
@@ -124,11 +110,7 @@ class Reference:
         [vector], levels, _ = self.read([text])
         [other], begun, _ = self.read([hypothesis])
         first = self.config["interaction_from"]
-        x, most = begun[first], self.config["hypothesis_states"]
-        if most != "all":
-            stretch = self.config.get("hypothesis_stretch", x.shape[1])
-            parts = np.array_split(x[0].numpy(), min(x.shape[1], max(most, math.ceil(x.shape[1] / stretch))))
-            x = torch.from_numpy(np.stack([part.mean(0) for part in parts]))[None]
+        x = begun[first]
         for number in range(self.config["interaction_layers"]):
             text_states = levels[first + number]
             mask = torch.ones(1, text_states.shape[1] + x.shape[1], dtype=torch.bool)
@@ -142,28 +124,18 @@ class Reference:
         return [entailment, entailment - (margin + SCALE * cosine + OFFSET)]
 
 
-@pytest.mark.parametrize("states", ["all", 1, 3, 50])
 @pytest.mark.parametrize("multiple", [1, 16])
-def test_equals_the_padded_reference(folders, states, multiple):
-    reference = Reference(folders(states))
+def test_equals_the_padded_reference(decomposed_folder, multiple):
+    reference = Reference(decomposed_folder)
     chosen = HYPOTHESES[:6]
-    for text, logits in zip(TEXTS, score(make_scorer(folders(states), multiple), TEXTS, [chosen]), strict=True):
+    for text, logits in zip(TEXTS, score(make_scorer(decomposed_folder, multiple), TEXTS, [chosen]), strict=True):
         expected = [reference.logits(text, hypothesis) for hypothesis in chosen]
         np.testing.assert_allclose(logits, expected, atol=1e-5)
 
 
-def test_long_hypotheses_are_cut_into_more_states(folders):
-    folder = folders(2, hypothesis_stretch=4)
-    reference, scorer = Reference(folder), make_scorer(folder)
-    lengths = np.array([1, 2, 8, 9, 40])
-    assert scorer.module.n_states(lengths).tolist() == [1, 2, 2, 3, 10]
-    [logits] = score(scorer, TEXTS[:1], [HYPOTHESES[:6]])
-    np.testing.assert_allclose(logits, [reference.logits(TEXTS[0], one) for one in HYPOTHESES[:6]], atol=1e-5)
-
-
-def test_bfloat16_stays_near(folders, scorer):
+def test_bfloat16_stays_near(decomposed_folder, scorer):
     exact = torch.cat(score(scorer, TEXTS, [HYPOTHESES]))
-    rounded = torch.cat(score(make_scorer(folders(), 16, torch.bfloat16), TEXTS, [HYPOTHESES]))
+    rounded = torch.cat(score(make_scorer(decomposed_folder, 16, torch.bfloat16), TEXTS, [HYPOTHESES]))
     assert 0 < (exact - rounded).abs().max() < 0.3
     assert exact.std() > 0.5
 
@@ -187,18 +159,18 @@ def test_order_of_labels_does_not_matter(scorer, order):
 
 @pytest.mark.parametrize("multiple", [1, 16])
 @pytest.mark.parametrize("budget", [1, 40, 150, 1000])
-def test_budget_does_not_change_scores(folders, scorer, budget, multiple):
+def test_budget_does_not_change_scores(decomposed_folder, scorer, budget, multiple):
     whole = score(scorer, TEXTS, [HYPOTHESES])
-    parts = score(make_scorer(folders(), multiple), TEXTS, [HYPOTHESES], budget=budget)
+    parts = score(make_scorer(decomposed_folder, multiple), TEXTS, [HYPOTHESES], budget=budget)
     for one, other in zip(whole, parts, strict=True):
         np.testing.assert_allclose(other, one, atol=1e-5)
 
 
 @pytest.mark.parametrize("multiple", [1, 16])
-def test_texts_with_sets_of_their_own(folders, scorer, multiple):
+def test_texts_with_sets_of_their_own(decomposed_folder, scorer, multiple):
     sets = [HYPOTHESES[:7], HYPOTHESES[5:6], HYPOTHESES[4:15]]
     set_of = [0, 1, 2, 2, 0]
-    found = score(make_scorer(folders(), multiple), TEXTS, sets, set_of)
+    found = score(make_scorer(decomposed_folder, multiple), TEXTS, sets, set_of)
     for text, chosen, logits in zip(TEXTS, set_of, found, strict=True):
         [alone] = score(scorer, [text], [sets[chosen]])
         np.testing.assert_allclose(logits, alone, atol=1e-5)
@@ -220,8 +192,8 @@ def test_full_to_the_last_position(scorer):
     assert batch.n_tokens > POSITIONS
 
 
-def test_threads_share_a_scorer(folders):
-    scorer = make_scorer(folders())
+def test_threads_share_a_scorer(decomposed_folder):
+    scorer = make_scorer(decomposed_folder)
     expected = score(scorer, TEXTS, [HYPOTHESES])
     found = {}
 
@@ -248,8 +220,8 @@ def counted(scorer, monkeypatch):
     return seen
 
 
-def test_hypotheses_are_read_once(folders, monkeypatch):
-    scorer = make_scorer(folders())
+def test_hypotheses_are_read_once(decomposed_folder, monkeypatch):
+    scorer = make_scorer(decomposed_folder)
     seen = counted(scorer, monkeypatch)
     score(scorer, TEXTS, [HYPOTHESES[:5]])
     texts, hypotheses = (sum(len(ids) + 2 for ids in scorer.tokenizer.encode(t)) for t in (TEXTS, HYPOTHESES[:5]))
@@ -258,8 +230,8 @@ def test_hypotheses_are_read_once(folders, monkeypatch):
     assert sum(seen) == 2 * texts + hypotheses
 
 
-def test_recent_texts_are_free(folders, monkeypatch):
-    scorer = make_scorer(folders())
+def test_recent_texts_are_free(decomposed_folder, monkeypatch):
+    scorer = make_scorer(decomposed_folder)
     plain = score(scorer, TEXTS, [HYPOTHESES])
     scorer.remember_texts(1 << 20)
     seen = counted(scorer, monkeypatch)
@@ -332,12 +304,11 @@ def train_step(scorer, optimizer, sets, set_of):
     return float(loss.detach())
 
 
-@pytest.mark.parametrize("states", ["all", 3])
 @pytest.mark.parametrize("train_encoder", [False, True])
-def test_gradients_equal_those_of_one_pass_per_pair(folders, states, train_encoder):
+def test_gradients_equal_those_of_one_pass_per_pair(decomposed_folder, train_encoder):
     gradients = []
     for budget in (10_000, 60):
-        scorer = make_scorer(folders(states))
+        scorer = make_scorer(decomposed_folder)
         scorer.module.encoder.requires_grad_(train_encoder)
         logits = torch.cat(score(scorer, TEXTS, [HYPOTHESES[:6], HYPOTHESES[3:5]], [0, 1, 0, 1, 0], budget, grad=True))
         F.cross_entropy(logits, torch.arange(len(logits)) % 2).backward()
@@ -352,8 +323,8 @@ def test_gradients_equal_those_of_one_pass_per_pair(folders, states, train_encod
 
 
 @pytest.mark.parametrize("train_encoder", [False, True])
-def test_learns_and_forgets_what_was_remembered(folders, train_encoder):
-    scorer = make_scorer(folders())
+def test_learns_and_forgets_what_was_remembered(decomposed_folder, train_encoder):
+    scorer = make_scorer(decomposed_folder)
     scorer.module.encoder.requires_grad_(train_encoder)
     before = torch.cat(score(scorer, TEXTS, [HYPOTHESES[:6]]))
     words_before = scorer.module.encoder.embeddings.word_embeddings.weight.clone()
@@ -368,8 +339,8 @@ def test_learns_and_forgets_what_was_remembered(folders, train_encoder):
     assert torch.equal(words_before, scorer.module.encoder.embeddings.word_embeddings.weight)
 
 
-def test_a_frozen_encoder_reads_training_texts_once(folders, monkeypatch):
-    scorer = make_scorer(folders())
+def test_a_frozen_encoder_reads_training_texts_once(decomposed_folder, monkeypatch):
+    scorer = make_scorer(decomposed_folder)
     scorer.module.encoder.requires_grad_(False)
     seen = counted(scorer, monkeypatch)
     optimizer = torch.optim.AdamW([p for p in scorer.module.parameters() if p.requires_grad], lr=1e-3)
@@ -384,9 +355,9 @@ def test_a_frozen_encoder_reads_training_texts_once(folders, monkeypatch):
         np.testing.assert_allclose(one.detach(), other, atol=5e-3)
 
 
-def test_training_after_scoring_under_inference_mode(folders):
+def test_training_after_scoring_under_inference_mode(decomposed_folder):
     with torch.inference_mode():
-        scorer = make_scorer(folders())
+        scorer = make_scorer(decomposed_folder)
         score(scorer, TEXTS, [HYPOTHESES[:4]])
     scorer.module.encoder.requires_grad_(False)
     sum(logits.sum() for logits in score(scorer, TEXTS, [HYPOTHESES[:4]], grad=True)).backward()
@@ -404,8 +375,8 @@ def test_copies_share_an_encoder(scorer):
 # ---- files
 
 
-def test_saved_and_loaded_is_the_same(folders, tmp_path):
-    source = folders()
+def test_saved_and_loaded_is_the_same(decomposed_folder, tmp_path):
+    source = decomposed_folder
     save_decomposed(load_decomposed(source), tmp_path)
     saved, stored = load_file(tmp_path / "model.safetensors"), load_file(source / "model.safetensors")
     assert saved.keys() == stored.keys()
@@ -413,8 +384,8 @@ def test_saved_and_loaded_is_the_same(folders, tmp_path):
     assert json.loads((tmp_path / "config.json").read_text()) == json.loads((source / "config.json").read_text())
 
 
-def test_a_converted_copy_keeps_its_words(folders, tmp_path):
-    module = load_decomposed(folders(), torch.bfloat16)
+def test_a_converted_copy_keeps_its_words(decomposed_folder, tmp_path):
+    module = load_decomposed(decomposed_folder, torch.bfloat16)
     assert {p.dtype for p in module.parameters()} == {torch.bfloat16, torch.float32}
     assert module.similarity.dtype == torch.float32
     assert module.encoder.embeddings.word_embeddings.weight.dtype == torch.float16
@@ -423,11 +394,11 @@ def test_a_converted_copy_keeps_its_words(folders, tmp_path):
     assert config["torch_dtype"] == "float32" and config["similarity"] == list(SIMILARITY)
 
 
-def test_plain_transformers_refuses(folders):
+def test_plain_transformers_refuses(decomposed_folder):
     from transformers import AutoModelForSequenceClassification
 
     with pytest.raises(ValueError, match="zero_shot_decomposed"):
-        AutoModelForSequenceClassification.from_pretrained(folders())
+        AutoModelForSequenceClassification.from_pretrained(decomposed_folder)
 
 
 @pytest.mark.parametrize(
@@ -436,9 +407,7 @@ def test_plain_transformers_refuses(folders):
         ({"encoder": {"hidden_size": 32}}, "its encoder has no num_hidden_layers"),
         ({"interaction_from": 2}, "3 layers, and the interaction layers need 4"),
         ({"interaction_layers": 0}, "interaction layers"),
-        ({"hypothesis_states": "some"}, "'some'"),
-        ({"hypothesis_states": 0}, "hypothesis_states = 0"),
-        ({"hypothesis_stretch": -1}, "hypothesis_stretch = -1"),
+        ({"hypothesis_states": 3}, "hypothesis_states = 3"),
         ({"id2label": {"0": "entailment", "1": "not_entailment"}}, "not not_entailment and entailment"),
     ],
 )

@@ -17,7 +17,7 @@ from spacy_zeroshot.model.cross_encoder import CrossEncoder
 from spacy_zeroshot.model.decomposed import DecomposedScorer, load_decomposed
 from spacy_zeroshot.model.tokenization import PairTokenizer
 
-from ..util import FAMILIES, POSITIONS, make_decomposed, make_nlp, words
+from ..util import FAMILIES, POSITIONS, make_nlp, words
 
 if find_spec("openvino") is None:
     pytest.skip("the extra 'openvino' is not installed", allow_module_level=True)
@@ -38,7 +38,7 @@ def cache(tmp_path_factory):
         yield folder / "openvino"
 
 
-def decomposed(folder, **changes):
+def decomposed(folder):
     tokenizer = PairTokenizer(PreTrainedTokenizerFast.from_pretrained(folder))
     return DecomposedScorer(load_decomposed(folder, torch.float32), tokenizer, POSITIONS, 16)
 
@@ -81,10 +81,9 @@ def test_pairs_equal_torch(make_checkpoint, family):
     assert difference(score(scorer), expected) == 0.0
 
 
-@pytest.mark.parametrize("states", ["all", 2])
-def test_decomposed_equals_torch(tmp_path, states):
-    folder = make_decomposed(tmp_path, hypothesis_states=states)
-    scorer, converted = decomposed(folder), run_by_openvino(decomposed(folder), "float32", "tiny")
+def test_decomposed_equals_torch(decomposed_folder):
+    scorer = decomposed(decomposed_folder)
+    converted = run_by_openvino(decomposed(decomposed_folder), "float32", "tiny")
     for sets in ([HYPOTHESES], [HYPOTHESES[:7], HYPOTHESES[4:5]]):
         for budget in (10_000, 100, 1):
             assert difference(score(converted, sets, budget), score(scorer, sets, budget)) < 1e-4
@@ -109,14 +108,11 @@ def test_conversion_is_kept(nli_folder, cache, monkeypatch):
     assert sorted(folder.name for folder in cache.iterdir()) == kept
 
 
-def test_other_weights_and_a_damaged_file_are_converted_anew(make_checkpoint, nli_folder, cache):
+def test_other_weights_are_converted_anew(make_checkpoint, nli_folder, cache):
     run_by_openvino(pairs(nli_folder), "float32", "tiny")
     known = set(cache.iterdir())
-    folder = make_checkpoint(seed=8)
-    expected = score(run_by_openvino(pairs(folder), "float32", "tiny"))
-    (made,) = set(cache.iterdir()) - known
-    (made / "model.xml").write_text("<net", encoding="utf8")
-    assert difference(score(run_by_openvino(pairs(folder), "float32", "tiny")), expected) < 1e-6
+    run_by_openvino(pairs(make_checkpoint(seed=8)), "float32", "tiny")
+    assert len(set(cache.iterdir()) - known) == 1
 
 
 def test_threads_share_a_model(decomposed_folder):

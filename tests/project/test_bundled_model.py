@@ -146,7 +146,7 @@ def work(tmp_path_factory: pytest.TempPathFactory, recipe: dict[str, ModuleType]
     read = [base, packed, states, "--weights", mix]
     recipe["remember"].main([*read, "--held-out"])
     recipe["remember"].main([*read, "--per-set", "20", "--premises", "30"])
-    chunks = ["--hypothesis-states", "3", "--hypothesis-stretch", "4"]
+    chunks = ["--hypothesis-states", "0", "--hypothesis-stretch", "4"]
     recipe["train_interaction"].main(
         [
             base,
@@ -284,7 +284,7 @@ def test_choices(recipe: dict[str, ModuleType], work: Path) -> None:
     choices = json.loads((work / "choices.json").read_text())
     config = json.loads((work / "bundled" / "config.json").read_text())
     assert config["similarity"] == choices["similarity"] and len(config["similarity"]) == 3
-    assert config["hypothesis_states"] == 3 and config["hypothesis_stretch"] == 4
+    assert config["hypothesis_states"] == "all" and "hypothesis_stretch" not in config
     assert (config["interaction_layers"], config["interaction_from"]) == (3, 1)
     assert set(choices["told"]) >= {"nli", "f1", "ece", "f1_at_best_threshold"}
 
@@ -314,7 +314,7 @@ def test_the_package_scores_as_the_recipe(recipe: dict[str, ModuleType], work: P
     pipe = nlp.add_pipe("zero_shot_textcat", config=config)
     found = pipe.label_logits([nlp.make_doc(text) for text in texts])
 
-    network_, data, remember = recipe["network"], recipe["data"], recipe["remember"]
+    data, remember = recipe["data"], recipe["remember"]
     net = network(recipe, work, "mix", "interaction")
     tokenizer = recipe["pack"].Tokenizer.from_file(str(work / "base" / "tokenizer.json"))
 
@@ -328,9 +328,8 @@ def test_the_package_scores_as_the_recipe(recipe: dict[str, ModuleType], work: P
         text, levels, mask = read(texts)
         vectors, own, own_mask = read([f"This text is about {label}." for label in labels])
         lengths = own_mask.sum(1).numpy()
-        flat, counts = network_.pool_states(own[0][own_mask], lengths, 3, 4)
         states = remember.States.__new__(remember.States)
-        states.flat, states.lengths, states.starts = flat[:, None], counts, np.cumsum(counts) - counts
+        states.flat, states.lengths, states.starts = own[0][own_mask][:, None], lengths, np.cumsum(lengths) - lengths
         states.rows = np.arange(2)
         begun, owner = states.packed(np.asarray([[0, 1], [0, 1]]))
         choices = json.loads((work / "choices.json").read_text())

@@ -1,0 +1,54 @@
+"""What was computed of texts, hypotheses and label sets, kept within bounds."""
+
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import Any, Generic, TypeVar
+
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
+
+
+class Cache(Generic[Key, Value]):
+    """Keeps values up to a total size, and at least the newest one; those used longest ago go first.
+
+    Threads may share it: what is known is replaced in one step, so that they see either the old or the new. It has no
+    lock, which a forked process might inherit locked.
+    """
+
+    def __init__(self, limit: int, size: Callable[[Value], int] = lambda value: 1):
+        self.limit = limit
+        self._size = size
+        self._known: dict[Key, Value] = {}
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def get(self, key: Key) -> Value | None:
+        return self._known.get(key)
+
+    def add(self, fresh: Mapping[Key, Value], recent: Iterable[Key] = ()) -> None:
+        """Keep values. recent: Keys that were just used."""
+        used = {key: self._known[key] for key in recent if key in self._known}
+        known = {key: value for key, value in self._known.items() if key not in used} | used | dict(fresh)
+        total = sum(map(self._size, known.values()))
+        for key in list(known)[:-1]:
+            if total <= self.limit:
+                break
+            total -= self._size(known.pop(key))
+        self._known = known
+
+    def compute(self, keys: Sequence[Key], make: Callable[[Sequence[Key]], Iterable[Value]]) -> list[Value]:
+        """The values of keys. Those that are not known are made together, and kept."""
+        known = self._known
+        missing = [key for key in dict.fromkeys(keys) if key not in known]
+        fresh = dict(zip(missing, make(missing), strict=True)) if missing else {}
+        if fresh:
+            self.add(fresh, keys)
+        return [fresh[key] if key in fresh else known[key] for key in keys]
+
+    def clear(self) -> None:
+        self._known = {}
+
+
+def n_bytes(tensor: Any) -> int:
+    """The size of a tensor, as a cache counts it."""
+    return int(tensor.nbytes)
