@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from pickle import UnpicklingError
-from types import SimpleNamespace
 from typing import Any, Literal
 
 import torch
 
 from ..errors import ZeroShotError
 from ..util import first_line
+from .decomposed import DecomposedConfig, load_decomposed, save_decomposed
 from .device import plain_tensors
 from .types import BUNDLED, DECOMPOSED, WEIGHTS
 
@@ -141,11 +141,8 @@ def load_checkpoint(
         pinned = source.pinned(config)
         tokenizer = _load_tokenizer(pinned, folder)
         if folder is not None:
-            from .decomposed import load_decomposed
-
-            stored = getattr(torch, config.torch_dtype)
-            module = load_decomposed(folder, dtype=dtype or stored, device=device or torch.device("cpu"))
-            return Checkpoint(module.config, tokenizer, module.eval(), stored)
+            module = load_decomposed(folder, dtype, device)
+            return Checkpoint(module.config, tokenizer, module, getattr(torch, config.torch_dtype))
         module = _load_module(pinned, config, kind)
         stored = module.dtype
         return Checkpoint(config, tokenizer, module.to(device=device, dtype=dtype).eval(), stored)
@@ -159,8 +156,6 @@ def is_decomposed(source: Source) -> bool:
 def save_checkpoint(checkpoint: Checkpoint, folder: Path, trained: bool = True) -> None:
     """Write a folder that load_checkpoint reads: trained weights in their precision, others as they were stored."""
     if checkpoint.config.model_type == DECOMPOSED:
-        from .decomposed import save_decomposed
-
         save_decomposed(checkpoint.module, folder)
     else:
         module = checkpoint.module
@@ -274,9 +269,7 @@ def _load_config(source: Source, folder: Path | None) -> Any:
     from transformers import AutoConfig
 
     if folder is not None:
-        values = json.loads((folder / "config.json").read_text(encoding="utf8"))
-        classes = {"0": "not_entailment", "1": "entailment"}
-        return SimpleNamespace(**{"torch_dtype": "float32", "id2label": classes, **values})
+        return DecomposedConfig.from_folder(folder)
     try:
         config = AutoConfig.from_pretrained(source.location, **source.options())
     except FAILURES as error:

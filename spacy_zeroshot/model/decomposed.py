@@ -77,14 +77,15 @@ class DecomposedConfig:
         return int(self.encoder["max_position_embeddings"])
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any], name: str) -> "DecomposedConfig":
-        """Read what to_dict gives. RAISES (ZeroShotError): Z030 for what cannot be run."""
+    def from_folder(cls, folder: Path) -> "DecomposedConfig":
+        """Read a checkpoint's config. RAISES (ZeroShotError): Z030 for what cannot be run."""
+        values = json.loads((folder / "config.json").read_text(encoding="utf8"))
         known = {key: value for key, value in values.items() if key in cls.__dataclass_fields__}
         more = {key: value for key, value in values.items() if key not in {*known, "model_type", "architectures"}}
         config = cls(**{"encoder": {}, **known, "more": more})
         config.id2label = {int(number): label for number, label in config.id2label.items()}
         if reason := config._why_not():
-            raise ZeroShotError("Z030", layout=DECOMPOSED, name=name, reason=reason)
+            raise ZeroShotError("Z030", layout=DECOMPOSED, name=str(folder), reason=reason)
         return config
 
     def to_dict(self) -> dict[str, Any]:
@@ -586,7 +587,7 @@ def load_decomposed(
     from safetensors.torch import load_file
 
     name = str(folder)
-    config = DecomposedConfig.from_dict(json.loads((folder / "config.json").read_text(encoding="utf8")), name)
+    config = DecomposedConfig.from_folder(folder)
     with plain_tensors():
         with torch.device("meta"):
             module = DecomposedEncoder(config)
