@@ -5,10 +5,8 @@ Issues are data; the command prints them.
 
 import re
 import unicodedata
-import warnings
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations, cycle, islice
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,12 +18,11 @@ from spacy.language import Language
 from thinc.api import Config
 
 from .component import ZeroShotTextCategorizer
-from .decisions import check_thresholds
 from .errors import ZeroShotError, named
-from .labels import DEFAULT_TEMPLATE, SLOT, check_groups, check_hypotheses, check_labels, check_templates
+from .labels import DEFAULT_TEMPLATE, check_templates
 from .loading import FACTORY, NO_PIPELINE, load_pipeline, pipeline_error
-from .scores import check_calibration, softmax
-from .tuning.score import part_of, predictor_of, score_texts
+from .scores import softmax
+from .tuning.score import predictor_of, score_texts, writers_of_keys
 
 ERROR, WARNING = "error", "warning"
 # Hypotheses that take more than this share of the model's room are pointed out.
@@ -122,13 +119,11 @@ def check_pipeline(name: str, overrides: Mapping[str, Any] | None = None, texts:
     """
     try:
         nlp = _open(name, dict(overrides or {}))
-        if not isinstance(nlp, Language):
-            return Report(nlp, [])
         pipes = [pipe for _, pipe in nlp.components if isinstance(pipe, ZeroShotTextCategorizer)]
         if not pipes:
             raise ZeroShotError("Z062", name=name, wanted=FACTORY, pipes=nlp.pipe_names)
     except NO_PIPELINE as error:
-        return Report([_from_error(pipeline_error(error, name))], [])
+        return Report([_as_issue(ERROR, pipeline_error(error, name))], [])
     issues, loaded = list(check_keys(nlp)), []
     for pipe in pipes:
         try:
@@ -138,46 +133,25 @@ def check_pipeline(name: str, overrides: Mapping[str, Any] | None = None, texts:
                 issues += check_scores(nlp, pipe, texts)
             loaded.append(pipe)
         except ZeroShotError as error:
-            issues.append(_from_error(error))
+            issues.append(_as_issue(ERROR, error))
     return Report(issues, loaded)
 
 
-def check_config(config: Mapping[str, Any]) -> list[Issue]:
-    """RETURNS (list[Issue]): All mistakes in the settings of a config; the component itself stops at the first."""
-    issues: list[Issue] = []
-    for name, block in config.get("components", {}).items():
-        for check in _config_checks(block) if block.get("factory") == FACTORY else ():
-            try:
-                with named(name):
-                    check()
-            except ZeroShotError as error:
-                issues.append(_from_error(error))
-    return list(dict.fromkeys(issues))
-
-
 def check_keys(nlp: Language) -> Iterator[Issue]:
-    """YIELDS (Issue): Components that write the same keys of doc.cats, so that one replaces what the other wrote."""
-    writers: dict[str, list[str]] = defaultdict(list)
-    for name, pipe in nlp.components:
-        if "doc.cats" in nlp.get_pipe_meta(name).assigns:
-            for label in getattr(pipe, "labels", ()):
-                writers[getattr(pipe, "key_prefix", "") + label].append(name)
+    """Components that write the same keys of doc.cats, so that one replaces what the other wrote."""
     shared: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    for key, names in writers.items():
+    for key, names in writers_of_keys(nlp).items():
         shared[tuple(names)].append(key)
-    for writing, keys in shared.items():
-        if len(writing) > 1:
-            yield _issue(WARNING, "Z079", writing[-1], components=list(writing), keys=keys)
+    for names, keys in shared.items():
+        if len(names) > 1:
+            yield _issue(WARNING, "Z079", names[-1], components=list(names), keys=keys)
 
 
 def check_labels_of(pipe: ZeroShotTextCategorizer) -> Iterator[Issue]:
-    """YIELDS (Issue): Labels that cannot be told apart by their words."""
+    """Labels that cannot be told apart by their words."""
     if not pipe.labels:
         yield _issue(WARNING, "Z073", pipe.name)
         return
-    for template in check_templates(pipe.hypothesis_template) if pipe.has_own_prompt else ():
-        if template not in (SLOT, DEFAULT_TEMPLATE):
-            yield _issue(WARNING, "Z105", pipe.name, template=template)
     label_set = pipe.label_set()
     for group in label_set.groups:
         forms, owners = defaultdict(list), defaultdict(list)
@@ -198,8 +172,8 @@ def check_labels_of(pipe: ZeroShotTextCategorizer) -> Iterator[Issue]:
 
 
 def check_language(pipe: ZeroShotTextCategorizer, lang: str = "") -> Iterator[Issue]:
-    """YIELDS (Issue): Templates in another script than the labels, with one in the labels' language. The pipeline's own
-    language, lang, tells apart those that share a script."""
+    """Templates in another script than the labels, with one in the labels' language. The pipeline's own language, lang,
+    tells apart those that share a script."""
     if pipe.has_own_prompt:
         return
     worded = {entry["label"] for entry in pipe.hypotheses}
@@ -217,16 +191,12 @@ def check_language(pipe: ZeroShotTextCategorizer, lang: str = "") -> Iterator[Is
 
 
 def check_room(pipe: ZeroShotTextCategorizer) -> Iterator[Issue]:
-    """YIELDS (Issue): Hypotheses that leave too little room for the text. RAISES (ZeroShotError): If the model cannot
-    be loaded."""
+    """Hypotheses that leave too little room for the text. RAISES (ZeroShotError): If the model cannot be loaded."""
+    fits = predictor_of(pipe).scorer.max_premise_tokens
     if not pipe.labels:
-        # that it can be loaded is all there is to see
-        predictor_of(pipe)
         return
     hypotheses = list(dict.fromkeys(pipe.label_set().hypotheses))
-    lengths = wordpieces(pipe, hypotheses)
-    fits = predictor_of(pipe).scorer.max_premise_tokens
-    room = fits(0)
+    lengths, room = wordpieces(pipe, hypotheses), fits(0)
     for hypothesis, length in zip(hypotheses, lengths):
         # of some models a hypothesis takes no room from the text
         left = fits(length)
@@ -245,15 +215,15 @@ def check_room(pipe: ZeroShotTextCategorizer) -> Iterator[Issue]:
 
 
 def check_scores(nlp: Language, pipe: ZeroShotTextCategorizer, texts: Sequence[str] = ()) -> Iterator[Issue]:
-    """YIELDS (Issue): Labels and templates that do nothing, or the same, over texts like those the pipeline is meant
-    for. Without any, built-in ones tell which labels are read alike, and nothing else is looked for."""
+    """Labels and templates that do nothing, or the same, over texts like those the pipeline is meant for. Without any,
+    built-in ones tell which labels are read alike, and nothing else is looked for."""
     templates = pipe.templates if not pipe.label_groups else ()
     label_sets = [pipe.label_set(templates=template) for template in templates] or [pipe.label_set()]
     found = score_texts(nlp, pipe, texts or SAMPLES, label_sets).logits
     if not len(found[0]):
         return
     for group in label_sets[0].groups:
-        labels = part_of(label_sets[0], group).labels
+        labels = label_sets[0].labels[group.start : group.stop]
         parts = [logits[:, group.start : group.stop] for logits in found]
         logits = np.mean(parts, axis=0)
         for i, j, value in alike(logits):
@@ -267,9 +237,8 @@ def check_scores(nlp: Language, pipe: ZeroShotTextCategorizer, texts: Sequence[s
 
 
 def alike(logits: np.ndarray) -> list[tuple[int, int, float]]:
-    """RETURNS (list[tuple[int, int, float]]): Pairs of columns of logits, shape (texts, labels), that go together, and
-    their correlation, the closest first. What is common to all labels of a text is left out, so that of two labels
-    nothing can be said."""
+    """Pairs of columns of logits, shape (texts, labels), that go together, and their correlation, the closest first.
+    What is common to all labels of a text is left out, so that of two labels nothing can be said."""
     if len(logits) < 3 or logits.shape[1] < 3:
         return []
     # of a column without variance nothing is known: NaN, which is not above anything
@@ -281,17 +250,16 @@ def alike(logits: np.ndarray) -> list[tuple[int, int, float]]:
 
 
 def barely(logits: np.ndarray) -> list[tuple[int, float]]:
-    """RETURNS (list[tuple[int, float]]): Columns of logits, shape (texts, labels), that are the best of no text and
-    have a small mean score where labels compete; and that score."""
-    shares = softmax(logits).mean(axis=0)
-    best = np.bincount(logits.argmax(axis=1), minlength=logits.shape[1])
-    few = (best == 0) & (shares < BARELY / logits.shape[1])
-    return [(int(i), float(shares[i])) for i in np.flatnonzero(few)]
+    """Columns of logits, shape (texts, labels), that are the best of no text and have a small mean score where labels
+    compete; and that score."""
+    shares, best = softmax(logits).mean(axis=0), set(logits.argmax(axis=1).tolist())
+    few = np.flatnonzero(shares < BARELY / logits.shape[1]).tolist()
+    return [(i, float(shares[i])) for i in few if i not in best]
 
 
 def without_effect(logits: Sequence[np.ndarray]) -> list[tuple[int, float]]:
-    """RETURNS (list[tuple[int, float]]): Of several arrays of logits, shape (texts, labels) each, one a template: those
-    that could be left out, and the share of texts that then keep their best label."""
+    """Of several arrays of logits, shape (texts, labels) each, one a template: those that could be left out, and the
+    share of texts that then keep their best label."""
     if len(logits) < 2:
         return []
     total = np.sum(logits, axis=0)
@@ -312,16 +280,6 @@ def costs(
     return [*own, *(_cost(pipe, lengths[0], count, worded) for count, worded in other)]
 
 
-def reads(pipe: ZeroShotTextCategorizer) -> str:
-    """RETURNS (str): How often a text goes through the model, in words."""
-    return getattr(predictor_of(pipe).scorer, "text_passes", "again for every hypothesis")
-
-
-def wordpieces(pipe: ZeroShotTextCategorizer, hypotheses: Sequence[str]) -> list[int]:
-    """RETURNS (list[int]): Lengths of hypotheses in wordpieces, without special tokens."""
-    return [len(ids) for ids in predictor_of(pipe).tokenizer.hypothesis_set(tuple(hypotheses)).pieces]
-
-
 def _cost(pipe: ZeroShotTextCategorizer, length: int, n_labels: int, hypotheses: tuple[str, ...]) -> Cost:
     """Counted on the model's own batches, of a text without words."""
     predictor, size = predictor_of(pipe), len(hypotheses)
@@ -335,16 +293,26 @@ def _cost(pipe: ZeroShotTextCategorizer, length: int, n_labels: int, hypotheses:
     return Cost(length, n_labels, len(windows), len(windows) * size, len(tokens), sum(tokens))
 
 
+def reads(pipe: ZeroShotTextCategorizer) -> str:
+    """How often a text goes through the model, in words."""
+    return getattr(predictor_of(pipe).scorer, "text_passes", "again for every hypothesis")
+
+
+def wordpieces(pipe: ZeroShotTextCategorizer, hypotheses: Sequence[str]) -> list[int]:
+    """Lengths of hypotheses in wordpieces, without special tokens."""
+    return [len(ids) for ids in predictor_of(pipe).tokenizer.hypothesis_set(tuple(hypotheses)).pieces]
+
+
 def plain_form(label: str) -> str:
-    """RETURNS (str): What is left of a label without case, spacing, punctuation and plural endings: equal for labels
-    that read alike."""
+    """What is left of a label without case, spacing, punctuation and plural endings: equal for labels that read
+    alike."""
     words = re.findall(r"\w+", unicodedata.normalize("NFKC", label).casefold().replace("_", " "))
     # a label of signs only ("+", "-") is told apart by them
     return " ".join(_singular(word) for word in words) or label
 
 
 def language_of(text: str) -> str:
-    """RETURNS (str): The language that SCRIPTS has for a text's script: "en" for all Latin ones, "" for others."""
+    """The language that SCRIPTS has for a text's script: "en" for all Latin ones, "" for others."""
     letters = [unicodedata.name(char, "").split(" ")[0].split("-")[0] for char in text if char.isalpha()]
     found = Counter(SCRIPTS[name] for name in letters if name in SCRIPTS)
     if "ja" in found and "zh" in found:
@@ -352,59 +320,25 @@ def language_of(text: str) -> str:
     return found.most_common(1)[0][0] if found else ""
 
 
-def _config_checks(block: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
-    """The component's own checks, one by one. Settings of a wrong type are left to spaCy's validation."""
-    template, labels = block.get("hypothesis_template", []), block.get("labels") or []
-    for one in [template] if isinstance(template, str) else template:
-        yield partial(check_templates, [one])
-    if block.get("label_groups"):
-        yield partial(check_groups, block["label_groups"], [SLOT])
-    if not isinstance(labels, list):
-        return
-    for i, label in enumerate(labels):
-        yield partial(check_labels, [label])
-        if label in labels[:i]:
-            yield partial(check_labels, [label, label])
-    known = None if block.get("label_groups") else labels or None
-    for entry in block.get("hypotheses") or []:
-        yield partial(check_hypotheses, [entry], known)
-    for entry in block.get("label_thresholds") or []:
-        yield partial(_check_threshold, entry, known)
-    for entry in block.get("calibration") or []:
-        yield partial(check_calibration, [entry])
-
-
-def _check_threshold(entry: Mapping[str, Any], labels: Sequence[str] | None) -> None:
-    for label in check_thresholds([entry]):
-        if labels and label not in labels:
-            raise ZeroShotError("Z009", setting="label_thresholds", label=label, labels=list(labels))
-
-
-def _open(name: str, overrides: dict[str, Any]) -> Language | list[Issue]:
-    """A pipeline, or what is wrong with its settings. A package's are those it was built with."""
-    path = Path(name) / "config.cfg" if Path(name).is_dir() else Path(name)
-    if path.suffix == ".cfg" and not path.is_file():
+def _open(name: str, overrides: dict[str, Any]) -> Language:
+    """Build what a config describes, or load a pipeline."""
+    path = Path(name)
+    if path.suffix != ".cfg" and not path.is_file():
+        return load_pipeline(name, config=overrides)
+    if not path.is_file():
         raise ZeroShotError("Z060", what="config", value=name, reason="there is no such file")
-    config = util.load_config(path, overrides=overrides, interpolate=True) if path.is_file() else {}
-    issues = check_config(config)
-    if issues:
-        return issues
-    with warnings.catch_warnings():
-        # check_labels_of says it
-        warnings.filterwarnings("ignore", message=r"\[Z105\]")
-        if not Path(name).is_file():
-            return load_pipeline(name, config=overrides)
-        # training data need not be there yet
-        wanted = Config({section: config[section] for section in ("nlp", "components") if section in config})
-        return util.load_model_from_config(wanted, auto_fill=True, validate=True)
+    config = util.load_config(path, overrides=overrides, interpolate=True)
+    # training data need not be there yet
+    wanted = Config({section: config[section] for section in ("nlp", "components") if section in config})
+    return util.load_model_from_config(wanted, auto_fill=True, validate=True)
 
 
 def _issue(level: str, code: str, component: str, **values: Any) -> Issue:
     with named(component):
-        return _from_error(ZeroShotError(code, **values), level)
+        return _as_issue(level, ZeroShotError(code, **values))
 
 
-def _from_error(error: ZeroShotError, level: str = ERROR) -> Issue:
+def _as_issue(level: str, error: ZeroShotError) -> Issue:
     component = error.component or ""
     message = str(error).removeprefix(f"[{error.code}] ").removeprefix(f"{component}: ")
     return Issue(level, error.code, component, message)

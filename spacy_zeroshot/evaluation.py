@@ -18,7 +18,7 @@ from .loading import open_pipeline
 from .model.types import ENTAILMENT, NLIInput, WindowConfig
 from .readers import LabelledText, NLIPair, is_nli, label_names, read_nli
 from .scores import pool_windows
-from .tuning.score import BATCH, docs_before, gold_array, read_gold
+from .tuning.score import BATCH, docs_before, gold_array, read_gold, remembered_texts
 from .util import Track, no_progress
 
 SINGLE, MULTI, NLI = "single-label", "multi-label", "nli"
@@ -85,29 +85,36 @@ def evaluate(
     nlp, pipe = open_pipeline(pipeline, component=component)
     none_label = none_label or pipe.none_label
     outcomes = []
-    for path in map(Path, paths):
-        name = Path(path.name.removesuffix(".gz")).stem
-        if is_nli(path):
-            pairs = spread(list(read_nli(path)), limit)
-            found = np.zeros((len(pairs), 1), dtype=bool)
-            for number, decision in track(entailed(pipe, pairs), len(pairs), name):
-                found[number] = decision
-            gold = np.array([[pair.entailed] for pair in pairs])
-            outcomes.append(_outcome(name, NLI, with_none(gold), with_none(found), ["entailment", "the rest"]))
-            continue
+
+    def add(name: str, mode: str, gold: np.ndarray, chosen: np.ndarray, labels: Sequence[str]) -> None:
+        found = figures(gold, chosen)
+        outcomes.append(Outcome(name, mode, len(gold), len(labels), *found[:3], dict(zip(labels, found.f1.tolist()))))
+
+    def add_nli(path: Path, name: str) -> None:
+        pairs = spread(list(read_nli(path)), limit)
+        found = dict(track(entailed(pipe, pairs), len(pairs), name))
+        gold, chosen = np.array([[pair.entailed, found[number]] for number, pair in enumerate(pairs)]).T[:, :, None]
+        add(name, NLI, with_none(gold), with_none(chosen), ["entailment", "the rest"])
+
+    def add_labelled(path: Path, name: str) -> None:
         rows = read_gold(path, text_field, label_field)
-        own = bool(pipe.labels) and not labels_from_data
-        label_set = _label_set(pipe, path, None if own else rows, templates, multi_label, none_label)
+        own, mode, labels = bool(pipe.labels) and not labels_from_data, multi_label, None
+        if not own:
+            labels = [label for label in label_names(rows) if label != none_label]
+            if not labels:
+                raise ZeroShotError("Z064", path=str(path))
+            if mode is None:
+                mode = any(len(row.labels) != 1 for row in rows)
+        label_set = pipe.label_set(labels, list(templates) or None, mode)
         rows = spread(rows, limit)
         if own:
             gold = gold_array(rows, nlp, pipe, none_label, path)
         else:
             gold = np.array([[label in row.labels for label in label_set.labels] for row in rows], dtype=bool)
-        scored = track(scores_of(nlp, pipe, rows, label_set), len(rows), name)
-        scores = np.array(list(scored)).reshape(gold.shape)
+        scores = np.array(list(track(scores_of(nlp, pipe, rows, label_set), len(rows), name))).reshape(gold.shape)
         for group, rule in zip(label_set.groups, pipe.rules(label_set)):
             columns = slice(group.start, group.stop)
-            right, labels = gold[:, columns], list(label_set.labels[columns])
+            right, names = gold[:, columns], list(label_set.labels[columns])
             has_none = none_label is not None and not right.any(axis=1).all()
             if threshold is not None:
                 rule = default_rule(group.exclusive, threshold, {}, pipe.top_k)
@@ -117,11 +124,21 @@ def evaluate(
             if several and group.exclusive and multi_label is None:
                 warn("Z123", path=str(path), count=several)
             # NaN, of a blank text, reaches no threshold
-            chosen = decide_rows(scores[:, columns], labels, rule)
+            chosen = decide_rows(scores[:, columns], names, rule)
             if has_none:
-                right, chosen, labels = with_none(right), with_none(chosen), [*labels, str(none_label)]
-            shown = f"{name}: {group.name}" if group.name else name
-            outcomes.append(_outcome(shown, SINGLE if group.exclusive else MULTI, right, chosen, labels))
+                right, chosen, names = with_none(right), with_none(chosen), [*names, str(none_label)]
+            add(
+                f"{name}: {group.name}" if group.name else name,
+                SINGLE if group.exclusive else MULTI,
+                right,
+                chosen,
+                names,
+            )
+
+    # files may hold the same texts with other labels
+    with remembered_texts(pipe):
+        for path in map(Path, paths):
+            (add_nli if is_nli(path) else add_labelled)(path, Path(path.name.removesuffix(".gz")).stem)
     return outcomes
 
 
@@ -176,30 +193,6 @@ def scores_of(
     nlp: Language, pipe: ZeroShotTextCategorizer, rows: Sequence[LabelledText], label_set: LabelSet
 ) -> Iterator[Floats1d]:
     """YIELDS (Floats1d): Shape (labels,): each text's scores as the component gives them; NaN for a blank one."""
-    for batch in minibatch(docs_before(nlp, pipe.name, [row.text for row in rows], BATCH), BATCH):
+    for batch in minibatch(docs_before(nlp, pipe.name, [row.text for row in rows]), BATCH):
         for found in pipe.predict([doc for doc, _ in batch], label_set):
             yield found.scores if len(found.windows) else np.full(len(label_set.labels), np.nan)
-
-
-def _label_set(
-    pipe: ZeroShotTextCategorizer,
-    path: Path,
-    rows: Sequence[LabelledText] | None,
-    templates: Sequence[str],
-    multi_label: bool | None,
-    none_label: str | None,
-) -> LabelSet:
-    """The component's labels, or those of a file's rows."""
-    chosen = list(templates) or None
-    if rows is None:
-        return pipe.label_set(templates=chosen, multi_label=multi_label)
-    labels = [label for label in label_names(rows) if label != none_label]
-    if not labels:
-        raise ZeroShotError("Z064", path=str(path))
-    several = any(len(row.labels) != 1 for row in rows)
-    return pipe.label_set(labels, chosen, several if multi_label is None else multi_label)
-
-
-def _outcome(name: str, mode: str, gold: np.ndarray, chosen: np.ndarray, labels: Sequence[str]) -> Outcome:
-    found = figures(gold, chosen)
-    return Outcome(name, mode, len(gold), len(labels), *found[:3], dict(zip(labels, found.f1.tolist())))

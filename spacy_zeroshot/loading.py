@@ -35,7 +35,6 @@ NO_CODE = (
     SyntaxError,
 )
 HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+")
-LABEL_FILES = (*FORMATS, "json")
 
 
 def open_pipeline(
@@ -98,11 +97,7 @@ def load_pipeline(name: str, config: dict[str, Any] | None = None) -> Language:
 
 
 def build_pipeline(model: str = BUNDLED) -> Language:
-    """Build a pipeline of one zero-shot component without labels.
-
-    model (str): "bundled", a checkpoint's folder, or a Hub name.
-    RETURNS (Language): The pipeline.
-    """
+    """RETURNS (Language): A pipeline of one zero-shot component without labels. model (str): A checkpoint."""
     nlp = spacy.blank("en")
     nlp.add_pipe(FACTORY, config={"model": {"name": model}})
     nlp.max_length = NO_LIMIT
@@ -110,13 +105,8 @@ def build_pipeline(model: str = BUNDLED) -> Language:
 
 
 def find_component(nlp: Language, name: str | None = None) -> ZeroShotTextCategorizer:
-    """Find the zero-shot component of a pipeline.
-
-    nlp (Language): The pipeline.
-    name (str | None): The component's name; None for the first zero-shot component.
-    RETURNS (ZeroShotTextCategorizer): The component.
-    RAISES (ZeroShotError): Z062 if there is none.
-    """
+    """RETURNS (ZeroShotTextCategorizer): The component of that name, the first zero-shot one if it is None.
+    RAISES (ZeroShotError): Z062 if there is none."""
     for found, pipe in nlp.pipeline:
         if isinstance(pipe, ZeroShotTextCategorizer) and name in (None, found):
             return pipe
@@ -140,12 +130,8 @@ def names_checkpoint(name: str) -> bool:
 
 
 def pipeline_error(error: BaseException, name: str) -> ZeroShotError:
-    """Say in one line why a pipeline could not be built.
-
-    error (BaseException): What spaCy or confection raised.
-    name (str): The pipeline.
-    RETURNS (ZeroShotError): The component's own error if that is the cause, else Z061.
-    """
+    """Say in one line why a pipeline could not be built: by the component's own error if that is the cause, else Z061
+    with what spaCy or confection raised."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ZeroShotError):
@@ -157,11 +143,8 @@ def pipeline_error(error: BaseException, name: str) -> ZeroShotError:
 
 
 def import_code(path: Path | str | None) -> None:
-    """Run a user's Python file, which registers functions that a pipeline needs: the option --code.
-
-    path (Path | str | None): The file; None does nothing.
-    RAISES (ZeroShotError): Z060 if it cannot be run.
-    """
+    """Run a user's Python file, which registers functions that a pipeline needs: the option --code. None does nothing.
+    RAISES (ZeroShotError): Z060 if it cannot be run."""
     if path is None:
         return
     try:
@@ -172,11 +155,7 @@ def import_code(path: Path | str | None) -> None:
 
 
 def use_gpu(gpu_id: int) -> None:
-    """Do spaCy's own work on a GPU. Call before a pipeline is loaded.
-
-    gpu_id (int): The GPU's number; -1 for the CPU.
-    RAISES (ZeroShotError): Z063 if it cannot be used.
-    """
+    """Do spaCy's own work on a GPU; -1 is the CPU. Call before a pipeline is loaded. RAISES (ZeroShotError): Z063."""
     if gpu_id >= 0:
         try:
             spacy.require_gpu(gpu_id)
@@ -187,41 +166,29 @@ def use_gpu(gpu_id: int) -> None:
 def read_label_list(value: str) -> list[str]:
     """Read labels as the option --labels takes them.
 
-    value (str): "a,b,c"; a JSON list, for labels with commas; or a file: .txt with one label a line, .json with a
-        list, or a table with a field "label".
+    value (str): "a,b,c"; a JSON list, for labels with commas; or a file: one label a line, a JSON list, or a table
+        with a field "label".
     RETURNS (list[str]): The labels, without blanks around them.
     RAISES (ZeroShotError): Z060 for a list that is none or a file that is not there, and what reading it raises.
     """
-    # os.path.isfile says no where Path.is_file raises: labels may be longer than any name of a file
     path = Path(value)
-    ends_as_file = any(suffix.lstrip(".").lower() in LABEL_FILES for suffix in path.suffixes[-2:])
-    if not value.lstrip().startswith("[") and (os.path.isfile(path) or (ends_as_file and "," not in value)):
-        return _read_label_file(path)
-    if not value.lstrip().startswith("["):
-        return [label.strip() for label in value.split(",") if label.strip()]
-    return _parse_labels(value, value)
-
-
-def _read_label_file(path: Path) -> list[str]:
-    if not path.is_file():
-        raise ZeroShotError("Z060", what="--labels", value=str(path), reason="there is no such file")
-    suffix = path.suffix.lower()
-    if suffix in (".json", ".txt") or suffix.lstrip(".") not in (*FORMATS, "gz"):
+    # os.path.isfile says no where Path.is_file raises: labels may be longer than any name of a file
+    is_file, ending = os.path.isfile(value), path.suffix.lstrip(".").lower()
+    if not is_file and ending in (*FORMATS, "gz") and "," not in value:
+        raise ZeroShotError("Z060", what="--labels", value=value, reason="there is no such file")
+    if is_file and ending in (*FORMATS, "gz") and ending != "json":
+        return list(dict.fromkeys(row.text.strip() for row in read_rows(path, "label", None) if row.text.strip()))
+    text = value
+    if is_file:
         with path.open("rb") as stream:
             text = "".join(decode_lines(stream))
-        if text.lstrip().startswith("["):
-            return _parse_labels(text, str(path))
-        return [line.strip() for line in text.splitlines() if line.strip()]
-    rows = read_rows(path, "label", None)
-    return list(dict.fromkeys(row.text.strip() for row in rows if row.text.strip()))
-
-
-def _parse_labels(text: str, shown: str) -> list[str]:
+    if not text.lstrip().startswith("["):
+        return [label.strip() for label in (text.splitlines() if is_file else text.split(",")) if label.strip()]
     try:
         found = json.loads(text)
     except ValueError:
         found = None
     if not isinstance(found, list) or not all(isinstance(label, str) for label in found):
         reason = 'it is no JSON list of strings. Write "a,b,c", or \'["a, b", "c"]\''
-        raise ZeroShotError("Z060", what="--labels", value=shown, reason=reason)
+        raise ZeroShotError("Z060", what="--labels", value=value, reason=reason)
     return found

@@ -14,7 +14,6 @@ from spacy_zeroshot.checks import (
     TEMPLATES,
     alike,
     barely,
-    check_config,
     check_keys,
     check_labels_of,
     check_language,
@@ -162,24 +161,6 @@ def test_z074_z075_and_what_does_not_fit(nli_folder: Path) -> None:
         settings = {"labels": ["sport"], "window_overlap": 125, "model": {"name": str(nli_folder)}}
         nlp.add_pipe("zero_shot_textcat", config=settings)
         nlp(" ".join(words(300)))
-
-
-def test_all_mistakes_of_a_config_at_once() -> None:
-    block: dict[str, Any] = {
-        "factory": "zero_shot_textcat",
-        "labels": ["a", "b", "a", " "],
-        "hypothesis_template": ["no slot", "fine {}", "{} twice {}"],
-        "hypotheses": [{"label": "x", "text": "y"}, {"label": "a"}],
-        "label_thresholds": [{"label": "z", "threshold": 0.5}, {"label": "a", "threshold": 7}],
-        "calibration": [{"label": "a"}],
-    }
-    found = check_config({"components": {"zs": block, "other": {"factory": "ner"}}})
-    expected = ["Z004", "Z004", "Z002", "Z003", "Z005", "Z006", "Z009", "Z007", "Z006"]
-    assert [issue.code for issue in found] == expected
-    assert {issue.level for issue in found} == {"error"}
-    assert {issue.component for issue in found} == {"zs"}
-    groups = {"factory": "zero_shot_textcat", "label_groups": [{"name": "g"}]}
-    assert [issue.code for issue in check_config({"components": {"zs": groups}})] == ["Z006"]
 
 
 def test_costs_of_pairs_are_those_of_scoring(nli_folder: Path) -> None:

@@ -52,7 +52,7 @@ def calibrate(
 
     with cli.run("calibrate"):
         # what can fail at once fails before the work
-        check_output(output, overwrite)
+        cli.check_output(output, overwrite)
         shares = _parse_prior(prior)
         unlabelled = read_texts(texts, text_field)
         rows = read_gold(labelled, text_field, label_field) if labelled is not None else []

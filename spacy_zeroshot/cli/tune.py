@@ -53,7 +53,7 @@ def tune(
 
     with cli.run("tune"):
         # what can fail at once fails before the work
-        check_output(output, overwrite)
+        cli.check_output(output, overwrite)
         rows = read_gold(dev, text_field, label_field)
         nlp, pipe = cli.open_component(
             pipeline, None, labels, (), multi_label, component, code=code, gpu_id=gpu_id, needs_labels=False

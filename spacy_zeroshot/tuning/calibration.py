@@ -9,7 +9,7 @@ its own it takes away what differs between labels and leaves alone how readily l
 The temperature is one number that makes scores as sure as they are right (Guo et al., 2017).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -23,7 +23,6 @@ from ..scores import calibrate as adjust
 from ..scores import sigmoid, softmax, to_scores
 from ..util import Track, no_progress
 from .score import gold_array, score_texts
-from .settings import calibration_entries
 
 Method = Literal["marginals", "content-free", "none"]
 
@@ -37,7 +36,7 @@ BINS = 15
 
 
 class Reliability(NamedTuple):
-    """Scores against how often they are right, in bins of equal width; 0.0 for an empty bin."""
+    """Scores against how often they are right, in BINS bins of equal width; 0.0 for an empty bin."""
 
     counts: np.ndarray  # (bins,): scores in each bin
     confidence: np.ndarray  # (bins,): their mean
@@ -58,10 +57,7 @@ class Calibrated(NamedTuple):
     @property
     def settings(self) -> dict[str, Any]:
         """RETURNS (dict[str, Any]): The component's settings, for apply_settings."""
-        return {
-            "calibration": calibration_entries(dict(zip(self.labels, self.biases))),
-            "temperature": self.temperature,
-        }
+        return {"calibration": calibration_entries(zip(self.labels, self.biases)), "temperature": self.temperature}
 
 
 def calibrate(
@@ -77,7 +73,7 @@ def calibrate(
 ) -> Calibrated:
     """Find a bias for every label. A calibration that the pipeline has is found anew, not added to.
 
-    The pipeline is not changed; settings.apply_settings does that with what is found.
+    The pipeline is not changed; tune.apply_settings does that with what is found.
 
     nlp (Language): The pipeline.
     texts (Sequence[str]): Unlabelled texts like those it is meant for.
@@ -98,7 +94,7 @@ def calibrate(
     gold = gold_array(labelled, nlp, pipe, none_label or pipe.none_label)
 
     def score(texts: Sequence[str], what: str, track: Track = no_progress) -> tuple[np.ndarray, np.ndarray]:
-        rows, _, (logits,) = score_texts(nlp, pipe, texts, [label_set], track=track, description=what)
+        rows, _, (logits,) = score_texts(nlp, pipe, texts, [label_set], track, what)
         if not len(rows):
             raise ZeroShotError("Z200", reason=f"the {what} are none, or blank")
         return logits, rows
@@ -119,6 +115,11 @@ def calibrate(
     before, after = to_scores(logits, label_set), to_scores(adjust(logits, biases, temperature), label_set)
     rates = before.mean(axis=0), after.mean(axis=0)
     return Calibrated(pipe.name, label_set.labels, biases, temperature, rates, measured)
+
+
+def calibration_entries(biases: Iterable[tuple[str, float]]) -> list[dict[str, Any]]:
+    """RETURNS (list[dict[str, Any]]): The setting `calibration`, without biases of zero."""
+    return [{"label": label, "bias": round(float(bias), 4)} for label, bias in biases if bias]
 
 
 def check_prior(prior: Mapping[str, float], label_set: LabelSet) -> np.ndarray:
@@ -160,9 +161,8 @@ def marginal_biases(logits: np.ndarray, label_set: LabelSet, prior: np.ndarray |
     biases = np.zeros(logits.shape[1])
     for group in label_set.groups:
         columns = slice(group.start, group.stop)
-        wanted = None if prior is None else prior[columns]
         match = _match_shares if group.exclusive else _match_rates
-        biases[columns] = match(logits[:, columns], wanted)
+        biases[columns] = match(logits[:, columns], None if prior is None else prior[columns])
         if group.exclusive or prior is None:
             biases[columns] -= biases[columns].mean()
     return biases
@@ -198,30 +198,26 @@ def fit_temperature(logits: np.ndarray, gold: np.ndarray, label_set: LabelSet) -
     return float(1.0 / sharpness)
 
 
-def reliability(scores: np.ndarray, gold: np.ndarray, label_set: LabelSet, bins: int = BINS) -> Reliability:
+def reliability(scores: np.ndarray, gold: np.ndarray, label_set: LabelSet) -> Reliability:
     """Measure how often scores are right: where labels compete that of each text's best label, else every one."""
-    sure, right = [], []
+    sure, met = [], []
     for group in label_set.groups:
         values, targets = scores[:, group.start : group.stop], gold[:, group.start : group.stop]
         if group.exclusive:
             best = values.argmax(axis=1)[:, None]
             values, targets = (np.take_along_axis(array, best, axis=1) for array in (values, targets))
         sure.append(values.ravel())
-        right.append(targets.ravel())
-    claims, hits = np.concatenate(sure), np.concatenate(right)
-    place = np.minimum((claims * bins).astype(int), bins - 1)
-    counts = np.bincount(place, minlength=bins)
-    some = np.maximum(counts, 1)
-    confidence = np.bincount(place, weights=claims, minlength=bins) / some
-    accuracy = np.bincount(place, weights=hits, minlength=bins) / some
+        met.append(targets.ravel())
+    claims, hits = np.concatenate(sure), np.concatenate(met)
+    place = np.minimum((claims * BINS).astype(int), BINS - 1)
+    counts, claimed, right = (np.bincount(place, weights, BINS) for weights in (None, claims, hits))
+    confidence, accuracy = claimed / np.maximum(counts, 1), right / np.maximum(counts, 1)
     error = float((np.abs(confidence - accuracy) * counts).sum() / max(counts.sum(), 1))
     return Reliability(counts, confidence, accuracy, error)
 
 
 def _match_shares(logits: np.ndarray, prior: np.ndarray | None) -> np.ndarray:
-    n_labels = logits.shape[1]
-    wanted = np.full(n_labels, 1.0 / n_labels) if prior is None else prior
-    biases = np.zeros(n_labels)
+    biases, wanted = np.zeros(logits.shape[1]), 1.0 / logits.shape[1] if prior is None else prior
     for _ in range(500):
         # One round of iterative scaling: a label with twice its share loses log 2.
         step = np.log(np.maximum(softmax(logits - biases).mean(axis=0), 1e-300) / wanted)

@@ -11,15 +11,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from ..decisions import Rule
 from ..evaluation import with_none
 from .calibration import reliability
-from .search import KINDS, Goal, held_out_value, make_grid, objective, steps_of, tally, tally_ranks
+from .search import KINDS, Goal, make_grid, objective, tally_ranks, tally_thresholds
 from .tune import Tuned, TunedGroup
 
 GOALS: dict[Goal, str] = {"macro_f1": "macro-F1", "micro_f1": "micro-F1", "accuracy": "accuracy"}
-HARDEST, EXCERPT = 20, 280
-# A matrix of more labels is not read; its largest cells are.
-MOST_LABELS, CONFUSIONS = 24, 30
-# Candidates in the table, the best ones, and the highest top-k in the chart
-MOST_ROWS, MOST_K = 40, 20
+# Characters of a text
+EXCERPT = 280
+# Rows of the tables at most, and the highest top-k in the chart
+HARDEST, MISTAKES, MOST_K = 20, 30, 20
 NONE = "none of these"
 QUARTERS = tuple((x, f"{x:g}") for x in (0.0, 0.25, 0.5, 0.75, 1.0))
 
@@ -42,11 +41,23 @@ def report(tuned: Tuned) -> str:
     # StrictUndefined: a name that is missing is an error, not a gap
     page = Environment(loader=loader, autoescape=True, undefined=StrictUndefined).get_template("report.html.jinja")
     lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in tuned.settings.items()]
-    return page.render(
-        settings="\n".join(lines) or "as they were: nothing that was tried does better",
-        texts=len(tuned.texts),
-        groups=[_section(group, tuned.texts) for group in tuned.groups],
-    )
+    sections = [
+        {
+            "tuned": group,
+            "goal": GOALS[group.search.goal],
+            "figures": figure_rows(group),
+            "before": describe(group.before.rule, len(group.label_set.labels)),
+            "after": describe(group.after.rule, len(group.label_set.labels)),
+            "charts": _charts(group),
+            "labels": _label_rows(group),
+            "mistakes": mistakes(group.gold, group.after.chosen, group.label_set.labels),
+            **_trials(group),
+            "hardest": _hardest(group, tuned.texts),
+        }
+        for group in tuned.groups
+    ]
+    settings = "\n".join(lines) or "as they were: nothing that was tried does better"
+    return page.render(settings=settings, texts=len(tuned.texts), groups=sections)
 
 
 def describe(rule: Rule, n_labels: int) -> str:
@@ -68,50 +79,32 @@ def figure_rows(group: TunedGroup) -> list[list[Any]]:
     return [["before", *before[:3]], ["tuned, fitted", *after[:3]], ["tuned, held out", *held_out]]
 
 
-def confusions(gold: np.ndarray, chosen: np.ndarray, labels: Sequence[str]) -> tuple[np.ndarray, list[str]]:
-    """Count right labels against chosen ones, shape (labels + 1, labels + 1): "none of these" is last, and left out
-    where every text has a right label and got one. Where labels agree they count on the diagonal only; every right
-    label that was missed counts against every label that was chosen wrongly, or against none of these."""
-    missed, extra = with_none(gold & ~chosen), with_none(chosen & ~gold)
-    counts = missed.T.astype(int) @ extra.astype(int)
-    np.fill_diagonal(counts, (with_none(gold) & with_none(chosen)).sum(axis=0))
-    if counts[-1].any() or counts[:, -1].any():
-        return counts, [*labels, NONE]
-    return counts[:-1, :-1], list(labels)
-
-
-def _section(group: TunedGroup, texts: Sequence[str]) -> dict[str, Any]:
-    """What the page says of one group of labels."""
-    labels = group.label_set.labels
-    counts, names = confusions(group.gold, group.after.chosen, labels)
-    return {
-        "tuned": group,
-        "goal": GOALS[group.search.goal],
-        "figures": figure_rows(group),
-        "before": describe(group.before.rule, len(labels)),
-        "after": describe(group.after.rule, len(labels)),
-        "charts": _charts(group),
-        "labels": _label_rows(group),
-        "names": names,
-        "counts": counts.tolist() if len(names) <= MOST_LABELS else [],
-        "mistakes": _mistakes(counts, names),
-        **_trials(group),
-        "hardest": _hardest(group, texts),
-    }
+def mistakes(gold: np.ndarray, chosen: np.ndarray, labels: Sequence[str]) -> list[tuple[str, str, int]]:
+    """RETURNS (list[tuple[str, str, int]]): How often one label was right and another one chosen, the most frequent
+    first. Every right label that was missed counts against every label that was chosen wrongly, "none of these" where
+    there is none."""
+    missed, extra = with_none(gold & ~chosen).astype(int), with_none(chosen & ~gold).astype(int)
+    counts, names = missed.T @ extra, [*labels, NONE]
+    # nothing was missed and nothing chosen wrongly
+    np.fill_diagonal(counts, 0)
+    order = np.argsort(-counts, axis=None, kind="stable")[:MISTAKES]
+    cells = zip(*np.unravel_index(order, counts.shape))
+    return [(names[i], names[j], int(counts[i, j])) for i, j in cells if counts[i, j]]
 
 
 def _charts(group: TunedGroup) -> list[Chart]:
     scores, gold, exclusive, rule = group.after.scores, group.gold, group.label_set.exclusive, group.after.rule
+    goals: tuple[Goal, ...] = ("macro_f1", "micro_f1")
     grid = make_grid(scores)
-    counts = tally(steps_of(scores, grid, 1 if exclusive else None), gold, len(grid), group.none)
+    counts = tally_thresholds(scores, gold, grid, 1 if exclusive else None, group.none)
     caption = "F1 against one threshold for all labels, with the tuned template and temperature."
     mark = rule.threshold if rule.threshold or rule.top_k is None else None
-    lines = {GOALS[goal]: _points(grid, objective(counts, goal)) for goal in ("macro_f1", "micro_f1")}
+    lines = {GOALS[goal]: _points(grid, objective(counts, goal)) for goal in goals}
     charts = [Chart("F1 against threshold", "threshold", caption, lines, mark=mark)]
     most = min(scores.shape[1], MOST_K)
     if not exclusive and most > 1:
         counts, x = tally_ranks(scores, gold, most, group.none), np.linspace(0.0, 1.0, most)
-        lines = {GOALS[goal]: _points(x, objective(counts, goal)[::-1], 3) for goal in ("macro_f1", "micro_f1")}
+        lines = {GOALS[goal]: _points(x, objective(counts, goal)[::-1], 3) for goal in goals}
         ticks = [(x[k], str(k + 1)) for k in range(0, most, 1 + most // 11)]
         charts.append(Chart("F1 against top-k", "top-k", "F1 of the k best labels of every text.", lines, ticks))
     lines = {}
@@ -138,22 +131,12 @@ def _label_rows(group: TunedGroup) -> list[list[Any]]:
     return [list(row) for row in zip(labels, *(column.tolist() for column in columns))]
 
 
-def _mistakes(counts: np.ndarray, names: Sequence[str]) -> list[list[Any]]:
-    wrong = counts * ~np.eye(len(names), dtype=bool)
-    order = np.argsort(-wrong, axis=None, kind="stable")[:CONFUSIONS]
-    cells = zip(*np.unravel_index(order, wrong.shape))
-    return [[names[i], names[j], int(wrong[i, j])] for i, j in cells if wrong[i, j]]
-
-
 def _trials(group: TunedGroup) -> dict[str, Any]:
-    found = {(trial.candidate, trial.kind): held_out_value(trial, group.search.goal) for trial in group.search.trials}
+    """The held-out goal of every candidate with every kind of rule, the best candidate first."""
+    found = {(trial.candidate, trial.kind): trial.held_out for trial in group.search.trials}
     kinds = [kind for kind in KINDS if any(kind == key[1] for key in found)]
-    best = [max(found.get((i, kind), 0.0) for kind in kinds) for i in range(len(group.candidates))]
-    shown, chosen = sorted(range(len(best)), key=lambda i: -best[i])[:MOST_ROWS], group.search.best.candidate
-    if chosen not in shown:
-        shown[-1] = chosen
-    rows = [[group.candidates[i].name, *(found.get((i, kind), "") for kind in kinds)] for i in shown]
-    return {"kinds": ["template", *kinds], "trials": rows, "best": shown.index(chosen)}
+    rows = [[one.name, *(found.get((i, kind), "") for kind in kinds)] for i, one in enumerate(group.candidates)]
+    return {"kinds": kinds, "trials": sorted(rows, key=lambda row: -max(cell for cell in row[1:] if cell != ""))}
 
 
 def _hardest(group: TunedGroup, texts: Sequence[str]) -> list[list[str]]:

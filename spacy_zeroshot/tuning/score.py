@@ -3,7 +3,9 @@
 Other labels, templates or modes are passed to the component, never set on it: scoring is safe beside another thread.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,12 +22,14 @@ from ..readers import LabelledText, read_labelled
 from ..util import Track, no_progress
 
 BATCH = 128
+# Of the encoder's states that are kept between label sets: enough for a batch of 500 wordpieces each
+TEXT_BYTES = 1 << 28
 
 
 class Scored(NamedTuple):
     """Texts that were scored with several label sets."""
 
-    rows: np.ndarray  # (scored,), int: the places of the texts that have something to score, among all texts
+    rows: np.ndarray  # (scored,), int: the places of the texts that are not blank, among all texts
     texts: list[str]  # what is read of each of them
     logits: list[np.ndarray]  # (scored, labels) each, one for every label set: pooled and not calibrated
 
@@ -35,32 +39,41 @@ def score_texts(
     pipe: ZeroShotTextCategorizer,
     texts: Sequence[str],
     label_sets: Sequence[LabelSet],
-    *,
-    batch_size: int = BATCH,
     track: Track = no_progress,
     description: str = "texts",
 ) -> Scored:
-    """Run what comes before the component, and score the texts that are not blank with every label set in one pass.
+    """Run what comes before the component, and score the texts that are not blank with every label set.
     RAISES (ZeroShotError): Z203 for scores that are not finite, and what the model says of a text."""
-    # Where a text's windows do not depend on the hypotheses, it is read once for all label sets. Any other model reads
-    # it again for each, and cuts it by the longest hypothesis of a set.
-    fits = predictor_of(pipe).scorer.max_premise_tokens
-    asked = [_join(label_sets)] if fits(0) == fits(8) else list(label_sets)
 
-    def rows() -> Iterator[tuple[int, Doc, np.ndarray]]:
-        for batch in minibatch(docs_before(nlp, pipe.name, texts, batch_size), batch_size):
-            found = [pipe.label_logits([doc for doc, _ in batch], label_set) for label_set in asked]
+    def rows() -> Iterator[tuple[int, str, np.ndarray]]:
+        for batch in minibatch(docs_before(nlp, pipe.name, texts), BATCH):
+            docs = [doc for doc, _ in batch]
+            found = [pipe.label_logits(docs, label_set) for label_set in label_sets]
             for (doc, number), values in zip(batch, np.concatenate(found, axis=1)):
-                yield number, doc, values
+                yield number, " ".join(premise.text for premise in premises_of(doc, pipe.get_spans)), values
 
-    kept = [entry for entry in track(rows(), len(texts), description) if not np.isnan(entry[2]).all()]
+    with remembered_texts(pipe):
+        kept = [row for row in track(rows(), len(texts), description) if not np.isnan(row[2]).all()]
     stops = np.cumsum([len(label_set.labels) for label_set in label_sets])
     logits = np.array([values for _, _, values in kept]).reshape(len(kept), int(stops[-1]))
-    read = [" ".join(premise.text for premise in premises_of(doc, pipe.get_spans)) for _, doc, _ in kept]
     bad = int((~np.isfinite(logits).all(axis=1)).sum())
     if bad:
         raise ZeroShotError("Z203", count=bad, total=len(kept), name=description)
-    return Scored(np.array([row for row, _, _ in kept], dtype=int), read, np.split(logits, stops[:-1], axis=1))
+    numbers = np.array([number for number, _, _ in kept], dtype=int)
+    return Scored(numbers, [text for _, text, _ in kept], np.split(logits, stops[:-1], axis=1))
+
+
+@contextmanager
+def remembered_texts(pipe: ZeroShotTextCategorizer, max_bytes: int = TEXT_BYTES) -> Iterator[None]:
+    """Keep the encoder's states of recent texts for a while: other labels and templates then cost no pass over them.
+    Without effect on models that read text and hypothesis together."""
+    shim: Any = pipe.model.shims[0]
+    with named(pipe.name):
+        shim.remember_texts(max_bytes)
+    try:
+        yield
+    finally:
+        shim.remember_texts(0)
 
 
 def predictor_of(pipe: ZeroShotTextCategorizer) -> Any:
@@ -69,11 +82,11 @@ def predictor_of(pipe: ZeroShotTextCategorizer) -> Any:
         return pipe.model.shims[0].runtime  # type: ignore[attr-defined]
 
 
-def docs_before(nlp: Language, name: str, texts: Sequence[str], batch_size: int) -> Iterator[tuple[Doc, int]]:
+def docs_before(nlp: Language, name: str, texts: Sequence[str]) -> Iterator[tuple[Doc, int]]:
     """RETURNS (Iterator[tuple[Doc, int]]): Docs as they reach a component, each with the number of its text."""
     numbered = ((text, number) for number, text in enumerate(texts))
     later = nlp.pipe_names[nlp.pipe_names.index(name) :]
-    return nlp.pipe(numbered, as_tuples=True, batch_size=batch_size, disable=later)
+    return nlp.pipe(numbered, as_tuples=True, batch_size=BATCH, disable=later)
 
 
 def part_of(label_set: LabelSet, group: LabelGroup) -> LabelSet:
@@ -108,13 +121,7 @@ def gold_array(
     if none_label in labels:
         raise ZeroShotError("Z204", label=none_label)
     columns = {key: i for start in (prefix, "") for i, key in enumerate(start + label for label in labels)}
-    others = {
-        getattr(other, "key_prefix", "") + label
-        for name, other in nlp.components
-        if other is not pipe and "doc.cats" in nlp.get_pipe_meta(name).assigns
-        for label in getattr(other, "labels", ())
-    }
-    known = {none_label, f"{prefix}{none_label}", *others, *columns}
+    known = {none_label, f"{prefix}{none_label}", *columns, *writers_of_keys(nlp)}
     gold = np.zeros((len(rows), len(labels)), dtype=bool)
     for row, right in zip(rows, gold):
         right[[columns[label] for label in row.labels if label in columns]] = True
@@ -125,12 +132,11 @@ def gold_array(
     return gold
 
 
-def _join(label_sets: Sequence[LabelSet]) -> LabelSet:
-    """Several label sets side by side, whose labels need not differ."""
-    groups, start = [], 0
-    for label_set in label_sets:
-        groups += [LabelGroup(g.name, start + g.start, start + g.stop, g.exclusive) for g in label_set.groups]
-        start += len(label_set.labels)
-    labels = tuple(label for one in label_sets for label in one.labels)
-    hypotheses = tuple(text for one in label_sets for text in one.hypotheses)
-    return LabelSet(labels, hypotheses, tuple(n for one in label_sets for n in one.counts), tuple(groups))
+def writers_of_keys(nlp: Language) -> dict[str, list[str]]:
+    """RETURNS (dict[str, list[str]]): Keys of doc.cats, each with the names of the components that write it."""
+    writers: dict[str, list[str]] = defaultdict(list)
+    for name, pipe in nlp.components:
+        if "doc.cats" in nlp.get_pipe_meta(name).assigns:
+            for label in getattr(pipe, "labels", ()):
+                writers[getattr(pipe, "key_prefix", "") + label].append(name)
+    return writers

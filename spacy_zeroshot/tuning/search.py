@@ -1,18 +1,18 @@
 """The search for the best way to score and the best rule, cross-validated. Pure array work.
 
-A candidate is a way to score the texts: a template, biases, the votes of examples. A kind of rule is a way to choose
-labels from scores. Each pair is fitted to the texts outside of a fold and judged on the fold; the pair that does best
-over all folds is then fitted to all texts. Its held-out figure is honest about the choice as well: each fold is
-decided by the pair that does best over the other folds.
+A candidate is a way to score the texts: a template, with biases or without. A kind of rule is a way to choose labels
+from scores. Each pair is fitted to the texts outside of a fold and decides the fold; the pair that does best over all
+folds is then fitted to all texts. Its held-out figure is honest about the choice as well: each fold is decided by the
+pair that does best over the other folds.
 """
 
-from collections import defaultdict
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
 
 from ..decisions import Rule, decide_rows
+from ..evaluation import Figures, figures, with_none
 from ..labels import LabelSet
 from ..neighbors import mix
 from ..scores import calibrate, to_scores
@@ -32,16 +32,11 @@ KINDS = OWN, BEST, THRESHOLD, TOP_K, LABELS = "as it is", "best label", "thresho
 
 
 class Votes(NamedTuple):
-    """How examples vote on the texts."""
+    """How the component's examples vote on the texts."""
 
     shares: np.ndarray  # (texts, labels): each label's share of the votes, see neighbors.py
     known: np.ndarray  # (labels,), bool: the labels that have examples
-    n_neighbors: int
     weight: float  # share of the votes in the scores
-
-    def of(self, columns: slice) -> "Votes":
-        """RETURNS (Votes): Those for some of the labels."""
-        return self._replace(shares=self.shares[:, columns], known=self.known[columns])
 
 
 class Candidate(NamedTuple):
@@ -63,16 +58,6 @@ class Candidate(NamedTuple):
         return mix(found, self.votes.shares, self.votes.known, self.votes.weight, label_set.exclusive)
 
 
-class Tally(NamedTuple):
-    """Decisions on texts, counted for each of several settings (steps)."""
-
-    hits: np.ndarray  # (labels, steps): right decisions for a label
-    chosen: np.ndarray  # (labels, steps): decisions for a label
-    gold: np.ndarray  # (labels,): texts that a label is right for
-    exact: np.ndarray  # (steps,): texts whose chosen labels are exactly the right ones
-    texts: int
-
-
 class Trial(NamedTuple):
     """A candidate with a kind of rule."""
 
@@ -80,8 +65,9 @@ class Trial(NamedTuple):
     kind: str
     rule: Rule  # fitted to all texts, as is the temperature
     temperature: float
-    fitted: Tally  # the decisions on all texts
-    held_out: list[Tally]  # on each fold, of rules fitted to the others
+    fitted: float  # the goal on all texts
+    decided: np.ndarray  # (texts, labels), bool: each fold by a rule fitted to the others
+    held_out: float  # the goal of these decisions
 
 
 class Search(NamedTuple):
@@ -110,6 +96,7 @@ def search(
     top-k stays. Gold labels have shape (texts, labels); `none` counts "no label fits" as a label, as evaluate does.
     """
     kept = candidates[0].rule if keep_top_k else None
+    fold, everything = split_folds(gold, folds, seed), np.ones(len(gold), dtype=bool)
 
     def fit(candidate: Candidate, train: np.ndarray) -> tuple[float, np.ndarray, dict[str, Rule]]:
         """Temperature and rules fitted to some of the texts, and the scores of all."""
@@ -123,25 +110,36 @@ def search(
             return temperature, scores, {OWN: candidate.rule}
         return temperature, scores, _rules(scores[train], gold[train], label_set, goal, none, kept)
 
-    def judge(scores: np.ndarray, rule: Rule, texts: np.ndarray) -> Tally:
-        return count(decide_rows(scores[texts], label_set.labels, rule), gold[texts], none)
+    def reached(chosen: np.ndarray, texts: np.ndarray = everything) -> float:
+        return getattr(measure(gold[texts], chosen[texts], none), goal)
 
-    fold, everything = split_folds(gold, folds, seed), np.ones(len(gold), dtype=bool)
     trials = []
     for number, candidate in enumerate(candidates):
-        held_out: dict[str, list[Tally]] = defaultdict(list)
-        for part in range(int(fold.max()) + 1):
-            _, scores, rules = fit(candidate, fold != part)
-            for kind, rule in rules.items():
-                held_out[kind].append(judge(scores, rule, fold == part))
         temperature, scores, rules = fit(candidate, everything)
+        decided = {kind: np.zeros_like(gold) for kind in rules}
+        for part in range(int(fold.max()) + 1):
+            _, others, found = fit(candidate, fold != part)
+            for kind, rule in found.items():
+                decided[kind][fold == part] = decide_rows(others[fold == part], label_set.labels, rule)
         for kind, rule in rules.items():
-            fitted = judge(scores, rule, everything)
-            trials.append(Trial(number, kind, rule, temperature, fitted, held_out[kind]))
-    best = _best(trials, [held_out_value(trial, goal) for trial in trials])
-    if candidates[0].rule is not None and value(best.fitted, goal) <= value(trials[0].fitted, goal) + 1e-9:
+            fitted = reached(decide_rows(scores, label_set.labels, rule))
+            trials.append(Trial(number, kind, rule, temperature, fitted, decided[kind], reached(decided[kind])))
+    best = _best(trials, [trial.held_out for trial in trials])
+    if candidates[0].rule is not None and best.fitted <= trials[0].fitted + 1e-9:
         best = trials[0]
-    return Search(goal, trials, best, _estimate(trials, goal))
+    estimate = float("nan")
+    if fold.max() > 0:
+        chosen = np.zeros_like(gold)
+        for part in range(int(fold.max()) + 1):
+            winner = _best(trials, [reached(trial.decided, fold != part) for trial in trials])
+            chosen[fold == part] = winner.decided[fold == part]
+        estimate = reached(chosen)
+    return Search(goal, trials, best, estimate)
+
+
+def measure(gold: np.ndarray, chosen: np.ndarray, none: bool) -> Figures:
+    """RETURNS (Figures): How well decisions meet gold labels; with `none`, "no label fits" is one more label."""
+    return figures(with_none(gold), with_none(chosen)) if none else figures(gold, chosen)
 
 
 def split_folds(gold: np.ndarray, folds: int, seed: int) -> np.ndarray:
@@ -155,13 +153,22 @@ def split_folds(gold: np.ndarray, folds: int, seed: int) -> np.ndarray:
     return fold
 
 
-def held_out_value(trial: Trial, goal: Goal, without: int = -1) -> float:
-    """RETURNS (float): The goal over all held-out decisions taken together, if need be without one of the folds."""
-    return _pooled([counts for i, counts in enumerate(trial.held_out) if i != without], goal)
-
-
 # Decisions at many thresholds: scores are put into steps of a grid once, and sums over the steps then count the
 # decisions of every threshold. Ranks are steps, too.
+
+
+class Tally(NamedTuple):
+    """Decisions on texts, counted for each of several thresholds (steps)."""
+
+    hits: np.ndarray  # (labels, steps): right decisions for a label
+    chosen: np.ndarray  # (labels, steps): decisions for a label
+    gold: np.ndarray  # (labels,): texts that a label is right for
+    exact: np.ndarray  # (steps,): the share of texts whose chosen labels are exactly the right ones
+
+    @property
+    def f1(self) -> np.ndarray:
+        """RETURNS (np.ndarray): Shape (labels, steps): each label's F1, 0.0 for one neither right nor chosen."""
+        return 2.0 * self.hits / np.maximum(self.chosen + self.gold[:, None], 1)
 
 
 def make_grid(scores: np.ndarray) -> np.ndarray:
@@ -173,14 +180,20 @@ def make_grid(scores: np.ndarray) -> np.ndarray:
     return np.unique(np.concatenate([np.arange(half) / half, np.floor(quantiles * 1e5) / 1e5]))
 
 
-def steps_of(scores: np.ndarray, grid: np.ndarray, top_k: int | None = None) -> np.ndarray:
-    """RETURNS (np.ndarray): The shape of `scores`, int: how many of the grid's thresholds each reaches; none of them
-    if it is not among the text's best top_k."""
+def tally_thresholds(
+    scores: np.ndarray, gold: np.ndarray, grid: np.ndarray, top_k: int | None = None, none: bool = False
+) -> Tally:
+    """RETURNS (Tally): The labels that reach a threshold and are among the best top_k, for every one of the grid."""
     reached = np.searchsorted(grid, scores, side="right")
-    return reached if top_k is None else np.where(ranks(scores) < top_k, reached, 0)
+    return tally(reached if top_k is None else np.where(ranks(scores) < top_k, reached, 0), gold, len(grid), none)
 
 
-def tally(reached: np.ndarray, gold: np.ndarray, n_steps: int, none: bool = False) -> Tally:
+def tally_ranks(scores: np.ndarray, gold: np.ndarray, most: int, none: bool = False) -> Tally:
+    """RETURNS (Tally): The k best labels of every text, with a step for each k from `most` down to 1."""
+    return tally(np.maximum(most - ranks(scores), 0), gold, most, none)
+
+
+def tally(reached: np.ndarray, gold: np.ndarray, n_steps: int, none: bool) -> Tally:
     """Count decisions at every step: at step s the labels are chosen whose number in `reached`, shape (texts, labels),
     is above s. With none, "no label" counts as one more label, the last."""
     chosen, counts, steps = _above(reached, n_steps), gold.sum(axis=0), np.arange(n_steps)
@@ -189,38 +202,23 @@ def tally(reached: np.ndarray, gold: np.ndarray, n_steps: int, none: bool = Fals
     # exactly right from where the last wrong label is left out to where the first right one is
     start = np.where(gold, 0, reached).max(axis=1, initial=0)[:, None]
     stop = np.where(gold, reached, n_steps).min(axis=1, initial=n_steps)[:, None]
-    exact = ((start <= steps) & (steps < stop)).sum(axis=0)
+    exact = ((start <= steps) & (steps < stop)).mean(axis=0)
     if none:
         most, empty = reached.max(axis=1, initial=0)[:, None], ~gold.any(axis=1)
         chosen = np.vstack([chosen, len(gold) - _above(most, n_steps)])
         hits = np.vstack([hits, empty.sum() - _above(most[empty], n_steps)])
         counts = np.append(counts, empty.sum())
-    return Tally(hits, chosen, counts, exact, len(gold))
-
-
-def tally_ranks(scores: np.ndarray, gold: np.ndarray, most: int, none: bool = False) -> Tally:
-    """RETURNS (Tally): The k best labels of every text, with a step for each k from `most` down to 1."""
-    return tally(np.maximum(most - ranks(scores), 0), gold, most, none)
-
-
-def count(chosen: np.ndarray, gold: np.ndarray, none: bool = False) -> Tally:
-    """RETURNS (Tally): The counts of one step: of decisions of shape (texts, labels), bool."""
-    return tally(chosen.astype(int), gold, 1, none)
+    return Tally(hits, chosen, counts, exact)
 
 
 def objective(counts: Tally, goal: Goal) -> np.ndarray:
     """RETURNS (np.ndarray): Shape (steps,): how good decisions are: what evaluation.figures gives, for every step."""
     if goal == "accuracy":
-        return counts.exact / max(counts.texts, 1)
+        return counts.exact
     sizes = counts.chosen + counts.gold[:, None]
     if goal == "micro_f1":
         return 2.0 * counts.hits.sum(axis=0) / np.maximum(sizes.sum(axis=0), 1)
-    return _label_f1(counts).sum(axis=0) / np.maximum((sizes > 0).sum(axis=0), 1)
-
-
-def value(counts: Tally, goal: Goal) -> float:
-    """RETURNS (float): How good the decisions of a single step are."""
-    return float(objective(counts, goal)[0])
+    return counts.f1.sum(axis=0) / np.maximum((sizes > 0).sum(axis=0), 1)
 
 
 def ranks(scores: np.ndarray) -> np.ndarray:
@@ -235,7 +233,7 @@ def _rules(
     labels, exclusive = label_set.labels, label_set.exclusive
     top_k = kept.top_k if kept is not None else 1 if exclusive else None
     grid = make_grid(scores)
-    counts = tally(steps_of(scores, grid, top_k), gold, len(grid), none)
+    counts = tally_thresholds(scores, gold, grid, top_k, none)
     threshold = float(grid[np.argmax(objective(counts, goal))])
     if exclusive:
         return {BEST: Rule(0.0, top_k=top_k), THRESHOLD: Rule(threshold, top_k=top_k)}
@@ -245,15 +243,10 @@ def _rules(
     if kept is None:
         by_rank = objective(tally_ranks(scores, gold, min(len(labels), MOST_RANKS), none), goal)
         rules[TOP_K] = Rule(0.0, top_k=int(np.argmax(by_rank[::-1])) + 1)
-    steps = _label_f1(counts)[: len(labels)].argmax(axis=1)
+    steps = counts.f1[: len(labels)].argmax(axis=1)
     own = {label: float(grid[step]) for label, step, n in zip(labels, steps, counts.gold) if n >= LEAST_GOLD}
     rules[LABELS] = Rule(threshold, own, top_k)
     return rules
-
-
-def _label_f1(counts: Tally) -> np.ndarray:
-    """Shape (labels, steps): each label's F1, 0.0 for one that is neither right nor chosen."""
-    return 2.0 * counts.hits / np.maximum(counts.chosen + counts.gold[:, None], 1)
 
 
 def _above(reached: np.ndarray, n_steps: int) -> np.ndarray:
@@ -264,20 +257,7 @@ def _above(reached: np.ndarray, n_steps: int) -> np.ndarray:
     return np.cumsum(histogram[:, ::-1], axis=1)[:, ::-1][:, 1:]
 
 
-def _pooled(counts: Sequence[Tally], goal: Goal) -> float:
-    return value(Tally(*(sum(parts) for parts in zip(*counts))), goal)  # type: ignore[arg-type]
-
-
 def _best(trials: Sequence[Trial], values: Sequence[float]) -> Trial:
     """The first of the best; differences of rounding do not count."""
     top = max(values)
     return next(trial for trial, value in zip(trials, values) if value >= top - 1e-9)
-
-
-def _estimate(trials: Sequence[Trial], goal: Goal) -> float:
-    """The goal where each fold is decided by what does best over the others."""
-    folds = range(len(trials[0].held_out))
-    if len(folds) == 1:
-        return float("nan")
-    decided = [_best(trials, [held_out_value(trial, goal, without=f) for trial in trials]).held_out[f] for f in folds]
-    return _pooled(decided, goal)

@@ -9,15 +9,14 @@ from spacy.language import Language
 from ..component import ZeroShotTextCategorizer
 from ..decisions import Rule, decide_rows
 from ..errors import ZeroShotError, warn
-from ..evaluation import Figures, figures, with_none
+from ..evaluation import Figures
 from ..labels import LabelSet, check_templates
 from ..loading import find_component
 from ..readers import LabelledText
 from ..util import Track, no_progress
-from .calibration import marginal_biases
+from .calibration import calibration_entries, marginal_biases
 from .score import gold_array, part_of, score_texts
-from .search import FOLDS, OWN, Candidate, Goal, Search, Trial, Votes, search
-from .settings import calibration_entries
+from .search import FOLDS, OWN, Candidate, Goal, Search, Trial, Votes, measure, search
 
 # Templates that differ in what they ask; the component's own go before them
 TEMPLATES = (
@@ -30,9 +29,6 @@ TEMPLATES = (
     "The text is related to {}.",
     "This is a text of the category {}.",
 )
-# What is tried of the examples: numbers of neighbours, and the share of their votes
-COUNTS = (1, 2, 4, 8, 16, 32)
-WEIGHTS = (0.25, 0.5, 0.75, 1.0)
 
 
 class Measured(NamedTuple):
@@ -89,10 +85,10 @@ def tune(
 ) -> Tuned:
     """Score a development set once, with every template, and find the settings that serve it best.
 
-    Tried are templates, label-free biases (see calibration.py), a temperature, the votes of the component's examples,
-    and rules of the component's own mode: a threshold, and where labels are independent one for each label, or top-k.
-    Groups of labels (label_groups) are tuned one by one, at the temperature and with the votes they share. The
-    pipeline is not changed; settings.apply_settings does that with what is found.
+    Tried are templates, label-free biases (see calibration.py), a temperature, and rules of the component's own mode:
+    a threshold, and where labels are independent one for each label, or top-k. Groups of labels (label_groups) are
+    tuned one by one, at the temperature they share. The pipeline is not changed; apply_settings does that with what is
+    found.
 
     nlp (Language): The pipeline.
     rows (Sequence[LabelledText]): The development set. Labels with and without the component's key_prefix will do.
@@ -111,35 +107,53 @@ def tune(
     none_label = none_label or pipe.none_label
     gold = gold_array(rows, nlp, pipe, none_label)
     wordings = candidate_sets(pipe, templates)
-    own_set = wordings[None]
+    own_set, texts = wordings[None], [row.text for row in rows]
     # before the model runs: that may take long
-    check_variety(gold, own_set.labels, any(row.text.strip() for row in rows))
-    texts = [row.text for row in rows]
-    scored = score_texts(nlp, pipe, texts, [*wordings.values()], track=track, description=f"{len(texts):,} texts")
+    _check_variety(gold, own_set.labels, any(text.strip() for text in texts))
+    scored = score_texts(nlp, pipe, texts, [*wordings.values()], track, f"{len(texts):,} texts")
     if len(scored.rows) < len(rows):
         warn("Z120", count=len(rows) - len(scored.rows), total=len(rows))
     if not len(scored.rows):
         raise ZeroShotError("Z200", reason="the development set has none")
-    votes, alone = count_votes(pipe, own_set, scored.texts), len(own_set.groups) == 1
-    groups = []
+    # a text that is an example itself does not vote on itself
+    votes = pipe.votes(scored.texts, own_set, leave_out=True) if pipe.examples and pipe.examples_weight else None
+    alone, groups = len(own_set.groups) == 1, []
     for group, rule in zip(own_set.groups, pipe.rules(own_set)):
         columns = slice(group.start, group.stop)
         label_set, right = part_of(own_set, group), gold[scored.rows, columns]
         biases = np.array([pipe.calibration.get(label, 0.0) for label in label_set.labels])
-        own_votes = votes[0].of(columns) if votes and votes[0].weight else None
-        logits = [one[:, columns] for one in scored.logits]
-        candidates = [Candidate(OWN, logits[0], biases, own_votes, pipe.temperature, rule)]
-        for template, values in zip(wordings, logits):
-            plain = Candidate(template or " + ".join(pipe.templates), values, biases, template=template)
-            found = variants(plain, label_set)
-            # of several groups, temperature and votes are common to all: they stay, and so does top-k
-            shared = [one._replace(votes=own_votes, temperature=pipe.temperature) for one in found]
-            candidates += with_votes(found, votes) if alone else shared
+        own_votes = votes and Votes(votes[0][0][:, columns], votes[1][columns], pipe.examples_weight)
+        own = Candidate(OWN, scored.logits[0][:, columns], biases, own_votes, pipe.temperature, rule)
+        candidates = [own]
+        for template, logits in zip(wordings, scored.logits):
+            # a temperature, and a top-k, that several groups share stay
+            plain = Candidate(
+                template or " + ".join(pipe.templates),
+                logits[:, columns],
+                biases,
+                own_votes,
+                temperature=None if alone else pipe.temperature,
+                template=template,
+            )
+            candidates += variants(plain, label_set)
         none = none_label is not None and not right.any(axis=1).all()
-        best = search(candidates, right, label_set, goal, none, folds, seed, keep_top_k=not alone)
-        measured = [_measure(candidates[t.candidate], t, label_set, right, none) for t in (best.trials[0], best.best)]
-        groups.append(TunedGroup(label_set, right, none, candidates, best, *measured))
+        found = search(candidates, right, label_set, goal, none, folds, seed, keep_top_k=not alone)
+        both = [_measured(candidates[t.candidate], t, label_set, right, none) for t in (found.trials[0], found.best)]
+        groups.append(TunedGroup(label_set, right, none, candidates, found, *both))
     return Tuned(pipe.name, [texts[row] for row in scored.rows], groups, _settings(pipe, groups, none_label))
+
+
+def apply_settings(nlp: Language, name: str, settings: dict[str, Any]) -> None:
+    """Give a component the settings that tune or calibrate found.
+
+    nlp (Language): The pipeline.
+    name (str): The component's name.
+    settings (dict[str, Any]): Values by the settings' names.
+    RAISES (ZeroShotError): What the component says of a value.
+    """
+    pipe = find_component(nlp, name)
+    for setting, value in settings.items():
+        setattr(pipe, setting, value)
 
 
 def candidate_sets(pipe: ZeroShotTextCategorizer, templates: Sequence[str] = TEMPLATES) -> dict[str | None, LabelSet]:
@@ -162,48 +176,21 @@ def variants(plain: Candidate, label_set: LabelSet) -> list[Candidate]:
     return [plain, plain._replace(name=f"{plain.name} (calibrated)", biases=biases)]
 
 
-def count_votes(pipe: ZeroShotTextCategorizer, label_set: LabelSet, texts: Sequence[str]) -> list[Votes]:
-    """RETURNS (list[Votes]): How the component's examples vote, for every number of neighbours and weight, its own
-    settings first. A text that is an example itself is no neighbour of its own."""
-    if not pipe.examples:
-        return []
-    most = len(pipe.examples.rows)
-    counts = list(dict.fromkeys([pipe.n_neighbors, *(count for count in COUNTS if count <= most)]))
-    weights = list(dict.fromkeys([pipe.examples_weight, *WEIGHTS]))
-    # embedded once, for all numbers of neighbours
-    shares, known = pipe.votes(texts, label_set, counts, leave_out=True)
-    return [Votes(found, known, count, weight) for count, found in zip(counts, shares) for weight in weights]
-
-
-def with_votes(candidates: Sequence[Candidate], votes: Sequence[Votes]) -> list[Candidate]:
-    """RETURNS (list[Candidate]): Every candidate alone, so that of equals these are chosen, and with all votes."""
-    some = {
-        f"{each.n_neighbors} neighbour{'s' * (each.n_neighbors > 1)}, weight {each.weight:g}": each
-        for each in votes
-        if each.weight
-    }
-    mixed = [one._replace(name=f"{one.name} + {name}", votes=some[name]) for one in candidates for name in some]
-    return [*candidates, *mixed]
-
-
-def check_variety(gold: np.ndarray, labels: Sequence[str], has_texts: bool) -> None:
-    """Check that there is something to learn from. RAISES (ZeroShotError): Z200 without texts, Z202 for a single kind
-    of gold labels; warns with Z121 of labels without a right text."""
+def _check_variety(gold: np.ndarray, labels: Sequence[str], has_texts: bool) -> None:
+    """Check that there is something to learn from."""
     if not has_texts:
         raise ZeroShotError("Z200", reason="the development set has none")
     if (gold == gold[0]).all():
-        found = [label for label, right in zip(labels, gold[0]) if right]
-        raise ZeroShotError("Z202", count=len(gold), labels=found)
+        raise ZeroShotError("Z202", count=len(gold), labels=[label for label, one in zip(labels, gold[0]) if one])
     never = [label for label, right in zip(labels, gold.T) if not right.any()]
     if never:
         warn("Z121", labels=never)
 
 
-def _measure(candidate: Candidate, trial: Trial, label_set: LabelSet, gold: np.ndarray, none: bool) -> Measured:
+def _measured(candidate: Candidate, trial: Trial, label_set: LabelSet, gold: np.ndarray, none: bool) -> Measured:
     scores = candidate.scores(trial.temperature, label_set)
     chosen = decide_rows(scores, label_set.labels, trial.rule)
-    found = figures(with_none(gold), with_none(chosen)) if none else figures(gold, chosen)
-    return Measured(trial.rule, scores, chosen, found)
+    return Measured(trial.rule, scores, chosen, measure(gold, chosen, none))
 
 
 def _settings(pipe: ZeroShotTextCategorizer, groups: Sequence[TunedGroup], none_label: str | None) -> dict[str, Any]:
@@ -220,7 +207,7 @@ def _settings(pipe: ZeroShotTextCategorizer, groups: Sequence[TunedGroup], none_
         thresholds.update(group.after.rule.label_thresholds)
         biases.update(zip(group.label_set.labels, group.chosen.biases.tolist()))
     settings["label_thresholds"] = [{"label": label, "threshold": value} for label, value in thresholds.items()]
-    settings["calibration"] = calibration_entries(biases)
+    settings["calibration"] = calibration_entries(biases.items())
     if pipe.label_groups:
         settings["label_groups"] = [dict(entry) for entry in pipe.label_groups]
         for entry, group in zip(settings["label_groups"], groups):
@@ -229,11 +216,7 @@ def _settings(pipe: ZeroShotTextCategorizer, groups: Sequence[TunedGroup], none_
                 entry.update(threshold=group.after.rule.threshold, **_template(group))
         return settings
     (group,) = changed
-    exclusive, rule, votes = group.label_set.exclusive, group.after.rule, group.chosen.votes
-    if votes is not None:
-        settings["n_neighbors"] = votes.n_neighbors
-    if pipe.examples:
-        settings["examples_weight"] = 0.0 if votes is None else votes.weight
+    exclusive, rule = group.label_set.exclusive, group.after.rule
     return {
         **_template(group),
         # where labels compete, null is the same as 0.0 and 1

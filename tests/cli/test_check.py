@@ -57,11 +57,18 @@ def test_warnings_exit_with_0(pipeline_folder: Path) -> None:
     assert "warning [Z070] zero_shot_textcat: the labels ['sport', 'Sports']" in result.stdout
 
 
-def test_errors_exit_with_1_and_are_one_line_each(nli_folder: Path, tmp_path: Path) -> None:
-    path = write(tmp_path, nli_folder, '["sport", "politics"]', '["sport", "sport"]\nhypothesis_template = "none"')
-    result = run_cli("check", path)
-    assert result.exit_code == 1
-    assert [line.split()[:2] for line in result.stdout.splitlines()] == [["error", "[Z004]"], ["error", "[Z002]"]]
+def test_errors_exit_with_1_and_are_one_line(nli_folder: Path, tmp_path: Path) -> None:
+    for code, wrong in (
+        ("Z004", '["sport"]\nhypothesis_template = "none"'),
+        ("Z002", '["sport", "sport"]'),
+        ("Z005", '["sport"]\nhypotheses = [{"label": "x", "text": "y"}]'),
+        ("Z009", '["sport"]\nlabel_thresholds = [{"label": "z", "threshold": 0.5}]'),
+    ):
+        result = run_cli("check", write(tmp_path, nli_folder, '["sport", "politics"]', wrong))
+        assert result.exit_code == 1
+        assert [line.split()[:3] for line in result.stdout.splitlines()] == [
+            ["error", f"[{code}]", "zero_shot_textcat:"]
+        ]
 
 
 def test_json(pipeline_folder: Path) -> None:
