@@ -20,8 +20,7 @@ from spacy_zeroshot.labels import LabelGroup, LabelSet
 from spacy_zeroshot.readers import LabelledText, label_names, read_labelled
 from spacy_zeroshot.tuning.calibration import reliability
 from spacy_zeroshot.tuning.search import Candidate, search
-from spacy_zeroshot.tuning.settings import apply_settings
-from spacy_zeroshot.tuning.tune import TEMPLATES
+from spacy_zeroshot.tuning.tune import TEMPLATES, apply_settings
 
 NAME = "zero_shot_textcat"
 NONE_LABEL = "out-of-domain"

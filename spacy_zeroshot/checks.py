@@ -142,9 +142,9 @@ def check_keys(nlp: Language) -> Iterator[Issue]:
     shared: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for key, names in writers_of_keys(nlp).items():
         shared[tuple(names)].append(key)
-    for names, keys in shared.items():
-        if len(names) > 1:
-            yield _issue(WARNING, "Z079", names[-1], components=list(names), keys=keys)
+    for writers, keys in shared.items():
+        if len(writers) > 1:
+            yield _issue(WARNING, "Z079", writers[-1], components=list(writers), keys=keys)
 
 
 def check_labels_of(pipe: ZeroShotTextCategorizer) -> Iterator[Issue]:

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TextIO, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
 
@@ -53,12 +53,22 @@ MultiLabel = Annotated[
 Component = Annotated[
     str | None, typer.Option("--component", help="Name of the zero-shot component; the first if not given")
 ]
+Threshold = Annotated[
+    float | None,
+    typer.Option("--threshold", min=0.0, max=1.0, help="Choose labels with at least this score; else by the pipeline"),
+]
 NoneLabel = Annotated[
     str | None, typer.Option("--none-label", help='A gold label that means "no label fits", e.g. out-of-domain')
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what the folder holds")]
+Texts = Annotated[Path, typer.Argument(metavar="TEXTS", help="Unlabelled texts: any file the package reads")]
+Labelled = Annotated[Path | None, typer.Option("--labelled", help="Labelled texts, to measure on")]
 TextField = Annotated[str, typer.Option("--text-field", help="The field with the text")]
 LabelField = Annotated[str, typer.Option("--label-field", help="The field with the labels")]
+Output = Annotated[Path, typer.Option("--output", "-o", help="The folder to write")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON")]
+BatchSize = Annotated[int, typer.Option("--batch-size", min=1, help="Texts scored together")]
+Processes = Annotated[int, typer.Option("--n-process", "-n", min=1, help="Processes that score, or Ray workers")]
 Code = Annotated[
     Path | None, typer.Option("--code", "-c", help="Python file with registered functions, imported first")
 ]
@@ -91,6 +101,15 @@ def open_component(
     return nlp, pipe
 
 
+def check_output(output: Path, overwrite: bool) -> None:
+    """Check before the work that a folder may be written. RAISES (ZeroShotError): Z060 for a file, Z092 if the folder
+    is not empty and not to be replaced."""
+    if output.exists() and not output.is_dir():
+        raise ZeroShotError("Z060", what="--output", value=str(output), reason="it is a file, not a folder")
+    if output.is_dir() and any(output.iterdir()) and not overwrite:
+        raise ZeroShotError("Z092", output=str(output))
+
+
 @contextmanager
 def run(command: str) -> Iterator[None]:
     """A command's body: errors that are expected end it with one line and exit code 1, Ctrl-C within two seconds.
@@ -103,9 +122,17 @@ def run(command: str) -> Iterator[None]:
         sys.stdout.reconfigure(errors="backslashreplace")
     # every try to reach a network that is not there would be a line of its own
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
+    plain = warnings.showwarning
+
+    def show_warning(message: Warning | str, category: type[Warning], *place: Any) -> None:
+        if issubclass(category, ZeroShotWarning):
+            note(f"warning: {message}")
+        else:
+            plain(message, category, *place)
+
     with named(command), _ended_by_interrupt(), warnings.catch_warnings():
         # catch_warnings puts the old function back
-        warnings.showwarning = _show_warning
+        warnings.showwarning = show_warning  # type: ignore[assignment]
         try:
             yield
         except BrokenPipeError:
@@ -146,12 +173,7 @@ class Bar:
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
         self.console = Console(stderr=True, highlight=False, markup=False, emoji=False)
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TaskProgressColumn(),
-            TextColumn("{task.fields[text]}"),
-        )
+        columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[text]}")
         self._description = description
         self._bar = Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal)
         self._task: Any = None
@@ -230,17 +252,3 @@ def _leave() -> NoReturn:
     # a bar may have hidden the cursor
     os.write(2, b"\x1b[?25h\ninterrupted\n" if os.isatty(2) else b"interrupted\n")
     os._exit(INTERRUPTED)
-
-
-def _show_warning(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
-) -> None:
-    if issubclass(category, ZeroShotWarning):
-        note(f"warning: {message}")
-    else:
-        print(warnings.formatwarning(message, category, filename, lineno, line), file=file or sys.stderr, end="")

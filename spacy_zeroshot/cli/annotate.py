@@ -8,22 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ..errors import ZeroShotError
-from ._util import (
-    Bar,
-    Code,
-    Component,
-    GpuId,
-    Labels,
-    Model,
-    MultiLabel,
-    Pipeline,
-    Template,
-    TextField,
-    note,
-    open_component,
-    run,
-    track,
-)
+from . import _util as cli
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -41,25 +26,23 @@ def annotate(
         Path, typer.Argument(metavar="INPUT", help=".txt, .jsonl, .csv, .tsv, .parquet or .spacy, plain or with .gz")
     ],
     output: Annotated[Path, typer.Argument(metavar="OUTPUT", help=".jsonl, .jsonl.gz, .parquet or .spacy")],
-    labels: Labels = "",
-    pipeline: Pipeline = None,
-    model: Model = None,
-    templates: Template = None,
-    multi_label: MultiLabel = None,
-    component: Component = None,
-    threshold: Annotated[
-        float | None, typer.Option("--threshold", min=0.0, max=1.0, help="Decide for labels with at least this score")
-    ] = None,
+    labels: cli.Labels = "",
+    pipeline: cli.Pipeline = None,
+    model: cli.Model = None,
+    templates: cli.Template = None,
+    multi_label: cli.MultiLabel = None,
+    component: cli.Component = None,
+    threshold: cli.Threshold = None,
     decided: Annotated[
         bool, typer.Option("--decided", help="In .spacy: doc.cats are 1.0 or 0.0, which spacy train takes")
     ] = False,
-    text_field: TextField = "text",
+    text_field: cli.TextField = "text",
     labels_field: Annotated[
         str, typer.Option("--label-field", "--labels-field", help="Field for the decided labels")
     ] = "labels",
     cats_field: Annotated[str, typer.Option("--cats-field", help="Field for the scores")] = "cats",
-    n_process: Annotated[int, typer.Option("--n-process", "-n", min=1, help="Processes, or Ray workers")] = 1,
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Texts scored together")] = 256,
+    n_process: cli.Processes = 1,
+    batch_size: cli.BatchSize = 256,
     chunk_size: Annotated[
         int, typer.Option("--chunk-size", "--shard-size", min=1, help="Rows a kill can lose, for each process")
     ] = 512,
@@ -73,11 +56,9 @@ def annotate(
         Literal["prodigy", "label-studio", "argilla"],
         typer.Option("--review-tool", help="For which tool: Prodigy reads .jsonl, the others .json"),
     ] = "prodigy",
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an output that was made with other settings")
-    ] = False,
-    code: Code = None,
-    gpu_id: GpuId = -1,
+    overwrite: cli.Overwrite = False,
+    code: cli.Code = None,
+    gpu_id: cli.GpuId = -1,
 ) -> None:
     """Label every text of a file. Every field of the input is kept; labels and scores are added.
 
@@ -88,7 +69,7 @@ def annotate(
 
     Example: python -m spacy zeroshot annotate news.jsonl.gz labelled.jsonl --labels "politics,sport,music"
     """
-    with run(COMMAND):
+    with cli.run(COMMAND):
         from ..annotation import annotate as annotate_corpus
         from ..loading import read_label_list
 
@@ -98,14 +79,14 @@ def annotate(
         if review:
             if output.exists() and not overwrite:
                 raise ZeroShotError("Z082", output=str(output))
-            nlp, pipe = open_component(
+            nlp, pipe = cli.open_component(
                 pipeline, model, labels, templates, multi_label, component, code=code, gpu_id=gpu_id
             )
             write_review(nlp, pipe, source, output, review, review_tool, text_field, batch_size)
             return
         rejected = 0
         start = time.monotonic()
-        with Bar(COMMAND) as bar:
+        with cli.Bar(COMMAND) as bar:
 
             def watch(done: int, fraction: float, rejects: Sequence[Mapping[str, Any]]) -> None:
                 nonlocal rejected
@@ -146,9 +127,9 @@ def annotate(
         if summary.rejected:
             parts.append(f"{summary.rejected:,} rows left out, see {output}.rejects.jsonl")
         rate = f", {bar.rate:,.1f} rows/s" if bar.rate else ""
-        note(f"{', '.join(parts)}; {time.monotonic() - start:,.1f} s{rate}")
+        cli.note(f"{', '.join(parts)}; {time.monotonic() - start:,.1f} s{rate}")
         name = pipeline or model or "bundled"
-        note(f"next: correct the labels of some rows, then python -m spacy zeroshot evaluate {name} FILE")
+        cli.note(f"next: correct the labels of some rows, then python -m spacy zeroshot evaluate {name} FILE")
 
 
 def write_review(
@@ -166,9 +147,11 @@ def write_review(
     from ..review import check_output, choose_for_review, write_tasks
 
     check_output(output, tool)
-    rows = ((row.number, row.text) for row in track(read_rows(source, text_field, None), None, COMMAND))
+    rows = ((row.number, row.text) for row in cli.track(read_rows(source, text_field, None), None, COMMAND))
     tasks = choose_for_review(nlp, pipe, rows, count, batch_size)
     several = not pipe.label_set().exclusive
     write_tasks(output, tasks, pipe.labels, several, tool)
-    note(f"{output}: {len(tasks):,} texts to label with {tool}")
-    note(f"next: label them, export the answers, then python -m spacy zeroshot tune {nlp.path or 'PIPELINE'} ANSWERS")
+    cli.note(f"{output}: {len(tasks):,} texts to label with {tool}")
+    cli.note(
+        f"next: label them, export the answers, then python -m spacy zeroshot tune {nlp.path or 'PIPELINE'} ANSWERS"
+    )

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import statistics
 import tempfile
 import time
@@ -61,7 +62,7 @@ def benchmark(
     backend: Annotated[
         Literal["auto", "torch", "openvino"], typer.Option("--backend", help="Of the component")
     ] = "torch",
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object with all rounds")] = False,
+    as_json: cli.Json = False,
     gpu_id: cli.GpuId = -1,
 ) -> None:
     """Measure documents/s, pairs/s and memory beside the zero-shot pipeline of transformers, on the same texts in turn.
@@ -75,7 +76,9 @@ def benchmark(
     from ..model.reference import Device, ReferencePipeline, describe_machine, write_stock_checkpoint
 
     with cli.run("benchmark"):
-        counts = _numbers(labels)
+        if not re.fullmatch("[1-9][0-9]*(,[1-9][0-9]*)*", labels):
+            reason = "it must be numbers from 1 with commas between them, such as 2,10,50"
+            raise ZeroShotError("Z060", what="--labels", value=labels, reason=reason)
         use_gpu(gpu_id)
         device = Device(f"cuda:{gpu_id}" if gpu_id >= 0 else "cpu")
         # a checkpoint that cannot be loaded is named by an error of ours
@@ -89,7 +92,7 @@ def benchmark(
                 stock = str(write_stock_checkpoint(Path(spacy_zeroshot.bundled.__path__[0]), Path(scratch)))
             reference = ReferencePipeline(stock, device.name)
         speeds = []
-        for count in counts:
+        for count in map(int, labels.split(",")):
             few, many = make_texts(max(1, PAIRS // count)), make_texts(TEXTS)
             jobs = [(ours, many), *((pipeline(reference, size), few) for size in BATCH_SIZES)]
             speeds += measure(jobs, [f"topic {number}" for number in range(count)], rounds, device)
@@ -100,21 +103,14 @@ def benchmark(
         console = make_console()
         console.print(f"{machine}\n", soft_wrap=True)
         rows = [
-            [
-                speed.program,
-                speed.labels,
-                f"{1 / speed.median:,.1f}",
-                f"{speed.labels / speed.median:,.1f}",
-                f"{speed.memory:,.0f}",
-                f"{times:.1f}",
-            ]
-            for speed, times in zip(speeds, ratios(speeds))
+            (one.program, one.labels, 1 / one.median, one.labels / one.median, round(one.memory), times)
+            for one, times in zip(speeds, ratios(speeds))
         ]
         print_table(console, ("program", "labels", "documents/s", "pairs/s", "working MB", "times as fast"), rows)
 
 
 def component(name: str, checkpoint: str, **model: str) -> Program:
-    """Our component in a pipeline of its own. name (str): What a table calls it. model: Settings of the model."""
+    """Our component in a pipeline of its own. model: Settings of the model."""
     import spacy
 
     nlp = spacy.blank("xx")
@@ -187,11 +183,3 @@ def ratios(speeds: Sequence[Speed]) -> list[float]:
         # the median of the rounds: every round is one moment of the machine
         found.append(statistics.median(other / own for own, other in zip(speed.seconds, best.seconds)))
     return found
-
-
-def _numbers(text: str) -> list[int]:
-    parts = text.split(",")
-    if all(part.isdecimal() and int(part) for part in parts):
-        return [int(part) for part in parts]
-    reason = "it must be numbers from 1 with commas between them, such as 2,10,50"
-    raise ZeroShotError("Z060", what="--labels", value=text, reason=reason)

@@ -1,7 +1,6 @@
 """python -m spacy zeroshot calibrate: scores that do not lean towards a label, without a single gold one."""
 
 import json
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -13,8 +12,8 @@ from ._print import make_console, print_table
 
 def calibrate(
     pipeline: cli.PipelineName,
-    texts: Annotated[Path, typer.Argument(metavar="TEXTS", help="Unlabelled texts: any file the package reads")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the calibrated pipeline")],
+    texts: cli.Texts,
+    output: cli.Output,
     method: Annotated[
         Literal["marginals", "content-free", "none"],
         typer.Option(
@@ -24,9 +23,7 @@ def calibrate(
     prior: Annotated[
         str, typer.Option("--prior", help='With marginals: expected shares, {"sport": 0.2, ...}, for all labels')
     ] = "",
-    labelled: Annotated[
-        Path | None, typer.Option("--labelled", help="Labelled texts: fit a temperature, and measure the error")
-    ] = None,
+    labelled: cli.Labelled = None,
     labels: cli.Labels = "",
     templates: cli.Template = None,
     multi_label: cli.MultiLabel = None,
@@ -40,7 +37,8 @@ def calibrate(
 ) -> None:
     """Find a bias for every label, in logits, that is taken away before scores are made.
 
-    OUTPUT is a pipeline for spacy.load with the biases in its config (`calibration`, `temperature`).
+    OUTPUT is a pipeline for spacy.load with the biases in its config (`calibration`). With --labelled, a temperature is
+    fitted to these texts, too, and the error measured.
 
     Example: python -m spacy zeroshot calibrate my_pipeline texts.txt --output calibrated
     """
@@ -48,7 +46,8 @@ def calibrate(
     from ..readers import read_texts
     from ..tuning.calibration import calibrate as calibrate_pipeline
     from ..tuning.score import read_gold
-    from ..tuning.settings import apply_settings, check_output, pipeline_folder
+    from ..tuning.tune import apply_settings
+    from ..util import replace_folder
 
     with cli.run("calibrate"):
         # what can fail at once fails before the work
@@ -76,8 +75,8 @@ def calibrate(
             track=cli.track,
         )
         apply_settings(nlp, pipe.name, found.settings)
-        with pipeline_folder(nlp, output, overwrite):
-            pass
+        with replace_folder(output) as folder:
+            nlp.to_disk(folder)
         console = make_console()
         columns = (values.tolist() for values in (found.biases, *found.rates))
         print_table(console, ("label", "bias", "mean score before", "after"), list(zip(found.labels, *columns)))

@@ -29,7 +29,7 @@ def check(
         Path | None, typer.Option("--texts", help="Texts it is meant for, any file the package reads, as samples")
     ] = None,
     text_field: cli.TextField = "text",
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object")] = False,
+    as_json: cli.Json = False,
     code: cli.Code = None,
 ) -> None:
     """Check labels, hypotheses and templates, and show what a document costs.

@@ -2,14 +2,14 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from ..errors import ZeroShotError
+from . import _util as cli
 from ._print import lines_of, make_console, print_bars, shorten
-from ._util import Code, Component, GpuId, Labels, Model, MultiLabel, Pipeline, Template, note, open_component, run
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from ..component import ZeroShotTextCategorizer
     from ..explain import Explanation
 
-COMMAND = "classify"
 # Sentences, and words, that --explain shows for a label, and against it
 SHOWN = 4
 
@@ -37,16 +36,14 @@ def classify(
     texts: Annotated[
         list[str] | None, typer.Argument(metavar="TEXT", help="Texts; none: one per line of standard input")
     ] = None,
-    labels: Labels = "",
-    pipeline: Pipeline = None,
-    model: Model = None,
-    templates: Template = None,
-    multi_label: MultiLabel = None,
-    component: Component = None,
+    labels: cli.Labels = "",
+    pipeline: cli.Pipeline = None,
+    model: cli.Model = None,
+    templates: cli.Template = None,
+    multi_label: cli.MultiLabel = None,
+    component: cli.Component = None,
     top_k: Annotated[int | None, typer.Option("--top-k", "-k", min=1, help="Choose at most this many labels")] = None,
-    threshold: Annotated[
-        float | None, typer.Option("--threshold", min=0.0, max=1.0, help="Choose labels with at least this score")
-    ] = None,
+    threshold: cli.Threshold = None,
     as_json: Annotated[
         bool, typer.Option("--json", help='JSON lines: {"text", "cats", "labels", "none"}, and "explanation"')
     ] = False,
@@ -59,8 +56,8 @@ def classify(
     batch_size: Annotated[
         int, typer.Option("--batch-size", min=1, help="Texts read ahead; 1 answers every line at once")
     ] = 32,
-    code: Code = None,
-    gpu_id: GpuId = -1,
+    code: cli.Code = None,
+    gpu_id: cli.GpuId = -1,
 ) -> None:
     """Score texts against labels that no model was trained on.
 
@@ -69,17 +66,29 @@ def classify(
 
     Example: python -m spacy zeroshot classify "The goalkeeper saved a penalty." --labels "politics,sport,music"
     """
-    with run(COMMAND):
+    from ..corpus import decode_lines
+
+    with cli.run("classify"):
         if not texts and reads_terminal():
             raise ZeroShotError("Z066")
-        nlp, pipe = open_component(pipeline, model, labels, templates, multi_label, component, code=code, gpu_id=gpu_id)
-        _set_rule(pipe, threshold, top_k)
+        nlp, pipe = cli.open_component(
+            pipeline, model, labels, templates, multi_label, component, code=code, gpu_id=gpu_id
+        )
+        only_chosen = threshold is not None or top_k is not None
+        if only_chosen:
+            # --threshold alone chooses every label that reaches it, --top-k alone the best ones of any score
+            pipe.threshold, pipe.label_thresholds, pipe.top_k = threshold or 0.0, [], top_k or len(pipe.labels)
+            if pipe.label_groups:
+                pipe.label_groups = [{**group, "threshold": pipe.threshold} for group in pipe.label_groups]
         # what fails for every text fails before the first
         pipe.warm_up()
-        show = _print_json if as_json else _bar_printer(only_chosen=threshold is not None or top_k is not None)
+        given = texts or (line.rstrip("\r\n") for line in decode_lines(sys.stdin.buffer))
         failures: list[str] = []
-        for scored in score(nlp, pipe, texts or _lines(), batch_size, failures, explain):
-            show(scored)
+        for scored in score(nlp, pipe, given, batch_size, failures, explain):
+            if as_json:
+                _print_json(scored)
+            else:
+                _print_bars(scored, only_chosen)
         if failures:
             raise typer.Exit(1)
 
@@ -98,76 +107,54 @@ def score(
     explain: bool = False,
 ) -> Iterator[Scored]:
     """Score a stream of texts. One that fails is reported, noted in `failures` and left out; the rest go on."""
+    from spacy.tokens import Doc
+
     from ..loading import unneeded_pipes
 
     def report(name: str, proc: object, docs: "Sequence[Doc]", error: Exception) -> None:
         for doc in docs:
             failures.append(f"{str(error).rstrip('.')}. The text {doc.text[:40]!r} was left out.")
-            note(f"error: {failures[-1]}")
+            cli.note(f"error: {failures[-1]}")
+
+    def docs() -> "Iterator[Doc]":
+        for text in texts:
+            try:
+                yield nlp.make_doc(text)
+            except ValueError as error:
+                # longer than nlp.max_length
+                report("tokenizer", None, [Doc(nlp.vocab, words=[text[:40]], spaces=[False])], error)
 
     nlp.set_error_handler(report)  # type: ignore[arg-type]
     with nlp.select_pipes(disable=unneeded_pipes(nlp, pipe)):
-        for doc in nlp.pipe(_docs(nlp, texts, report), batch_size=batch_size):
+        for doc in nlp.pipe(docs(), batch_size=batch_size):
             decision = pipe.decide(doc)
             why = pipe.explain(doc, next(iter(decision.labels), None)) if explain else None
             yield Scored(doc.text, pipe.own_cats(doc.cats), decision.labels, decision.none, why)
 
 
-def _set_rule(pipe: "ZeroShotTextCategorizer", threshold: float | None, top_k: int | None) -> None:
-    """Put the options in place of the pipeline's own settings: --threshold alone chooses every label that reaches it,
-    --top-k alone the best ones of any score."""
-    if threshold is None and top_k is None:
-        return
-    pipe.threshold, pipe.label_thresholds = threshold if threshold is not None else 0.0, []
-    pipe.top_k = top_k or len(pipe.labels)
-    if pipe.label_groups:
-        pipe.label_groups = [{**group, "threshold": pipe.threshold} for group in pipe.label_groups]
-
-
-def _docs(nlp: "Language", texts: Iterable[str], report: Callable[..., None]) -> "Iterator[Doc]":
-    from spacy.tokens import Doc
-
-    for text in texts:
-        try:
-            yield nlp.make_doc(text)
-        except ValueError as error:
-            # longer than nlp.max_length
-            report("tokenizer", nlp.tokenizer, [Doc(nlp.vocab, words=[text[:40]], spaces=[False])], error)
-
-
-def _lines() -> Iterator[str]:
-    from ..corpus import decode_lines
-
-    return (line.rstrip("\r\n") for line in decode_lines(sys.stdin.buffer))
-
-
 def _print_json(scored: Scored) -> None:
     cats = {label: round(score, 6) for label, score in scored.cats.items()}
-    row: dict[str, Any] = {"text": scored.text, "cats": cats, "labels": scored.chosen, "none": round(scored.none, 6)}
+    row = {"text": scored.text, "cats": cats, "labels": scored.chosen, "none": round(scored.none, 6)}
     if scored.explanation is not None:
         parts = {key: [part._asdict() for part in getattr(scored.explanation, key)] for key in ("sentences", "words")}
         row["explanation"] = {**scored.explanation._asdict(), **parts}
     print(json.dumps(row, ensure_ascii=False), flush=True)
 
 
-def _bar_printer(only_chosen: bool) -> Callable[[Scored], None]:
+def _print_bars(scored: Scored, only_chosen: bool) -> None:
     console = make_console()
-
-    def show(scored: Scored) -> None:
-        lines = [line for line in lines_of(scored.cats, scored.chosen) if line.chosen or not only_chosen]
-        print_bars(console, scored.text if scored.text.strip() else "(blank)", lines)
-        if not lines:
-            console.print("    no label reaches the threshold\n")
-        if scored.explanation is not None:
-            for line in _reasons(scored.explanation):
-                console.print(f"    {line}", soft_wrap=True)
-            console.print()
-
-    return show
+    lines = [line for line in lines_of(scored.cats, scored.chosen) if line.chosen or not only_chosen]
+    print_bars(console, scored.text if scored.text.strip() else "(blank)", lines)
+    if not lines:
+        console.print("    no label reaches the threshold\n")
+    if scored.explanation is not None:
+        for line in _reasons(scored.explanation):
+            console.print(f"    {line}", soft_wrap=True)
+        console.print()
 
 
 def _reasons(explanation: "Explanation") -> Iterator[str]:
-    """YIELDS (str): Lines with what speaks for the label and against it, the strongest first."""
+    """Lines with what speaks for the label and against it, the strongest first."""
     for kind, parts in (("sentences", explanation.sentences), ("words", explanation.words)):
         for side, sign in (("for", 1), ("against", -1)):
             chosen = sorted((part for part in parts if sign * part.weight > 0), key=lambda part: -abs(part.weight))

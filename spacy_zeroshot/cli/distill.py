@@ -1,6 +1,5 @@
 """python -m spacy zeroshot distill: replace a zero-shot pipeline by a small fast one."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -12,18 +11,14 @@ COLUMNS = ("", "accuracy", "macro-F1", "documents/s", "MB")
 
 
 def distill(
-    teacher: Annotated[
-        str, typer.Argument(metavar="PIPELINE", help='The teacher: a pipeline, "bundled", or a checkpoint')
-    ],
-    texts: Annotated[Path, typer.Argument(metavar="TEXTS", help="Unlabelled texts: any file the package reads")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the student and what it learned from")],
+    pipeline: cli.PipelineName,
+    texts: cli.Texts,
+    output: cli.Output,
     labels: cli.Labels = "",
     templates: cli.Template = None,
     multi_label: cli.MultiLabel = None,
     component: cli.Component = None,
-    labelled: Annotated[
-        Path | None, typer.Option("--labelled", help="Labelled texts to compare teacher and student on")
-    ] = None,
+    labelled: cli.Labelled = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Compare on at most this many")] = None,
     threshold: Annotated[
         float, typer.Option("--threshold", min=0.0, max=1.0, help="Confidence a label must reach to be learned from")
@@ -45,7 +40,7 @@ def distill(
     seed: Annotated[int, typer.Option("--seed", help="Of the student's random weights")] = 0,
     text_field: cli.TextField = "text",
     label_field: cli.LabelField = "labels",
-    n_process: Annotated[int, typer.Option("--n-process", "-n", min=1, help="Processes for the teacher")] = 1,
+    n_process: cli.Processes = 1,
     overwrite: cli.Overwrite = False,
     code: cli.Code = None,
     gpu_id: cli.GpuId = -1,
@@ -64,7 +59,7 @@ def distill(
     with cli.run("distill"):
         recipe = Recipe(threshold, balance, temperature, architecture, encoder, epochs, seed)
         nlp, pipe = cli.open_component(
-            teacher, None, labels, templates, multi_label, component, code=code, gpu_id=gpu_id
+            pipeline, None, labels, templates, multi_label, component, code=code, gpu_id=gpu_id
         )
         done = distill_pipeline(
             nlp,

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,19 +23,14 @@ def evaluate(
         bool, typer.Option("--labels-from-data", help="Score each file with its own labels, not the pipeline's")
     ] = False,
     templates: cli.Template = None,
-    multi_label: Annotated[
-        bool | None,
-        typer.Option("--multi-label/--single-label", help="In place of the pipeline's mode, or what a file suggests"),
-    ] = None,
-    threshold: Annotated[
-        float | None, typer.Option("--threshold", min=0.0, max=1.0, help="In place of the pipeline's")
-    ] = None,
+    multi_label: cli.MultiLabel = None,
+    threshold: cli.Threshold = None,
     none_label: cli.NoneLabel = None,
     component: cli.Component = None,
     limit: Annotated[int | None, typer.Option("--limit", "-n", min=1, help="Rows of each file, evenly spread")] = None,
     text_field: cli.TextField = "text",
     label_field: cli.LabelField = "labels",
-    as_json: Annotated[bool, typer.Option("--json", help="JSON lines, with the F1 of every label")] = False,
+    as_json: cli.Json = False,
     code: cli.Code = None,
     gpu_id: cli.GpuId = -1,
 ) -> None:
@@ -74,21 +69,16 @@ def evaluate(
         )
         if as_json:
             for outcome in outcomes:
-                print(json.dumps(_rounded(outcome), ensure_ascii=False))
+                print(json.dumps(outcome._asdict(), ensure_ascii=False))
             return
-        print_table(make_console(), COLUMNS, _table(outcomes))
+        rows = [[one.data, one.rows, one.labels, *_figures(one), one.mode] for one in outcomes]
+        texts = [one for one in outcomes if one.mode != "nli"]
+        if len(texts) > 1:
+            means = [sum(values) / len(texts) for values in zip(*map(_figures, texts))]
+            rows.append(["mean of labelled texts", sum(one.rows for one in texts), "", *means, ""])
+        print_table(make_console(), COLUMNS, rows)
         cli.note(f"Next: python -m spacy zeroshot tune {pipeline} DEV_FILE --output tuned")
 
 
-def _table(outcomes: "list[Outcome]") -> list[list[Any]]:
-    rows: list[list[Any]] = [[o.data, o.rows, o.labels, o.macro_f1, o.micro_f1, o.accuracy, o.mode] for o in outcomes]
-    texts = [o for o in outcomes if o.mode != "nli"]
-    if len(texts) > 1:
-        means = [sum(values) / len(texts) for values in zip(*((o.macro_f1, o.micro_f1, o.accuracy) for o in texts))]
-        rows.append(["mean of labelled texts", sum(o.rows for o in texts), "", *means, ""])
-    return rows
-
-
-def _rounded(outcome: "Outcome") -> dict[str, Any]:
-    figures = {key: round(getattr(outcome, key), 4) for key in ("macro_f1", "micro_f1", "accuracy")}
-    return {**outcome._asdict(), **figures, "f1": {label: round(value, 4) for label, value in outcome.f1.items()}}
+def _figures(outcome: "Outcome") -> tuple[float, float, float]:
+    return outcome.macro_f1, outcome.micro_f1, outcome.accuracy

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def tune(
     pipeline: cli.PipelineName,
     dev: Annotated[Path, typer.Argument(metavar="DEV", help="Labelled texts: any file the package reads")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the tuned pipeline and its report")],
+    output: cli.Output,
     goal: Annotated[
         Literal["macro-f1", "micro-f1", "accuracy"], typer.Option("--objective", help="What to maximise")
     ] = "macro-f1",
@@ -47,9 +47,9 @@ def tune(
     from ..readers import label_names
     from ..tuning.report import report
     from ..tuning.score import read_gold
-    from ..tuning.settings import apply_settings, check_output, pipeline_folder
-    from ..tuning.tune import TEMPLATES
+    from ..tuning.tune import TEMPLATES, apply_settings
     from ..tuning.tune import tune as tune_pipeline
+    from ..util import replace_folder
 
     with cli.run("tune"):
         # what can fail at once fails before the work
@@ -71,13 +71,13 @@ def tune(
             seed=seed,
             track=cli.track,
         )
-        page = report(tuned) if with_report else ""
         apply_settings(nlp, pipe.name, tuned.settings)
-        with pipeline_folder(nlp, output, overwrite) as folder:
-            if page:
-                (folder / "report.html").write_text(page, encoding="utf8")
+        with replace_folder(output) as folder:
+            nlp.to_disk(folder)
+            if with_report:
+                (folder / "report.html").write_text(report(tuned), encoding="utf8")
         _show(tuned)
-        if page:
+        if with_report:
             cli.note(f"{output / 'report.html'}: what was tried, and the hardest texts")
         cli.note(f"{output}: written. Next: python -m spacy zeroshot evaluate {output} TEST_FILE")
 
