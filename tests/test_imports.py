@@ -22,6 +22,7 @@ LAYERS = [
     {"component"},
     {"loading", "display"},
     {"tuning", "review", "annotation", "distillation", "evaluation", "checks"},
+    {"explorer"},
     {"cli"},
 ]
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}

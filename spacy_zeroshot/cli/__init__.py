@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 # In the order of the help. A command is a function in a file of the same name.
-COMMANDS = ("classify", "annotate", "tune", "calibrate", "distill", "evaluate", "check", "benchmark")
+COMMANDS = ("classify", "annotate", "tune", "calibrate", "distill", "evaluate", "check", "explore", "benchmark")
 # Typer has brought its own copy of click since 0.26; its base of BadParameter is the right class with either.
 UsageError: Any = typer.BadParameter.__base__
 

@@ -1,0 +1,366 @@
+"""What the page of `explore` shows: how labels and wordings do on texts, and what a person's corrections say of them.
+
+No web in here; page.py puts it on a page.
+"""
+
+import heapq
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, combinations
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from spacy.language import Language
+from spacy.tokens import Doc, SpanGroup
+from spacy.util import minibatch
+from thinc.api import Config
+from thinc.types import Floats1d, Floats2d
+
+from .. import display
+from ..component import DEFAULTS, ZeroShotTextCategorizer
+from ..decisions import Rule, decide_rows
+from ..evaluation import Figures, figures, with_none
+from ..evaluation import spread as evenly
+from ..labels import DEFAULT_TEMPLATE, LabelGroup, LabelSet, check_templates
+from ..premises import is_blank, window_spans
+from ..readers import ACCEPT, LabelledText, Row, label_names
+from ..review import uncertainty
+from ..tuning.score import BATCH, docs_before, predictor_of
+from ..tuning.settings import pipeline_folder
+from ..tuning.tune import Tuned, tune
+from ..util import Track, no_progress
+
+# What is computed of texts is kept up to so many bytes, for the labels to come
+MEMORY = 1 << 30
+BINS = 20
+MOST_OVERLAPS = 8
+# What the page changes. All of it is taken at once, because single settings may contradict what is there.
+EDITED = ("labels", "label_groups", "multi_label", "threshold", "hypothesis_template", "hypotheses", "none_label")
+BY_LABEL = ("label_thresholds", "calibration")
+WINDOWS = "explorer"
+
+
+class TextRow(NamedTuple):
+    """A text in the table."""
+
+    number: int
+    text: str
+    scores: list[tuple[str, float]]  # of every label, the best first
+    chosen: list[str]  # the decision, the best first
+    unsure: float  # from 0, for a sure decision, to 1
+    gold: tuple[str, ...] | None  # what a person said
+    is_right: bool | None  # whether the decision is just that; None if its labels are not among the present ones
+
+
+class LabelSummary(NamedTuple):
+    """How a label's scores are distributed over the texts."""
+
+    label: str
+    group: str
+    hypotheses: tuple[str, ...]
+    counts: list[int]  # (BINS,): texts by their score
+    threshold: float  # 0.0 for none
+    chosen: int  # texts that got it
+    mean: float
+
+
+class Overlap(NamedTuple):
+    """Two labels of one group that score on the same texts."""
+
+    labels: tuple[str, str]
+    share: float  # Ruzicka similarity of their scores: the sum of minima over the sum of maxima
+    confused: int  # corrected texts that got one and should have got the other
+    example: int  # the text that both have the largest part of
+
+
+class View(NamedTuple):
+    """All that the page shows of the texts."""
+
+    rows: list[TextRow]
+    labels: list[LabelSummary]
+    overlaps: list[Overlap]  # the most alike first
+    answered: int  # texts with a person's answer
+    figures: Figures | None  # how well the decisions meet these
+
+
+class Explorer:
+    """Texts, a component whose labels are being chosen, and the answers of a person.
+
+    nlp (Language): The pipeline. Its component is changed by what is tried.
+    pipe (ZeroShotTextCategorizer): The component.
+    limit (int): Explore so many texts, spread evenly over those that are loaded.
+    """
+
+    def __init__(self, nlp: Language, pipe: ZeroShotTextCategorizer, limit: int = 500):
+        self.nlp, self.pipe, self.limit = nlp, pipe, limit
+        self.docs: list[Doc] = []
+        # how many texts there were before the limit
+        self.total = 0
+        # right labels by text, so that they outlive another choice of texts
+        self.gold: dict[str, tuple[str, ...]] = {}
+        # (texts,) each: label logits by a label's hypotheses, and whether it competes with others
+        self._logits: dict[tuple[tuple[str, ...], bool], Floats1d] = {}
+
+    def load(self, rows: Iterable[Row]) -> None:
+        """Take other texts. Blank ones are left out; labels that come with texts count as a person's answers, and a
+        component without labels takes them.
+
+        rows (Iterable[Row]): As readers.read_rows gives them.
+        """
+        kept = [row for row in rows if not is_blank(row.text)]
+        labelled = [LabelledText(row.text, row.labels) for row in kept if row.labels and row.answer == ACCEPT]
+        names = [label for label in label_names(labelled) if label != self.pipe.none_label]
+        if names and not self.pipe.labels:
+            self.pipe.set_labels(names)
+        self.total = len(kept)
+        kept = evenly(kept, self.limit)
+        self.gold.update({row.text: row.labels for row in kept if row.labels is not None and row.answer == ACCEPT})
+        self.docs = [doc for doc, _ in docs_before(self.nlp, self.pipe.name, [row.text for row in kept], BATCH)]
+        self._logits.clear()
+
+    def change(self, settings: Mapping[str, Any]) -> None:
+        """Change settings of the component, all or none.
+
+        settings (Mapping[str, Any]): Some of EDITED, as a config has them. Thresholds and calibration of labels that
+            stay, stay.
+        RAISES (ZeroShotError): Z002 to Z009.
+        """
+        before = {name: self.pipe.setting(name) for name in (*EDITED, *BY_LABEL)}
+        after = {**before, **settings}
+        groups = after["label_groups"] or [{"labels": after["labels"]}]
+        keys = {group.get("key_prefix", "") + label for group in groups for label in group["labels"]}
+        for name in BY_LABEL:
+            after[name] = [entry for entry in after[name] if entry["label"] in keys]
+        try:
+            self._assign(after)
+        except BaseException:
+            self._assign(before)
+            raise
+
+    def scores(self, track: Track = no_progress) -> Floats2d:
+        """Score the texts. The model runs for hypotheses it has not met on these texts, and reads each text once.
+
+        track (Track): Shows progress.
+        RETURNS (Floats2d): Shape (texts, labels).
+        RAISES (ZeroShotError): Z001 without labels, and what the model says of a text.
+        """
+        label_set = self.pipe.label_set()
+        if self.pipe.examples and self.pipe.examples_weight:
+            # their votes depend on all labels
+            found = (one for batch in minibatch(self.docs, BATCH) for one in self.pipe.predict(batch))
+            scored = [one.scores for one in track(found, len(self.docs), "texts")]
+            return np.array(scored).reshape(len(self.docs), len(label_set.labels))
+        keys = [
+            (label_set.hypotheses_of(column), group.exclusive)
+            for group in label_set.groups
+            for column in range(group.start, group.stop)
+        ]
+        if any(key not in self._logits for key in keys):
+            scorer = predictor_of(self.pipe).scorer
+            if not self._logits:
+                self.pipe.model.shims[0].remember_texts(MEMORY)  # type: ignore[attr-defined]
+            if scorer.max_premise_tokens(0) != scorer.max_premise_tokens(8):
+                # windows are as long as the longest hypothesis leaves room for
+                self._logits.clear()
+            new = list(dict.fromkeys(key for key in keys if key not in self._logits))
+            batches = (self.pipe.label_logits(batch, _alone(new)) for batch in minibatch(self.docs, BATCH))
+            rows = track(chain.from_iterable(batches), len(self.docs), "texts")
+            self._logits.update(zip(new, np.array(list(rows)).reshape(-1, len(new)).T))
+        return self.pipe.scores_from(np.stack([self._logits[key] for key in keys], axis=1), label_set)
+
+    def view(self) -> View:
+        """RETURNS (View): What the texts show of the labels, as they are set now. RAISES (ZeroShotError): As scores."""
+        label_set, scores = self.pipe.label_set(), self.scores()
+        rules = self.pipe.rules(label_set)
+        chosen = _decide(scores, label_set, rules)
+        known, gold = self._known_gold(label_set)
+        right = dict(zip(known, (gold == chosen[known]).all(axis=1).tolist()))
+        labels = np.array(label_set.labels, dtype=object)
+        rows = []
+        for number, (doc, values, mine) in enumerate(zip(self.docs, scores, chosen)):
+            order = np.argsort(-values, kind="stable")
+            decision = labels[order[mine[order]]].tolist()
+            ranked = list(zip(labels[order].tolist(), values[order].tolist()))
+            unsure = uncertainty(values, label_set, rules)
+            rows.append(TextRow(number, doc.text, ranked, decision, unsure, self.gold.get(doc.text), right.get(number)))
+        summaries = _summaries(scores, chosen, label_set, rules)
+        overlaps = _overlaps(scores, gold, chosen[known], label_set) if self.docs else []
+        measured = figures(with_none(gold), with_none(chosen[known])) if known else None
+        return View(rows, summaries, overlaps, len(known), measured)
+
+    def correct(self, number: int, labels: Sequence[str] | None) -> None:
+        """Take a person's answer. number (int): The text's. labels (Sequence[str] | None): Its right labels, empty if
+        none fits; None takes an answer back."""
+        text = self.docs[number].text
+        self.gold.pop(text, None)
+        if labels is not None:
+            self.gold[text] = tuple(labels)
+
+    def answers(self) -> list[dict[str, Any]]:
+        """RETURNS (list[dict[str, Any]]): A person's answers, as every command reads them."""
+        return [{"text": text, "labels": list(labels)} for text, labels in self.gold.items()]
+
+    def tune(self) -> Tuned:
+        """RETURNS (Tuned): What `tune` finds on a person's answers. RAISES (ZeroShotError): Z200, Z202."""
+        known, _ = self._known_gold(self.pipe.label_set())
+        texts = dict.fromkeys(self.docs[number].text for number in known)
+        none = {self.pipe.none_label}
+        rows = [LabelledText(text, tuple(label for label in self.gold[text] if label not in none)) for text in texts]
+        return tune(self.nlp, rows, component=self.pipe.name)
+
+    def render(self, number: int, label: str | None = None, explain: bool = False) -> tuple[str, int]:
+        """Show one text.
+
+        number (int): The text's.
+        label (str | None): The label whose support is shown window by window; None for the best.
+        explain (bool): Show in its place which words and sentences speak for the label.
+        RETURNS (tuple[str, int]): HTML, with all of the text escaped; and in how many windows it was scored.
+        """
+        doc = self.docs[number].copy()
+        found = self.pipe.predict([doc])
+        self.pipe.set_annotations([doc], found)
+        spans = window_spans(doc, found[0].windows.tolist())
+        keys = [self.pipe.key_prefix + key for key in found[0].label_set.labels]
+        cats = [dict(zip(keys, row)) for row in found[0].window_scores.tolist()]
+        doc.spans[WINDOWS] = SpanGroup(doc, name=WINDOWS, spans=spans, attrs={"cats": cats})
+        html = display.render(
+            doc,
+            spans_key=WINDOWS if len(spans) > 1 else None,
+            label=label and self.pipe.key_prefix + label,
+            explanation=self.pipe.explain(doc, label) if explain else None,
+            jupyter=False,
+        )
+        return str(html), len(spans)
+
+    def save(self, folder: Path, overwrite: bool = False) -> None:
+        """Save the pipeline. RAISES (ZeroShotError): Z060, Z092 for a folder that may not be written."""
+        with pipeline_folder(self.nlp, folder, overwrite):
+            pass
+
+    def config(self) -> str:
+        """RETURNS (str): The component's block of a config, with the settings that are not the defaults."""
+        block = self.nlp.get_pipe_config(self.pipe.name)
+        model = {key: value for key, value in block["model"].items() if value is not None}
+        changed = {key: value for key, value in block.items() if key in DEFAULTS and value != DEFAULTS[key]}
+        mine = {"factory": block["factory"], **changed, "model": model}
+        return Config({"components": {self.pipe.name: mine}}).to_str().removeprefix("[components]").strip()
+
+    def _assign(self, settings: Mapping[str, Any]) -> None:
+        # nothing is left that a setting could contradict
+        self.pipe.set_labels([], [])
+        for name, value in settings.items():
+            self.pipe.change(name, value)
+
+    def _known_gold(self, label_set: LabelSet) -> tuple[list[int], np.ndarray]:
+        """RETURNS (tuple[list[int], np.ndarray]): The texts whose right labels are all among the present ones; and
+        shape (those texts, labels), bool: the right labels."""
+        allowed = {*label_set.labels, self.pipe.none_label}
+        right = [self.gold.get(doc.text) for doc in self.docs]
+        known = [i for i, labels in enumerate(right) if labels is not None and allowed.issuperset(labels)]
+        gold = [[label in (right[i] or ()) for label in label_set.labels] for i in known]
+        return known, np.array(gold, dtype=bool).reshape(-1, len(label_set.labels))
+
+
+def form_of(pipe: ZeroShotTextCategorizer) -> dict[str, Any]:
+    """RETURNS (dict[str, Any]): The form that says what a component's settings say: what settings_of reads."""
+    alone = {"name": "", "labels": pipe.labels, "multi_label": pipe.multi_label}
+    questions = [
+        {
+            "name": group["name"],
+            "labels": "\n".join(group["labels"]),
+            "multi_label": group.get("multi_label", False),
+            "threshold": pipe.threshold if group.get("threshold") is None else group["threshold"],
+            "templates": "\n".join(check_templates(group.get("hypothesis_template") or pipe.hypothesis_template)),
+            "key_prefix": group.get("key_prefix", ""),
+        }
+        for group in pipe.label_groups or [alone]
+    ]
+    wordings = [f"{entry['label']} = {entry['text']}" for entry in pipe.hypotheses]
+    return {"questions": questions, "wordings": "\n".join(wordings), "none_label": pipe.none_label or ""}
+
+
+def settings_of(form: Mapping[str, Any]) -> dict[str, Any]:
+    """Read a form.
+
+    form (Mapping[str, Any]): "questions", each with "name", "labels" and "templates" (one a line), "multi_label",
+        "threshold" and "key_prefix"; "wordings", each "label = text"; "none_label". Questions without labels are left
+        out.
+    RETURNS (dict[str, Any]): Settings of the component.
+    """
+    questions = []
+    for entry in form["questions"]:
+        templates = _lines(entry["templates"])
+        question = {**entry, "labels": _lines(entry["labels"])}
+        question["hypothesis_template"] = templates[0] if len(templates) == 1 else templates
+        del question["templates"]
+        if question["labels"]:
+            questions.append(question)
+    keys = [question["key_prefix"] + label for question in questions for label in question["labels"]]
+    wordings = [_wording(line, keys) for line in _lines(form["wordings"])]
+    settings = {"hypotheses": wordings, "none_label": form["none_label"].strip() or None}
+    if any(question["name"] or question["key_prefix"] for question in questions):
+        # each group says what holds for it
+        plain = {"multi_label": False, "threshold": None, "hypothesis_template": DEFAULT_TEMPLATE, "key_prefix": ""}
+        groups = [{key: one[key] for key in one if key not in plain or one[key] != plain[key]} for one in questions]
+        del plain["key_prefix"]
+        return {**settings, **plain, "labels": [], "label_groups": groups}
+    alone = questions[0] if questions else {"labels": []}
+    return {**settings, "label_groups": [], **{name: alone[name] for name in alone if name in EDITED}}
+
+
+def _lines(text: str) -> list[str]:
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _wording(line: str, labels: Sequence[str]) -> dict[str, str]:
+    """An own wording, "label = text". A label may hold the sign itself."""
+    label = next((label for label in labels if line.startswith(f"{label} =")), line.partition("=")[0].strip())
+    return {"label": label, "text": line.removeprefix(label).lstrip(" =")}
+
+
+def _alone(keys: Sequence[tuple[tuple[str, ...], bool]]) -> LabelSet:
+    """A label set of labels that do not meet: each with its hypotheses, and whether only entailment counts for it."""
+    return LabelSet(
+        tuple(map(str, range(len(keys)))),
+        tuple(text for hypotheses, _ in keys for text in hypotheses),
+        tuple(len(hypotheses) for hypotheses, _ in keys),
+        tuple(LabelGroup("", i, i + 1, exclusive) for i, (_, exclusive) in enumerate(keys)),
+    )
+
+
+def _decide(scores: Floats2d, label_set: LabelSet, rules: Sequence[Rule]) -> np.ndarray:
+    """Shape (texts, labels), bool: the labels of each text, of all groups."""
+    parts = [slice(group.start, group.stop) for group in label_set.groups]
+    found = [decide_rows(scores[:, part], label_set.labels[part], rule) for part, rule in zip(parts, rules)]
+    return np.concatenate(found, axis=1)
+
+
+def _summaries(scores: Floats2d, chosen: np.ndarray, label_set: LabelSet, rules: Sequence[Rule]) -> list[LabelSummary]:
+    bins = np.minimum((scores * BINS).astype(int), BINS - 1)
+    return [
+        LabelSummary(
+            label_set.labels[column],
+            group.name,
+            label_set.hypotheses_of(column),
+            np.bincount(bins[:, column], minlength=BINS).tolist(),
+            rule.label_thresholds.get(label_set.labels[column], rule.threshold),
+            int(chosen[:, column].sum()),
+            float(scores[:, column].mean()) if len(scores) else 0.0,
+        )
+        for group, rule in zip(label_set.groups, rules)
+        for column in range(group.start, group.stop)
+    ]
+
+
+def _overlaps(scores: Floats2d, gold: np.ndarray, chosen: np.ndarray, label_set: LabelSet) -> list[Overlap]:
+    """Pairs of labels, those that share most first. gold and chosen: Of the corrected texts alone."""
+    missed, extra = gold & ~chosen, chosen & ~gold
+    found = []
+    for group in label_set.groups:
+        for a, b in combinations(range(group.start, group.stop), 2):
+            both = np.minimum(scores[:, a], scores[:, b])
+            share = float(both.sum() / max(np.maximum(scores[:, a], scores[:, b]).sum(), 1e-9))
+            confused = (missed[:, a] & extra[:, b]) | (missed[:, b] & extra[:, a])
+            pair = label_set.labels[a], label_set.labels[b]
+            found.append(Overlap(pair, share, int(confused.sum()), int(both.argmax())))
+    return heapq.nlargest(MOST_OVERLAPS, found, key=lambda pair: (pair.share, pair.confused))
