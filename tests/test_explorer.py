@@ -85,12 +85,15 @@ def test_only_new_hypotheses_are_scored(explorer: Explorer, monkeypatch: pytest.
     assert asked == [tuple(map(template.format, LABELS)), (template.format("science"),)]
 
 
-def test_a_text_is_encoded_once(explorer: Explorer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_text_is_encoded_once(explorer: Explorer) -> None:
     explorer.scores()
-    scorer = explorer.pipe.model.shims[0].runtime.scorer
-    monkeypatch.setattr(scorer, "_text_states", lambda *args: pytest.fail("a text was encoded again"))
+    encoded: list[int] = []
+    encoder = explorer.pipe.model.shims[0].runtime.scorer.module.encoder
+    encoder.register_forward_pre_hook(lambda module, args: encoded.append(len(args[0].ids)))
     explorer.change({"labels": [*LABELS, "science"]})
     assert explorer.scores().shape == (len(explorer.docs), 4)
+    # one hypothesis, and no text
+    assert len(encoded) == 1 and encoded[0] < 32
 
 
 @pytest.mark.parametrize("settings", SETTINGS)

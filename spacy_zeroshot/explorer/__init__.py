@@ -155,14 +155,14 @@ class Explorer:
             for group in label_set.groups
             for column in range(group.start, group.stop)
         ]
-        if any(key not in self._logits for key in keys):
-            scorer = predictor_of(self.pipe).scorer
+        fits = predictor_of(self.pipe).scorer.max_premise_tokens
+        if fits(0) != fits(8) and self._logits.keys() != set(keys):
+            # the longest hypothesis says how long a window is
+            self._logits.clear()
+        new = [key for key in dict.fromkeys(keys) if key not in self._logits]
+        if new:
             if not self._logits:
                 self.pipe.model.shims[0].remember_texts(MEMORY)  # type: ignore[attr-defined]
-            if scorer.max_premise_tokens(0) != scorer.max_premise_tokens(8):
-                # windows are as long as the longest hypothesis leaves room for
-                self._logits.clear()
-            new = list(dict.fromkeys(key for key in keys if key not in self._logits))
             batches = (self.pipe.label_logits(batch, _alone(new)) for batch in minibatch(self.docs, BATCH))
             rows = track(chain.from_iterable(batches), len(self.docs), "texts")
             self._logits.update(zip(new, np.array(list(rows)).reshape(-1, len(new)).T))

@@ -27,6 +27,7 @@ from . import BINS, Explorer, form_of, settings_of
 FOLDER = Path(__file__).parent
 HOST = "127.0.0.1"
 POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src data:; frame-ancestors 'none'"
+ACTIONS = ("score", "load", "show", "correct", "tune", "adopt", "save")
 # What no other site's page can send along without asking first, which is refused
 MARK = "x-explore"
 
@@ -39,21 +40,12 @@ class Page:
         self._lock = threading.Lock()
         templates = Environment(loader=FileSystemLoader(FOLDER), autoescape=True, undefined=StrictUndefined)
         self._page, self._results = (templates.get_template(f"{name}.html.jinja") for name in ("page", "results"))
-        self.actions: dict[str, Callable[..., str]] = {
-            "score": self.score,
-            "load": self.load,
-            "show": self.show,
-            "correct": self.correct,
-            "tune": self.tune,
-            "adopt": self.adopt,
-            "save": self.save,
-        }
 
     def answer(self, action: str, data: dict[str, Any]) -> tuple[str, int]:
         """RETURNS (tuple[str, int]): HTML and the status of HTTP: 422 with a message for what cannot be done."""
         try:
             with self._lock, named("explore"):
-                return self.actions[action](**data), 200
+                return getattr(self, action)(**data), 200
         except (ZeroShotError, OSError) as error:
             return self._part("message", text=str(error)), 422
         except ValueError as error:
@@ -145,7 +137,7 @@ def make_app(page: Page) -> Any:
 
     async def act(request: Request) -> Response:
         action = request.path_params["action"]
-        if MARK not in request.headers or action not in page.actions:
+        if MARK not in request.headers or action not in ACTIONS:
             return JSONResponse({"detail": "not for you"}, 403)
         html, status = await run_in_threadpool(page.answer, action, await request.json())
         return HTMLResponse(html, status)
