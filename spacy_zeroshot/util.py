@@ -40,6 +40,15 @@ def require(module: str, extra: str, what: str) -> Any:
         raise ZeroShotError("Z085", what=what, package=module.split(".")[0], extra=extra) from error
 
 
+def check_output(output: Path, overwrite: bool) -> None:
+    """Check that a folder may be written. RAISES (ZeroShotError): Z060 for a file, Z092 if the folder
+    is not empty and not to be replaced."""
+    if output.exists() and not output.is_dir():
+        raise ZeroShotError("Z060", what="--output", value=str(output), reason="it is a file, not a folder")
+    if output.is_dir() and any(output.iterdir()) and not overwrite:
+        raise ZeroShotError("Z092", output=str(output))
+
+
 @contextmanager
 def replace_folder(folder: Path) -> Iterator[Path]:
     """An empty folder beside another one, whose place it takes when all is written.

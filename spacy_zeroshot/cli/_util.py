@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 import typer
 
 from ..errors import ZeroShotError, ZeroShotWarning, named
+from ..util import check_output as check_output
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -99,15 +100,6 @@ def open_component(
     if needs_labels and not pipe.labels:
         raise ZeroShotError("Z067")
     return nlp, pipe
-
-
-def check_output(output: Path, overwrite: bool) -> None:
-    """Check before the work that a folder may be written. RAISES (ZeroShotError): Z060 for a file, Z092 if the folder
-    is not empty and not to be replaced."""
-    if output.exists() and not output.is_dir():
-        raise ZeroShotError("Z060", what="--output", value=str(output), reason="it is a file, not a folder")
-    if output.is_dir() and any(output.iterdir()) and not overwrite:
-        raise ZeroShotError("Z092", output=str(output))
 
 
 @contextmanager

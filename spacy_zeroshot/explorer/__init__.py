@@ -26,9 +26,8 @@ from ..premises import is_blank, window_spans
 from ..readers import ACCEPT, LabelledText, Row, label_names
 from ..review import uncertainty
 from ..tuning.score import BATCH, docs_before, predictor_of
-from ..tuning.settings import pipeline_folder
 from ..tuning.tune import Tuned, tune
-from ..util import Track, no_progress
+from ..util import Track, check_output, no_progress, replace_folder
 
 # What is computed of texts is kept up to so many bytes, for the labels to come
 MEMORY = 1 << 30
@@ -115,7 +114,7 @@ class Explorer:
         self.total = len(kept)
         kept = evenly(kept, self.limit)
         self.gold.update({row.text: row.labels for row in kept if row.labels is not None and row.answer == ACCEPT})
-        self.docs = [doc for doc, _ in docs_before(self.nlp, self.pipe.name, [row.text for row in kept], BATCH)]
+        self.docs = [doc for doc, _ in docs_before(self.nlp, self.pipe.name, [row.text for row in kept])]
         self._logits.clear()
 
     def change(self, settings: Mapping[str, Any]) -> None:
@@ -162,7 +161,7 @@ class Explorer:
         new = [key for key in dict.fromkeys(keys) if key not in self._logits]
         if new:
             if not self._logits:
-                self.pipe.model.shims[0].remember_texts(MEMORY)  # type: ignore[attr-defined]
+                self._remember_texts()
             batches = (self.pipe.label_logits(batch, _alone(new)) for batch in minibatch(self.docs, BATCH))
             rows = track(chain.from_iterable(batches), len(self.docs), "texts")
             self._logits.update(zip(new, np.array(list(rows)).reshape(-1, len(new)).T))
@@ -206,7 +205,11 @@ class Explorer:
         texts = dict.fromkeys(self.docs[number].text for number in known)
         none = {self.pipe.none_label}
         rows = [LabelledText(text, tuple(label for label in self.gold[text] if label not in none)) for text in texts]
-        return tune(self.nlp, rows, component=self.pipe.name)
+        try:
+            return tune(self.nlp, rows, component=self.pipe.name)
+        finally:
+            # tuning remembers its own texts, and then none
+            self._remember_texts()
 
     def render(self, number: int, label: str | None = None, explain: bool = False) -> tuple[str, int]:
         """Show one text.
@@ -234,8 +237,9 @@ class Explorer:
 
     def save(self, folder: Path, overwrite: bool = False) -> None:
         """Save the pipeline. RAISES (ZeroShotError): Z060, Z092 for a folder that may not be written."""
-        with pipeline_folder(self.nlp, folder, overwrite):
-            pass
+        check_output(folder, overwrite)
+        with replace_folder(folder) as fresh:
+            self.nlp.to_disk(fresh)
 
     def config(self) -> str:
         """RETURNS (str): The component's block of a config, with the settings that are not the defaults."""
@@ -244,6 +248,9 @@ class Explorer:
         changed = {key: value for key, value in block.items() if key in DEFAULTS and value != DEFAULTS[key]}
         mine = {"factory": block["factory"], **changed, "model": model}
         return Config({"components": {self.pipe.name: mine}}).to_str().removeprefix("[components]").strip()
+
+    def _remember_texts(self) -> None:
+        self.pipe.model.shims[0].remember_texts(MEMORY)  # type: ignore[attr-defined]
 
     def _assign(self, settings: Mapping[str, Any]) -> None:
         # nothing is left that a setting could contradict
