@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from ..decisions import Rule
 from ..evaluation import with_none
 from .calibration import reliability
-from .search import KINDS, Goal, make_grid, objective, tally_ranks, tally_thresholds
+from .search import KINDS, Goal, among_best, make_grid, sweep, sweep_top_k
 from .tune import Tuned, TunedGroup
 
 GOALS: dict[Goal, str] = {"macro_f1": "macro-F1", "micro_f1": "micro-F1", "accuracy": "accuracy"}
@@ -94,17 +94,15 @@ def mistakes(gold: np.ndarray, chosen: np.ndarray, labels: Sequence[str]) -> lis
 
 def _charts(group: TunedGroup) -> list[Chart]:
     scores, gold, exclusive, rule = group.after.scores, group.gold, group.label_set.exclusive, group.after.rule
-    goals: tuple[Goal, ...] = ("macro_f1", "micro_f1")
-    grid = make_grid(scores)
-    counts = tally_thresholds(scores, gold, grid, 1 if exclusive else None, group.none)
+    grid, most = make_grid(scores), min(scores.shape[1], MOST_K)
+    found = sweep(among_best(scores, 1 if exclusive else None), gold, grid, group.none)
     caption = "F1 against one threshold for all labels, with the tuned template and temperature."
     mark = rule.threshold if rule.threshold or rule.top_k is None else None
-    lines = {GOALS[goal]: _points(grid, objective(counts, goal)) for goal in goals}
+    lines = {"macro-F1": _points(grid, found.macro_f1), "micro-F1": _points(grid, found.micro_f1)}
     charts = [Chart("F1 against threshold", "threshold", caption, lines, mark=mark)]
-    most = min(scores.shape[1], MOST_K)
     if not exclusive and most > 1:
-        counts, x = tally_ranks(scores, gold, most, group.none), np.linspace(0.0, 1.0, most)
-        lines = {GOALS[goal]: _points(x, objective(counts, goal)[::-1], 3) for goal in goals}
+        found, x = sweep_top_k(scores, gold, most, group.none), np.linspace(0.0, 1.0, most)
+        lines = {"macro-F1": _points(x, found.macro_f1, 3), "micro-F1": _points(x, found.micro_f1, 3)}
         ticks = [(x[k], str(k + 1)) for k in range(0, most, 1 + most // 11)]
         charts.append(Chart("F1 against top-k", "top-k", "F1 of the k best labels of every text.", lines, ticks))
     lines = {}

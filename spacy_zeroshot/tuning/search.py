@@ -153,22 +153,13 @@ def split_folds(gold: np.ndarray, folds: int, seed: int) -> np.ndarray:
     return fold
 
 
-# Decisions at many thresholds: scores are put into steps of a grid once, and sums over the steps then count the
-# decisions of every threshold. Ranks are steps, too.
+class Sweep(NamedTuple):
+    """What evaluation.figures gives, for every threshold at once."""
 
-
-class Tally(NamedTuple):
-    """Decisions on texts, counted for each of several thresholds (steps)."""
-
-    hits: np.ndarray  # (labels, steps): right decisions for a label
-    chosen: np.ndarray  # (labels, steps): decisions for a label
-    gold: np.ndarray  # (labels,): texts that a label is right for
-    exact: np.ndarray  # (steps,): the share of texts whose chosen labels are exactly the right ones
-
-    @property
-    def f1(self) -> np.ndarray:
-        """RETURNS (np.ndarray): Shape (labels, steps): each label's F1, 0.0 for one neither right nor chosen."""
-        return 2.0 * self.hits / np.maximum(self.chosen + self.gold[:, None], 1)
+    macro_f1: np.ndarray  # (thresholds,), as the next two
+    micro_f1: np.ndarray
+    accuracy: np.ndarray
+    f1: np.ndarray  # (labels, thresholds)
 
 
 def make_grid(scores: np.ndarray) -> np.ndarray:
@@ -180,50 +171,46 @@ def make_grid(scores: np.ndarray) -> np.ndarray:
     return np.unique(np.concatenate([np.arange(half) / half, np.floor(quantiles * 1e5) / 1e5]))
 
 
-def tally_thresholds(
-    scores: np.ndarray, gold: np.ndarray, grid: np.ndarray, top_k: int | None = None, none: bool = False
-) -> Tally:
-    """RETURNS (Tally): The labels that reach a threshold and are among the best top_k, for every one of the grid."""
-    reached = np.searchsorted(grid, scores, side="right")
-    return tally(reached if top_k is None else np.where(ranks(scores) < top_k, reached, 0), gold, len(grid), none)
+def sweep(scores: np.ndarray, gold: np.ndarray, grid: np.ndarray, none: bool = False) -> Sweep:
+    """RETURNS (Sweep): What `measure` gives where the labels are chosen that reach a threshold of the grid."""
 
+    def reaching(values: np.ndarray) -> np.ndarray:
+        """How many of the values reach each threshold."""
+        return len(values) - np.searchsorted(np.sort(values), grid)
 
-def tally_ranks(scores: np.ndarray, gold: np.ndarray, most: int, none: bool = False) -> Tally:
-    """RETURNS (Tally): The k best labels of every text, with a step for each k from `most` down to 1."""
-    return tally(np.maximum(most - ranks(scores), 0), gold, most, none)
-
-
-def tally(reached: np.ndarray, gold: np.ndarray, n_steps: int, none: bool) -> Tally:
-    """Count decisions at every step: at step s the labels are chosen whose number in `reached`, shape (texts, labels),
-    is above s. With none, "no label" counts as one more label, the last."""
-    chosen, counts, steps = _above(reached, n_steps), gold.sum(axis=0), np.arange(n_steps)
-    # a label that is right is hit where it is chosen
-    hits = _above(np.where(gold, reached, 0), n_steps)
-    # exactly right from where the last wrong label is left out to where the first right one is
-    start = np.where(gold, 0, reached).max(axis=1, initial=0)[:, None]
-    stop = np.where(gold, reached, n_steps).min(axis=1, initial=n_steps)[:, None]
-    exact = ((start <= steps) & (steps < stop)).mean(axis=0)
+    chosen = [reaching(column) for column in scores.T]
+    hits = [reaching(column[right]) for column, right in zip(scores.T, gold.T)]
+    counts = gold.sum(axis=0)
     if none:
-        most, empty = reached.max(axis=1, initial=0)[:, None], ~gold.any(axis=1)
-        chosen = np.vstack([chosen, len(gold) - _above(most, n_steps)])
-        hits = np.vstack([hits, empty.sum() - _above(most[empty], n_steps)])
+        best, empty = scores.max(axis=1), ~gold.any(axis=1)
+        chosen.append(len(best) - reaching(best))
+        hits.append(empty.sum() - reaching(best[empty]))
         counts = np.append(counts, empty.sum())
-    return Tally(hits, chosen, counts, exact)
-
-
-def objective(counts: Tally, goal: Goal) -> np.ndarray:
-    """RETURNS (np.ndarray): Shape (steps,): how good decisions are: what evaluation.figures gives, for every step."""
-    if goal == "accuracy":
-        return counts.exact
-    sizes = counts.chosen + counts.gold[:, None]
-    if goal == "micro_f1":
-        return 2.0 * counts.hits.sum(axis=0) / np.maximum(sizes.sum(axis=0), 1)
-    return counts.f1.sum(axis=0) / np.maximum((sizes > 0).sum(axis=0), 1)
+    sizes = np.array(chosen) + counts[:, None]
+    f1 = 2.0 * np.array(hits) / np.maximum(sizes, 1)
+    # exactly right above the last wrong label, up to the first right one
+    last, first = np.where(gold, -np.inf, scores).max(axis=1), np.where(gold, scores, np.inf).min(axis=1)
+    return Sweep(
+        macro_f1=f1.sum(axis=0) / np.maximum((sizes > 0).sum(axis=0), 1),
+        micro_f1=2.0 * np.sum(hits, axis=0) / np.maximum(sizes.sum(axis=0), 1),
+        accuracy=(reaching(first) - reaching(np.minimum(first, last))) / len(gold),
+        f1=f1,
+    )
 
 
 def ranks(scores: np.ndarray) -> np.ndarray:
     """RETURNS (np.ndarray): Shape (texts, labels), int: 0 for a text's best label; ties in the labels' order."""
     return np.argsort(np.argsort(-scores, axis=1, kind="stable"), axis=1, kind="stable")
+
+
+def among_best(scores: np.ndarray, top_k: int | None) -> np.ndarray:
+    """RETURNS (np.ndarray): The scores, those that are not among a text's best top_k below every threshold."""
+    return scores if top_k is None else np.where(ranks(scores) < top_k, scores, -1.0)
+
+
+def sweep_top_k(scores: np.ndarray, gold: np.ndarray, most: int, none: bool = False) -> Sweep:
+    """RETURNS (Sweep): As `sweep`, for the k best labels of every text, k from 1 to `most`."""
+    return sweep(-ranks(scores), gold, -np.arange(most), none)
 
 
 def _rules(
@@ -233,28 +220,20 @@ def _rules(
     labels, exclusive = label_set.labels, label_set.exclusive
     top_k = kept.top_k if kept is not None else 1 if exclusive else None
     grid = make_grid(scores)
-    counts = tally_thresholds(scores, gold, grid, top_k, none)
-    threshold = float(grid[np.argmax(objective(counts, goal))])
+    found = sweep(among_best(scores, top_k), gold, grid, none)
+    threshold = float(grid[np.argmax(getattr(found, goal))])
     if exclusive:
         return {BEST: Rule(0.0, top_k=top_k), THRESHOLD: Rule(threshold, top_k=top_k)}
     rules = {THRESHOLD: Rule(threshold, top_k=top_k)}
     if len(labels) == 1:
         return rules
     if kept is None:
-        by_rank = objective(tally_ranks(scores, gold, min(len(labels), MOST_RANKS), none), goal)
-        rules[TOP_K] = Rule(0.0, top_k=int(np.argmax(by_rank[::-1])) + 1)
-    steps = counts.f1[: len(labels)].argmax(axis=1)
-    own = {label: float(grid[step]) for label, step, n in zip(labels, steps, counts.gold) if n >= LEAST_GOLD}
+        by_rank = getattr(sweep_top_k(scores, gold, min(len(labels), MOST_RANKS), none), goal)
+        rules[TOP_K] = Rule(0.0, top_k=int(np.argmax(by_rank)) + 1)
+    steps = found.f1[: len(labels)].argmax(axis=1)
+    own = {label: float(grid[step]) for label, step, n in zip(labels, steps, gold.sum(axis=0)) if n >= LEAST_GOLD}
     rules[LABELS] = Rule(threshold, own, top_k)
     return rules
-
-
-def _above(reached: np.ndarray, n_steps: int) -> np.ndarray:
-    """Shape (labels, steps): how many of the numbers of each column are above each step."""
-    n_labels, width = reached.shape[1], n_steps + 1
-    places = (reached + np.arange(n_labels) * width).ravel()
-    histogram = np.bincount(places, minlength=n_labels * width).reshape(n_labels, width)
-    return np.cumsum(histogram[:, ::-1], axis=1)[:, ::-1][:, 1:]
 
 
 def _best(trials: Sequence[Trial], values: Sequence[float]) -> Trial:

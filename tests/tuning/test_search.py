@@ -1,4 +1,4 @@
-"""The search over templates and rules, and counting decisions at every threshold."""
+"""The search over templates and rules, and the figures of every threshold."""
 
 import time
 
@@ -17,13 +17,13 @@ from spacy_zeroshot.tuning.search import (
     THRESHOLD,
     TOP_K,
     Candidate,
+    among_best,
     make_grid,
-    objective,
     ranks,
     search,
     split_folds,
-    tally_ranks,
-    tally_thresholds,
+    sweep,
+    sweep_top_k,
 )
 from spacy_zeroshot.tuning.tune import variants
 
@@ -184,26 +184,28 @@ def sample(seed: int, texts: int = 40):
 def test_thresholds(seed: int, none: bool) -> None:
     scores, gold = sample(seed)
     grid = make_grid(scores)
-    counts = tally_thresholds(scores, gold, grid, none=none)
+    found = sweep(scores, gold, grid, none)
     extend = with_none if none else np.asarray
     assert grid[0] == 0.0 and (np.diff(grid) > 0).all()
     for step, threshold in enumerate(grid):
         chosen = decide_rows(scores, NAMES, Rule(float(threshold)))
         expected = figures(extend(gold), extend(chosen))
         for goal in GOALS:
-            assert objective(counts, goal)[step] == pytest.approx(getattr(expected, goal))
+            assert getattr(found, goal)[step] == pytest.approx(getattr(expected, goal))
 
 
 @given(st.integers(0, 10_000))
 def test_ranks_and_steps_are_what_decisions_are_made_of(seed: int) -> None:
     scores, gold = sample(seed)
-    by_rank = tally_ranks(scores, gold, 4)
+    by_rank = sweep_top_k(scores, gold, 4)
     for k in range(1, 5):
         chosen = decide_rows(scores, NAMES, Rule(0.0, top_k=k))
         assert np.array_equal(ranks(scores) < k, chosen)
-        assert objective(by_rank, "macro_f1")[4 - k] == pytest.approx(figures(gold, chosen).macro_f1)
+        for goal in GOALS:
+            assert getattr(by_rank, goal)[k - 1] == pytest.approx(getattr(figures(gold, chosen), goal))
     grid = make_grid(scores)
-    counts = tally_thresholds(scores, gold, grid, 1)
+    found = sweep(among_best(scores, 1), gold, grid)
     for step in (0, 7, len(grid) - 1):
-        chosen = decide_rows(scores, NAMES, Rule(float(grid[step]), top_k=1))
-        assert np.array_equal(counts.chosen[:, step], chosen.sum(axis=0))
+        expected = figures(gold, decide_rows(scores, NAMES, Rule(float(grid[step]), top_k=1)))
+        assert found.accuracy[step] == pytest.approx(expected.accuracy)
+        assert found.f1[:, step] == pytest.approx(expected.f1)
