@@ -92,11 +92,6 @@ class Report(NamedTuple):
     issues: list[Issue]  # component by component
     pipes: list[ZeroShotTextCategorizer]  # those that could be built and loaded, to work out their cost
 
-    @property
-    def has_errors(self) -> bool:
-        """RETURNS (bool): Whether some issue is an error."""
-        return any(issue.level == ERROR for issue in self.issues)
-
 
 class Cost(NamedTuple):
     """What one document costs."""
@@ -272,25 +267,23 @@ def costs(
     pipe: ZeroShotTextCategorizer, lengths: Sequence[int] = LENGTHS, counts: Sequence[int] = LABEL_COUNTS
 ) -> list[Cost]:
     """RETURNS (list[Cost]): What documents of several lengths in wordpieces cost with the component's labels; and what
-    the first would cost with other numbers of labels that are worded alike."""
+    the first would cost with other numbers of labels that are worded alike. Counted on the model's own batches."""
+    predictor, overlap = predictor_of(pipe), pipe.window_overlap
     hypotheses, n_labels = pipe.label_set().hypotheses, len(pipe.labels)
-    own = [_cost(pipe, length, n_labels, hypotheses) for length in lengths]
-    each = len(hypotheses) / n_labels
-    other = [(count, tuple(islice(cycle(hypotheses), round(count * each)))) for count in counts]
-    return [*own, *(_cost(pipe, lengths[0], count, worded) for count, worded in other)]
-
-
-def _cost(pipe: ZeroShotTextCategorizer, length: int, n_labels: int, hypotheses: tuple[str, ...]) -> Cost:
-    """Counted on the model's own batches, of a text without words."""
-    predictor, size = predictor_of(pipe), len(hypotheses)
-    room, overlap = predictor.scorer.max_premise_tokens(max(wordpieces(pipe, hypotheses))), pipe.window_overlap
-    read = length if pipe.long_text == "windows" else min(length, room)
-    starts = range(0, max(read - room, 0) + (room - overlap), room - overlap) if read > room else [0]
-    ids = [np.zeros(min(room, read - start), "int64") for start in starts]
-    windows = [SimpleNamespace(ids=one, set=0, first=i * size) for i, one in enumerate(ids)]
-    sets = [predictor.tokenizer.hypothesis_set(hypotheses)]
-    tokens = [batch.n_tokens for batch in predictor.scorer.batches(windows, sets, predictor.budget)]
-    return Cost(length, n_labels, len(windows), len(windows) * size, len(tokens), sum(tokens))
+    room = predictor.scorer.max_premise_tokens(max(wordpieces(pipe, hypotheses)))
+    found = []
+    for length, count in [*((length, n_labels) for length in lengths), *((lengths[0], count) for count in counts)]:
+        asked = tuple(islice(cycle(hypotheses), round(count * len(hypotheses) / n_labels)))
+        read = length if pipe.long_text == "windows" else min(length, room)
+        starts = range(0, max(read - room, 0) + (room - overlap), room - overlap) if read > room else [0]
+        windows = [
+            SimpleNamespace(ids=np.zeros(min(room, read - start), "int64"), set=0, first=number * len(asked))
+            for number, start in enumerate(starts)
+        ]
+        sets = [predictor.tokenizer.hypothesis_set(asked)]
+        tokens = [batch.n_tokens for batch in predictor.scorer.batches(windows, sets, predictor.budget)]
+        found.append(Cost(length, count, len(windows), len(windows) * len(asked), len(tokens), sum(tokens)))
+    return found
 
 
 def reads(pipe: ZeroShotTextCategorizer) -> str:

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import spacy
 
-from spacy_zeroshot.cli._print import lines_of, make_console, print_bars
+from spacy_zeroshot.cli._print import make_console, print_bars
 
 
 class Sample(NamedTuple):
@@ -50,7 +50,7 @@ def main() -> None:
         pipe.templates = sample.template
         cats = nlp(sample.text).cats
         console.print(sample.language, style="cyan")
-        print_bars(console, sample.text, lines_of(cats, [max(cats, key=cats.get)]))
+        print_bars(console, sample.text, cats, [max(cats, key=cats.get)])
     console.print('Your own: .venv/bin/python -m spacy zeroshot classify "A text." --labels "one,two"', soft_wrap=True)
 
 

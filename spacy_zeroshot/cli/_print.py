@@ -1,7 +1,7 @@
 """Scores as bars in a terminal, and plain in a pipe; tables."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -12,15 +12,6 @@ BAR_WIDTH = 40
 EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
-class Line(NamedTuple):
-    """A label's line: its score between 0 and 1, whether it was chosen, and what to add at the end."""
-
-    label: str
-    score: float
-    chosen: bool
-    note: str = ""
-
-
 def make_console(stderr: bool = False) -> "Console":
     """RETURNS (Console): A console that takes texts as they are."""
     from rich.console import Console
@@ -28,13 +19,9 @@ def make_console(stderr: bool = False) -> "Console":
     return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
 
 
-def lines_of(cats: Mapping[str, float], chosen: Collection[str]) -> list[Line]:
-    """RETURNS (list[Line]): A line for every label, the best first."""
-    return [Line(label, cats[label], label in chosen) for label in sorted(cats, key=lambda label: -cats[label])]
-
-
-def print_bars(console: "Console", heading: str, lines: Sequence[Line]) -> None:
-    """Print a heading, usually the text that was scored, on at most two lines; and a bar for every line."""
+def print_bars(console: "Console", heading: str, cats: Mapping[str, float], chosen: Collection[str]) -> None:
+    """Print a heading, usually the text that was scored, on at most two lines; and a bar for every label, the best
+    first, the chosen ones marked."""
     from rich.cells import cell_len, set_cell_size
     from rich.text import Text
 
@@ -43,19 +30,16 @@ def print_bars(console: "Console", heading: str, lines: Sequence[Line]) -> None:
     for part in Text(shorten(heading, console.width * 2 - 10), style="bold").wrap(console, console.width):
         part.rstrip()
         console.print(part)
-    labels = [shorten(line.label, LABEL_WIDTH) for line in lines]
-    width = max((cell_len(label) for label in labels), default=0)
-    notes = max((cell_len(line.note) for line in lines), default=0)
-    room = max(8, min(BAR_WIDTH, console.width - width - notes - 12))
-    for label, line in zip(labels, lines):
+    names = {label: shorten(label, LABEL_WIDTH) for label in sorted(cats, key=lambda label: -cats[label])}
+    width = max(map(cell_len, names.values()), default=0)
+    room = max(8, min(BAR_WIDTH, console.width - width - 12))
+    for label, name in names.items():
+        is_chosen = label in chosen
         text = Text("  ")
-        text.append(f"{'*' if plain else '●'} " if line.chosen else "  ", style="green")
-        text.append(set_cell_size(label, width) + " ", style="bold" if line.chosen else "")
-        text.append(bar(line.score, room, plain), style="green" if line.chosen else "bright_black")
-        text.append(f" {line.score:.2f}")
-        if line.note:
-            text.append(f"  {shorten(line.note, max(8, console.width - width - room - 12))}", style="bright_black")
-        text.rstrip()
+        text.append(f"{'*' if plain else '●'} " if is_chosen else "  ", style="green")
+        text.append(set_cell_size(name, width) + " ", style="bold" if is_chosen else "")
+        text.append(bar(cats[label], room, plain), style="green" if is_chosen else "bright_black")
+        text.append(f" {cats[label]:.2f}")
         console.print(text, soft_wrap=True)
     console.print()
 

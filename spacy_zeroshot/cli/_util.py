@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 import typer
 
 from ..errors import ZeroShotError, ZeroShotWarning, named
-from ..util import check_output as check_output
+from ._print import make_console
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -161,10 +161,9 @@ class Bar:
     """
 
     def __init__(self, description: str):
-        from rich.console import Console
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-        self.console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+        self.console = make_console(stderr=True)
         columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[text]}")
         self._description = description
         self._bar = Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal)

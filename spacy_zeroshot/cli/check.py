@@ -60,7 +60,7 @@ def check(
             print(json.dumps({"findings": found, "costs": prices}, ensure_ascii=False, indent=2))
         else:
             _print(report.issues, affordable)
-    if report.has_errors:
+    if any(issue.level == "error" for issue in report.issues):
         raise typer.Exit(1)
 
 

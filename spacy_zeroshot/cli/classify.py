@@ -3,33 +3,24 @@
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import ZeroShotError
 from . import _util as cli
-from ._print import lines_of, make_console, print_bars, shorten
+from ._print import make_console, print_bars, shorten
 
 if TYPE_CHECKING:
     from spacy.language import Language
     from spacy.tokens import Doc
 
     from ..component import ZeroShotTextCategorizer
+    from ..decisions import Decision
     from ..explain import Explanation
 
 # Sentences, and words, that --explain shows for a label, and against it
 SHOWN = 4
-
-
-class Scored(NamedTuple):
-    """A classified text: the scores of all labels, the chosen labels, the best first, the score of none, and why."""
-
-    text: str
-    cats: dict[str, float]
-    chosen: list[str]
-    none: float
-    explanation: "Explanation | None" = None
 
 
 def classify(
@@ -84,11 +75,14 @@ def classify(
         pipe.warm_up()
         given = texts or (line.rstrip("\r\n") for line in decode_lines(sys.stdin.buffer))
         failures: list[str] = []
-        for scored in score(nlp, pipe, given, batch_size, failures, explain):
+        for doc in score(nlp, pipe, given, batch_size, failures):
+            decision, cats = pipe.decide(doc), pipe.own_cats(doc.cats)
+            why = pipe.explain(doc, next(iter(decision.labels), None)) if explain else None
             if as_json:
-                _print_json(scored)
+                _print_json(doc.text, cats, decision, why)
             else:
-                _print_bars(scored, only_chosen)
+                shown = {label: cats[label] for label in decision.labels} if only_chosen else cats
+                _print_bars(doc.text, shown, decision, why)
         if failures:
             raise typer.Exit(1)
 
@@ -99,24 +93,19 @@ def reads_terminal() -> bool:
 
 
 def score(
-    nlp: "Language",
-    pipe: "ZeroShotTextCategorizer",
-    texts: Iterable[str],
-    batch_size: int,
-    failures: list[str],
-    explain: bool = False,
-) -> Iterator[Scored]:
+    nlp: "Language", pipe: "ZeroShotTextCategorizer", texts: Iterable[str], batch_size: int, failures: list[str]
+) -> Iterator["Doc"]:
     """Score a stream of texts. One that fails is reported, noted in `failures` and left out; the rest go on."""
     from spacy.tokens import Doc
 
     from ..loading import unneeded_pipes
 
-    def report(name: str, proc: object, docs: "Sequence[Doc]", error: Exception) -> None:
+    def report(name: str, proc: object, docs: Sequence[Doc], error: Exception) -> None:
         for doc in docs:
             failures.append(f"{str(error).rstrip('.')}. The text {doc.text[:40]!r} was left out.")
             cli.note(f"error: {failures[-1]}")
 
-    def docs() -> "Iterator[Doc]":
+    def read() -> Iterator[Doc]:
         for text in texts:
             try:
                 yield nlp.make_doc(text)
@@ -126,39 +115,29 @@ def score(
 
     nlp.set_error_handler(report)  # type: ignore[arg-type]
     with nlp.select_pipes(disable=unneeded_pipes(nlp, pipe)):
-        for doc in nlp.pipe(docs(), batch_size=batch_size):
-            decision = pipe.decide(doc)
-            why = pipe.explain(doc, next(iter(decision.labels), None)) if explain else None
-            yield Scored(doc.text, pipe.own_cats(doc.cats), decision.labels, decision.none, why)
+        yield from nlp.pipe(read(), batch_size=batch_size)
 
 
-def _print_json(scored: Scored) -> None:
-    cats = {label: round(score, 6) for label, score in scored.cats.items()}
-    row = {"text": scored.text, "cats": cats, "labels": scored.chosen, "none": round(scored.none, 6)}
-    if scored.explanation is not None:
-        parts = {key: [part._asdict() for part in getattr(scored.explanation, key)] for key in ("sentences", "words")}
-        row["explanation"] = {**scored.explanation._asdict(), **parts}
+def _print_json(text: str, cats: dict[str, float], decision: "Decision", why: "Explanation | None") -> None:
+    rounded = {label: round(score, 6) for label, score in cats.items()}
+    row = {"text": text, "cats": rounded, "labels": decision.labels, "none": round(decision.none, 6)}
+    if why is not None:
+        parts = {key: [part._asdict() for part in getattr(why, key)] for key in ("sentences", "words")}
+        row["explanation"] = {**why._asdict(), **parts}
     print(json.dumps(row, ensure_ascii=False), flush=True)
 
 
-def _print_bars(scored: Scored, only_chosen: bool) -> None:
+def _print_bars(text: str, cats: dict[str, float], decision: "Decision", why: "Explanation | None") -> None:
     console = make_console()
-    lines = [line for line in lines_of(scored.cats, scored.chosen) if line.chosen or not only_chosen]
-    print_bars(console, scored.text if scored.text.strip() else "(blank)", lines)
-    if not lines:
+    print_bars(console, text if text.strip() else "(blank)", cats, decision.labels)
+    if not cats:
         console.print("    no label reaches the threshold\n")
-    if scored.explanation is not None:
-        for line in _reasons(scored.explanation):
-            console.print(f"    {line}", soft_wrap=True)
-        console.print()
-
-
-def _reasons(explanation: "Explanation") -> Iterator[str]:
-    """Lines with what speaks for the label and against it, the strongest first."""
-    for kind, parts in (("sentences", explanation.sentences), ("words", explanation.words)):
+    if why is None:
+        return
+    for kind, parts in (("sentences", why.sentences), ("words", why.words)):
         for side, sign in (("for", 1), ("against", -1)):
-            chosen = sorted((part for part in parts if sign * part.weight > 0), key=lambda part: -abs(part.weight))
-            shown = ", ".join(f"{shorten(part.text, 50)} ({part.weight:+.2f})" for part in chosen[:SHOWN])
+            strongest = sorted((part for part in parts if sign * part.weight > 0), key=lambda part: -abs(part.weight))
+            shown = ", ".join(f"{shorten(part.text, 50)} ({part.weight:+.2f})" for part in strongest[:SHOWN])
             if shown:
-                yield f"{kind} {side} {explanation.label}: {shown}"
-    yield f"found by scoring {explanation.n_texts} texts"
+                console.print(f"    {kind} {side} {why.label}: {shown}", soft_wrap=True)
+    console.print(f"    found by scoring {why.n_texts} texts\n", soft_wrap=True)

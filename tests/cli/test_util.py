@@ -17,7 +17,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from spacy_zeroshot.cli import COMMANDS
-from spacy_zeroshot.cli._print import Line, bar, lines_of, print_bars, print_table, shorten
+from spacy_zeroshot.cli._print import bar, print_bars, print_table, shorten
 from spacy_zeroshot.cli._util import INTERRUPTED, Bar, run, track
 from spacy_zeroshot.errors import ZeroShotError, warn
 
@@ -219,16 +219,12 @@ def test_shorten() -> None:
     assert cell_len(shorten("이것은 긴 문장입니다", 12)) <= 12
 
 
-def test_lines_are_sorted_and_marked() -> None:
-    assert lines_of({"a": 0.2, "b": 0.8}, ["b"]) == [Line("b", 0.8, True), Line("a", 0.2, False)]
-
-
 def test_bars_in_ascii() -> None:
     stream = Ascii()
-    print_bars(Console(file=stream, width=40), "A text.", [Line("a", 0.5, True, "note"), Line("longer", 0.0, False)])
+    print_bars(Console(file=stream, width=40), "A text.", {"longer": 0.0, "a": 0.5}, ["a"])
     shown = stream.getvalue()
     assert shown.isascii()
-    assert shown.splitlines()[:2] == ["A text.", "  * a      #########          0.50  note"]
+    assert shown.splitlines()[:2] == ["A text.", "  * a      ###########            0.50"]
     assert shown.splitlines()[2].split() == ["longer", "0.00"]
 
 
