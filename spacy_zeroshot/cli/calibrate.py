@@ -47,11 +47,11 @@ def calibrate(
     from ..tuning.calibration import calibrate as calibrate_pipeline
     from ..tuning.score import read_gold
     from ..tuning.tune import apply_settings
-    from ..util import replace_folder
+    from ..util import check_output, replace_folder
 
     with cli.run("calibrate"):
         # what can fail at once fails before the work
-        cli.check_output(output, overwrite)
+        check_output(output, overwrite)
         shares = _parse_prior(prior)
         unlabelled = read_texts(texts, text_field)
         rows = read_gold(labelled, text_field, label_field) if labelled is not None else []

@@ -49,11 +49,11 @@ def tune(
     from ..tuning.score import read_gold
     from ..tuning.tune import TEMPLATES, apply_settings
     from ..tuning.tune import tune as tune_pipeline
-    from ..util import replace_folder
+    from ..util import check_output, replace_folder
 
     with cli.run("tune"):
         # what can fail at once fails before the work
-        cli.check_output(output, overwrite)
+        check_output(output, overwrite)
         rows = read_gold(dev, text_field, label_field)
         nlp, pipe = cli.open_component(
             pipeline, None, labels, (), multi_label, component, code=code, gpu_id=gpu_id, needs_labels=False

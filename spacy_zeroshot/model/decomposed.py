@@ -407,6 +407,10 @@ class DecomposedScorer:
         """Keep the encoder's states of recent texts, for other label sets; 0 keeps none."""
         self._recent_texts = Cache(max_bytes, n_bytes)
 
+    @property
+    def remembers_texts(self) -> bool:
+        return self._recent_texts.limit > 0
+
     def max_premise_tokens(self, longest_hypothesis: int) -> int:
         # a hypothesis takes no room from the text, but has to fit itself
         return self.encoder.max_tokens if longest_hypothesis <= self.encoder.max_tokens else 0

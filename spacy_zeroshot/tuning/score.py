@@ -66,14 +66,16 @@ def score_texts(
 @contextmanager
 def remembered_texts(pipe: ZeroShotTextCategorizer, max_bytes: int = TEXT_BYTES) -> Iterator[None]:
     """Keep the encoder's states of recent texts for a while: other labels and templates then cost no pass over them.
-    Without effect on models that read text and hypothesis together."""
-    shim: Any = pipe.model.shims[0]
-    with named(pipe.name):
-        shim.remember_texts(max_bytes)
+    Without effect on models that read text and hypothesis together, and on those that remember texts already."""
+    scorer = predictor_of(pipe).scorer
+    if getattr(scorer, "remembers_texts", True):
+        yield
+        return
+    scorer.remember_texts(max_bytes)
     try:
         yield
     finally:
-        shim.remember_texts(0)
+        scorer.remember_texts(0)
 
 
 def predictor_of(pipe: ZeroShotTextCategorizer) -> Any:
