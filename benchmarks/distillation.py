@@ -15,6 +15,7 @@ from spacy.language import Language
 from spacy_zeroshot import calibrate, distill
 from spacy_zeroshot.cli._print import make_console, print_table
 from spacy_zeroshot.distillation import Recipe, Result
+from spacy_zeroshot.evaluation import spread
 from spacy_zeroshot.readers import read_labelled, read_texts
 from spacy_zeroshot.tuning.tune import apply_settings
 
@@ -22,7 +23,7 @@ NAME = "zero_shot_textcat"
 ARCHITECTURES: tuple[Literal["ensemble", "bow"], ...] = ("ensemble", "bow")
 # Unlabelled texts that the teacher is calibrated with
 CALIBRATED_ON = 500
-COLUMNS = ("set", "pipeline", "accuracy", "macro-F1", "agreement", "documents/s", "times faster", "MB")
+COLUMNS = ("set", "pipeline", "accuracy", "macro-F1", "agreement", "documents/s", "times faster")
 
 
 class Set(NamedTuple):
@@ -63,15 +64,12 @@ def measure(name: str, data: Path, output: Path, model: str, limit: int, recipe:
     """Rows of the table: the teacher, and a student of each architecture."""
     chosen = SETS[name]
     texts = read_texts(data / chosen.texts)[: limit or None]
-    labelled = read_labelled(data / chosen.labelled)
+    labelled = spread(read_labelled(data / chosen.labelled), limit or None)
     teacher = make_teacher(chosen, texts, model)
     rows: list[list[Any]] = []
     for architecture in ARCHITECTURES:
         changed = Recipe(recipe.threshold, recipe.balance, architecture=architecture, epochs=recipe.epochs)
-        # what the teacher says is kept for the next architecture
-        done = distill(
-            teacher, texts, output / name, changed, labelled=labelled, limit=limit or None, overwrite=bool(rows)
-        )
+        done = distill(teacher, texts, output / name / architecture, changed, labelled=labelled)
         if not rows:
             rows.append(as_row(name, "teacher", done.teacher, 1.0, done.teacher))
         rows.append(as_row("", f"student, {architecture}", done.student, done.agreement, done.teacher))
@@ -81,7 +79,7 @@ def measure(name: str, data: Path, output: Path, model: str, limit: int, recipe:
 def as_row(name: str, pipeline: str, found: Result, agreement: float, teacher: Result) -> list[Any]:
     """A line of the table."""
     shares = [f"{share or 0.0:.1%}" for share in (found.accuracy, found.macro_f1, agreement)]
-    return [name, pipeline, *shares, round(found.speed), round(found.speed / teacher.speed), round(found.size, 1)]
+    return [name, pipeline, *shares, round(found.speed), round(found.speed / teacher.speed)]
 
 
 def main(

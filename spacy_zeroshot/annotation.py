@@ -1,43 +1,50 @@
 """Annotates a corpus: cuts it into chunks, scores them, notes each in a journal, and makes the output of the journal.
 
 The journal is one file beside the output that is only ever appended to. Killed at any point, the same call goes on
-behind the last entry that is complete. A chunk is scored by itself and in batches of a fixed size, so its scores do
-not depend, to the last bit, on who scores it or on what was scored before: the result is the same in the end.
+with the chunks that are not in it. A chunk is scored by itself and in batches of a fixed size, so its scores do not
+depend, to the last bit, on who scores it or on what was scored before: the result is the same in the end.
 """
 
 import contextlib
+import hashlib
 import itertools
 import json
 import multiprocessing
 import os
 import signal
 import threading
-from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass
+from functools import cache, partial
+from importlib.metadata import version
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from .annotation_job import COMMAND, Job, Scorer, Watch, changed_rows
-from .annotation_journal import (
-    Chunk,
-    Entry,
-    Journal,
-    cut,
-    fingerprint,
-    only_run,
-    remove_temporaries,
-    write_complete,
-)
-from .annotation_output import FORMATS, Columns, Output, make_output
-from .corpus import BadRow, DataFile, RawRow, parse_row, split_name
-from .errors import ZeroShotError, named
+from spacy.language import Language
+from spacy.pipeline import MultiLabel_TextCategorizer, TextCategorizer
+from spacy.tokens import Doc
 
-Engine = Literal["local", "ray"]
+from .annotation_journal import Chunk, Entry, Journal, cut, fingerprint, only_run, write_complete
+from .annotation_output import FORMATS, Annotated, Columns, Output, SpacyOutput, make_output
+from .annotation_ray import score_on_ray
+from .component import ZeroShotTextCategorizer
+from .corpus import BadRow, DataFile, RawRow, free_name, parse_row, split_name, text_of
+from .decisions import decide, default_rule
+from .errors import ZeroShotError, named
+from .loading import BUNDLED, FACTORY, import_code, load_pipeline, open_pipeline, use_gpu
+
+# Called with the rows done, how much of the input that is, and rows that were left out since the last call
+Watch = Callable[[int, float, Sequence[Mapping[str, Any]]], None]
+# Scored chunks, and how much of the input is done with them
+Scored = Generator[tuple[Entry, float], None, None]
+COMMAND = "annotate"
 # Chunks that wait for each process: enough that none is idle, few enough to hold in memory
 AHEAD = 2
+THREADS = "OMP_NUM_THREADS"
 
 
 class Summary(NamedTuple):
@@ -53,16 +60,64 @@ class Summary(NamedTuple):
     resumed: int
 
 
+@dataclass(frozen=True)
+class Job:
+    """What to annotate and how: plain values that travel to every worker. annotate() documents them."""
+
+    source: Path
+    output: Path
+    form: str
+    opening: dict[str, Any]
+    text_field: str
+    columns: Columns
+    threshold: float | None
+    batch_size: int
+    chunk_size: int
+    code: str | None
+    gpu_id: int
+
+    def beside(self, ending: str) -> Path:
+        """A file beside the output."""
+        return self.output.with_name(self.output.name + ending)
+
+    @property
+    def rejects(self) -> Path:
+        """Where rows go that could not be used."""
+        return self.beside(".rejects.jsonl")
+
+    @property
+    def receipt(self) -> Path:
+        """What the complete output was made of: repeating the command has nothing to do."""
+        return self.beside(".run.json")
+
+    def open(self) -> Language:
+        """The pipeline, with what was given set."""
+        import_code(self.code)
+        use_gpu(self.gpu_id)
+        if list(self.opening) == ["pipeline"]:
+            # any pipeline will do that writes doc.cats
+            return load_pipeline(self.opening["pipeline"])
+        return open_pipeline(**self.opening)[0]
+
+    def settings(self, nlp: Language) -> dict[str, Any]:
+        """What decides the result. The engine and the number of processes do not."""
+        name = self.opening.get("model") or self.opening.get("pipeline") or BUNDLED
+        folder = nlp.path or (Path(__file__).parent / BUNDLED if name == BUNDLED else Path(name))
+        given = {key: value for key, value in asdict(self).items() if key not in ("source", "output", "gpu_id")}
+        given |= {**given.pop("opening"), **given.pop("columns")._asdict()}
+        given["input"] = fingerprint(self.source)
+        given["version"] = version("spacy-zeroshot")
+        given["weights"] = hash_folder(folder) if folder.is_dir() else ""
+        given["code"] = None if self.code is None else fingerprint(Path(self.code))
+        # as it comes back from a file
+        return json.loads(json.dumps(given))
+
+
 def annotate(
     source: Path | str,
     output: Path | str,
     pipeline: str | None = None,
     *,
-    model: str | None = None,
-    labels: Sequence[str] = (),
-    templates: Sequence[str] = (),
-    multi_label: bool | None = None,
-    component: str | None = None,
     text_field: str = "text",
     labels_field: str = "labels",
     cats_field: str = "cats",
@@ -72,18 +127,19 @@ def annotate(
     chunk_size: int = 512,
     code: Path | str | None = None,
     gpu_id: int = -1,
-    engine: Engine = "local",
+    engine: Literal["local", "ray"] = "local",
     n_process: int = 1,
     overwrite: bool = False,
     watch: Watch | None = None,
+    **opening: Any,
 ) -> Summary:
     """Annotate a corpus. Killed at any point, the same call goes on where it stopped, to the same result.
 
     Every field of the input is kept. Rows that cannot be used go to OUTPUT.rejects.jsonl.
 
-    source (Path | str): A .txt, .jsonl, .csv, .tsv, .parquet or .spacy file, plain or with .gz.
+    source (Path | str): A .txt, .jsonl, .json, .csv, .tsv, .parquet or .spacy file, plain or with .gz.
     output (Path | str): A .jsonl, .jsonl.gz, .parquet or .spacy file.
-    pipeline, model, labels, templates, multi_label, component: What scores, as loading.open_pipeline has them.
+    pipeline (str | None): A saved pipeline, or what names a checkpoint; the bundled one if no `model` is given.
     text_field (str): The input's field with the text.
     labels_field, cats_field (str): The output's fields for the decided labels and the scores.
     threshold (float | None): The score a label must reach, in place of the pipeline's own settings.
@@ -92,172 +148,67 @@ def annotate(
     chunk_size (int): Rows that are noted together: what a kill can lose, for each process.
     code (Path | str | None): A Python file that registers functions of the pipeline.
     gpu_id (int): The GPU for spaCy's work; -1 for the CPU.
-    engine (Engine): "local", or "ray" for the machines of a Ray cluster.
+    engine (Literal["local", "ray"]): This machine, or the machines of a Ray cluster.
     n_process (int): Processes, or Ray workers, that score.
     overwrite (bool): Replace an output, or the beginning of one, that was made differently.
     watch (Watch | None): Called as rows are done.
+    **opening (Any): model, labels, templates, hypotheses, multi_label, component: as loading.open_pipeline has them.
     RETURNS (Summary): What it came to.
     RAISES (ZeroShotError): Z043, Z060, Z080 to Z090, Z093, Z094, and what the pipeline says of its settings.
     """
-    job = Job(
-        *(Path(source), Path(output), pipeline, model, tuple(labels), tuple(templates), multi_label, component),
-        *(text_field, labels_field, cats_field, threshold, decided, batch_size, chunk_size),
-        None if code is None else str(code),
-        gpu_id,
-    )
+    tell = (lambda *_: None) if watch is None else watch
+    path, columns = Path(output), Columns(labels_field, cats_field, decided)
     if labels_field == cats_field:
         raise ZeroShotError("Z060", what="--cats-field", value=cats_field, reason="it is --labels-field, too")
-    form, gzipped = split_name(job.output, FORMATS[:1] if job.output.suffix == ".gz" else FORMATS)
-    tell: Watch = _tell_nobody if watch is None else watch
-    with only_run(job.output), contextlib.closing(DataFile(job.source)) as file:
-        for path in (job.output, job.rejects, job.receipt):
-            remove_temporaries(path)
-        output_format = make_output(form, gzipped, Columns(labels_field, cats_field, decided), file.schema)
-        scorer = Scorer(job, output_format)
-        journal = Journal(job.beside(".journal"))
+    form, gzipped = split_name(path, FORMATS[:1] if path.suffix == ".gz" else FORMATS)
+    with only_run(path), contextlib.closing(DataFile(Path(source))) as file:
+        given = {"pipeline": pipeline, **opening}
+        given = {name: _full(value) for name, value in given.items() if value not in (None, (), [])}
+        script = _full(code)
+        job = Job(
+            file.path, path, file.form, given, text_field, columns, threshold, batch_size, chunk_size, script, gpu_id
+        )
+        scorer = Scorer(job, make_output(form, gzipped, columns, file.schema))
         settings = job.settings(scorer.nlp)
-        if is_complete(job, settings):
-            journal.remove()
-            return Summary(**json.loads(job.receipt.read_text(encoding="utf8"))["summary"])
+        journal = Journal(job.beside(".journal"), file.path)
+        if (summary := finished(job, settings)) is not None:
+            journal.path.unlink(missing_ok=True)
+            return summary
         chunks = cut(file, chunk_size)
         first = next(chunks)
-        check_text_field(job, file, first)
+        check_text_field(file, text_field, first)
         begin(job, journal, settings, overwrite)
-        chunks = itertools.chain([first], chunks)
-        if engine == "ray":
-            from .annotation_ray import score_on_ray
-
-            score_on_ray(job, output_format, file, chunks, journal, n_process, tell)
-            # what its workers left is taken into the journal now
-            with contextlib.closing(DataFile(job.source)) as again:
-                summary = score_here(
-                    scorer, again, cut(again, chunk_size), journal, 1, lambda done, _, rejects: tell(done, 1.0, rejects)
-                )
-        else:
-            summary = score_here(scorer, file, chunks, journal, n_process, tell)
-        finish(job, journal, output_format, settings, summary)
+        totals: Counter[str] = Counter()
+        with journal.appending() as append:
+            for entry in journal.entries(with_data=False):
+                totals.update(entry.counts())
+            resumed = totals["written"]
+            missing = journal.missing(itertools.chain([first], chunks))
+            scored: Scored
+            if engine == "ray":
+                scored = score_on_ray(partial(Scorer, job, scorer.output), missing, journal, n_process)
+            elif n_process > 1:
+                scored = score_in_processes(partial(Scorer, job, scorer.output), missing, n_process)
+            else:
+                scored = score_here(scorer, missing, lambda n, part: tell(totals["rows"] + n, part, ()))
+            # closed at once, so that no process outlives an interrupt
+            with contextlib.closing(scored):
+                for entry, fraction in scored:
+                    append(entry)
+                    totals.update(entry.counts())
+                    tell(totals["rows"], fraction, entry.rejects)
+        summary = Summary(totals["written"], totals["rejected"], resumed)
+        finish(job, journal, scorer.output, settings, summary)
         return summary
 
 
-def _tell_nobody(done: int, fraction: float, rejects: Sequence[Mapping[str, Any]]) -> None:
-    """A Watch that shows nothing."""
+def _full(name: Any) -> Any:
+    """A path that means the same in a worker's folder; anything else as it is."""
+    is_path = isinstance(name, (str, Path)) and name != BUNDLED and Path(name).exists()
+    return str(Path(name).resolve()) if is_path else name
 
 
-def score_here(
-    scorer: Scorer, file: DataFile, chunks: Iterable[Chunk], journal: Journal, n_process: int, watch: Watch
-) -> Summary:
-    """Score what the journal does not hold yet, and append it in order. RETURNS (Summary): What it came to."""
-    written = rejected = resumed = done = 0
-    fraction = 0.0
-    before = journal.entries(with_data=False)
-    with journal.appending() as append, contextlib.closing(before):
-
-        def known() -> Iterator[tuple[Chunk, Entry | None, bool]]:
-            for chunk in chunks:
-                old = next(before, None)
-                if old is not None and old.digest != chunk.digest:
-                    raise changed_rows(scorer.job, chunk)
-                yield chunk, old or journal.read_part(chunk), old is not None
-
-        def score(chunk: Chunk) -> Entry:
-            step = (chunk.fraction - fraction) / len(chunk.rows)
-            return scorer.score(chunk.rows, file.form, lambda n: watch(done + n, fraction + n * step, ()))
-
-        if n_process == 1:
-            scored = ((chunk, entry or score(chunk), is_old) for chunk, entry, is_old in known())
-        else:
-            scored = score_in_processes(scorer, file.form, known(), n_process)
-        # closed at once, so that no process outlives an interrupt
-        with contextlib.closing(scored):
-            for chunk, entry, is_old in scored:
-                if not is_old:
-                    append(entry)
-                written, rejected, done = written + entry.written, rejected + len(entry.rejects), done + entry.rows
-                resumed += entry.written if is_old else 0
-                fraction = chunk.fraction
-                if not is_old:
-                    watch(done, fraction, entry.rejects)
-    return Summary(written, rejected, resumed)
-
-
-def score_in_processes(
-    scorer: Scorer, form: str, chunks: Iterable[tuple[Chunk, Entry | None, bool]], n_process: int
-) -> Generator[tuple[Chunk, Entry, bool], None, None]:
-    """Score chunks in other processes. YIELDS: All of them, in order. RAISES (ZeroShotError): Z087 if one dies."""
-    others = set(multiprocessing.active_children())
-    waiting: deque[tuple[Chunk, Entry | Future[Entry], bool]] = deque()
-    # spawn: a forked child would inherit locks of torch's threads
-    start = (scorer.job, scorer.output, form)
-    pool = ProcessPoolExecutor(n_process, multiprocessing.get_context("spawn"), _start_worker, start)
-    try:
-        # children take it from here, before they import torch
-        with _environment("OMP_NUM_THREADS", str(max(1, _cores() // n_process))):
-            for chunk, entry, is_old in chunks:
-                waiting.append((chunk, entry or pool.submit(_score_in_worker, chunk.rows), is_old))
-                while len(waiting) > AHEAD * n_process:
-                    yield _take(waiting)
-            while waiting:
-                yield _take(waiting)
-        pool.shutdown()
-    except BrokenProcessPool as error:
-        raise ZeroShotError("Z087") from error
-    finally:
-        for child in set(multiprocessing.active_children()) - others:
-            child.kill()
-        pool.shutdown(cancel_futures=True)
-        # its semaphores go with it, also where the process ends without Python's own clearing up
-        del pool
-
-
-def _take(waiting: deque[tuple[Chunk, Entry | Future[Entry], bool]]) -> tuple[Chunk, Entry, bool]:
-    chunk, entry, is_old = waiting.popleft()
-    return chunk, entry.result() if isinstance(entry, Future) else entry, is_old
-
-
-# Inside a worker process: what it was started with, and its scorer once it has opened the pipeline
-_WORKER: dict[str, Any] = {}
-
-
-def _start_worker(job: Job, output: Output, form: str) -> None:
-    # the parent ends its workers
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _WORKER.update(job=job, output=output, form=form)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _score_in_worker(rows: list[RawRow]) -> Entry:
-    with named(COMMAND):
-        if "scorer" not in _WORKER:
-            _WORKER["scorer"] = Scorer(_WORKER["job"], _WORKER["output"])
-        return _WORKER["scorer"].score(rows, _WORKER["form"])
-
-
-def _end_with_parent() -> None:
-    """A killed parent cannot stop its children; they would wait for work for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@contextlib.contextmanager
-def _environment(name: str, value: str) -> Iterator[None]:
-    """A variable of the environment, unless the user has set it."""
-    if name in os.environ:
-        yield
-        return
-    os.environ[name] = value
-    try:
-        yield
-    finally:
-        os.environ.pop(name, None)
-
-
-def check_text_field(job: Job, file: DataFile, first: Chunk) -> None:
+def check_text_field(file: DataFile, text_field: str, first: Chunk) -> None:
     """Look for the text field in the header, or else in all of the first chunk. RAISES (ZeroShotError): Z088."""
     seen: dict[str, None] = {}
     if file.fields is None:
@@ -266,7 +217,7 @@ def check_text_field(job: Job, file: DataFile, first: Chunk) -> None:
                 seen.update(dict.fromkeys(parse_row(row, file.form)))
         if not seen:
             return
-    file.check_field(job.text_field, "--text-field", list(seen))
+    file.check_field(text_field, "--text-field", list(seen))
 
 
 def begin(job: Job, journal: Journal, settings: dict[str, Any], overwrite: bool) -> None:
@@ -286,32 +237,229 @@ def begin(job: Job, journal: Journal, settings: dict[str, Any], overwrite: bool)
     journal.create(settings)
 
 
-def is_complete(job: Job, settings: dict[str, Any]) -> bool:
-    """RETURNS (bool): Whether the output is there already, made with these settings and not changed since."""
-    if not job.receipt.exists() or not job.output.exists():
-        return False
-    receipt = json.loads(job.receipt.read_text(encoding="utf8"))
-    return receipt["settings"] == settings and receipt["output"] == fingerprint(job.output)
+def finished(job: Job, settings: dict[str, Any]) -> Summary | None:
+    """What an output came to that is there already, made with these settings and not changed since."""
+    if job.receipt.exists() and job.output.exists():
+        receipt = json.loads(job.receipt.read_text(encoding="utf8"))
+        if receipt["settings"] == settings and receipt["output"] == fingerprint(job.output):
+            return Summary(**receipt["summary"])
+    return None
 
 
 def finish(job: Job, journal: Journal, output: Output, settings: dict[str, Any], summary: Summary) -> None:
     """Make the output. Killed in between, the next run finds a complete journal and makes it again."""
+    rejects = (reject for entry in journal.entries(with_data=False) for reject in entry.rejects)
+    job.rejects.unlink(missing_ok=True)
     if summary.rejected:
         with write_complete(job.rejects) as file:
-            for entry in journal.entries(with_data=False):
-                for reject in entry.rejects:
-                    line = json.dumps(reject, ensure_ascii=False) + "\n"
-                    file.write(line.encode("utf8", "backslashreplace"))
-    else:
-        job.rejects.unlink(missing_ok=True)
+            for reject in rejects:
+                file.write((json.dumps(reject, ensure_ascii=False) + "\n").encode("utf8", "backslashreplace"))
     if not summary.written:
-        first = next(reject for entry in journal.entries(with_data=False) for reject in entry.rejects)
-        journal.remove()
-        count, reason = f"{summary.rejected:,}", first["error"].rstrip(".")
+        with job.rejects.open(encoding="utf8") as lines:
+            reason = json.loads(lines.readline())["error"].rstrip(".")
+        journal.path.unlink()
+        count = f"{summary.rejected:,}"
         raise ZeroShotError("Z094", count=count, path=str(job.source), reason=reason, rejects=str(job.rejects))
     with write_complete(job.output) as file:
-        output.merge(lambda: journal.entries(), file)
+        output.merge(journal.entries, file)
     receipt = {"output": fingerprint(job.output), "settings": settings, "summary": summary._asdict()}
     with write_complete(job.receipt) as file:
         file.write(json.dumps(receipt, indent=2).encode() + b"\n")
-    journal.remove()
+    journal.path.unlink()
+
+
+def hash_folder(folder: Path) -> str:
+    """SHA-256 of all files of a folder, in hexadecimal."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"):
+        digest.update(str(path.relative_to(folder)).encode() + b"\0")
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def score_here(scorer: "Scorer", chunks: Iterable[Chunk], on_doc: Callable[[int, float], object]) -> Scored:
+    """Score chunks in this process."""
+    for chunk in chunks:
+        yield scorer.score(chunk, on_doc), chunk.stop
+
+
+def score_in_processes(make_scorer: Callable[[], "Scorer"], chunks: Iterable[Chunk], n_process: int) -> Scored:
+    """Score chunks in other processes. RAISES (ZeroShotError): Z087 if one dies."""
+    others = set(multiprocessing.active_children())
+    waiting: deque[tuple[Future[Entry], float]] = deque()
+    # spawn: a forked child would inherit locks of torch's threads
+    pool = ProcessPoolExecutor(n_process, multiprocessing.get_context("spawn"), _start_worker, (make_scorer,))
+    try:
+        with _threads_of_children(n_process):
+            for chunk in chunks:
+                waiting.append((pool.submit(_score_in_worker, chunk), chunk.stop))
+                if len(waiting) > AHEAD * n_process:
+                    yield _take(waiting)
+            while waiting:
+                yield _take(waiting)
+        pool.shutdown()
+    except BrokenProcessPool as error:
+        raise ZeroShotError("Z087") from error
+    finally:
+        for child in set(multiprocessing.active_children()) - others:
+            child.kill()
+        pool.shutdown(cancel_futures=True)
+        # its semaphores go with it, also where the process ends without Python's own clearing up
+        del pool
+
+
+def _take(waiting: deque[tuple[Future[Entry], float]]) -> tuple[Entry, float]:
+    future, fraction = waiting.popleft()
+    return future.result(), fraction
+
+
+# Inside a worker process
+_make_scorer: Callable[[], "Scorer"]
+
+
+def _start_worker(make_scorer: Callable[[], "Scorer"]) -> None:
+    global _make_scorer
+    _make_scorer = cache(make_scorer)
+    # the parent ends its workers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _score_in_worker(chunk: Chunk) -> Entry:
+    with named(COMMAND):
+        return _make_scorer().score(chunk)
+
+
+def _end_with_parent() -> None:
+    """A killed parent cannot stop its children; they would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+
+@contextlib.contextmanager
+def _threads_of_children(n_process: int) -> Iterator[None]:
+    """Share the cores among processes: torch reads their number when it is imported. What the user has set stays."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    before = os.environ.get(THREADS)
+    os.environ[THREADS] = before or str(max(1, cores // n_process))
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[THREADS]
+
+
+class Scorer:
+    """Scores chunks with an open pipeline, one at a time. What the workers of every engine run."""
+
+    def __init__(self, job: Job, output: Output):
+        self.job = job
+        self.output = output
+        self.nlp = job.open()
+        self._choosers = choosers(self.nlp, job.threshold)
+        self._errors: dict[int, str] = {}
+        # spaCy declares that a handler never returns, and documents handlers that do
+        self.nlp.set_error_handler(self._note_error)  # type: ignore[arg-type]
+
+    def score(self, chunk: Chunk, on_doc: Callable[[int, float], object] | None = None) -> Entry:
+        """Score a chunk. on_doc (Callable): Called with the documents scored, and how much of the input that is."""
+        for _, pipe in self.nlp.pipeline:
+            if isinstance(pipe, ZeroShotTextCategorizer):
+                # what fails for every text, such as a checkpoint that is not there, fails before the first
+                pipe.warm_up()
+        self._errors = {}
+        fields: dict[int, dict[str, Any]] = {}
+        for row in chunk.rows:
+            try:
+                found = parse_row(row, self.job.form)
+                text = text_of(found, self.job.text_field, self.job.form)
+                if len(text) > self.nlp.max_length:
+                    raise BadRow(f"its text has {len(text)} characters, nlp.max_length is {self.nlp.max_length}")
+                fields[row.number] = found
+            except BadRow as reason:
+                self._errors[row.number] = str(reason)
+        # a memory zone frees the words of these texts; without it the vocabulary grows with the corpus
+        with self.nlp.memory_zone():
+            records = list(self._annotate(chunk, fields, on_doc))
+            data, written = self.output.pack(records), len(records)
+            keys = list(dict.fromkeys(key for record in records for key in record.cats))
+            del records
+        unit = "row" if self.job.form in ("parquet", "spacy") else "line"
+        rejects = [
+            {unit: row.number, "error": self._errors[row.number], "content": _show(row)}
+            for row in chunk.rows
+            if row.number in self._errors
+        ]
+        return Entry(chunk.number, chunk.digest, len(chunk.rows), written, rejects, keys, data)
+
+    def _annotate(
+        self, chunk: Chunk, fields: dict[int, dict[str, Any]], on_doc: Callable[[int, float], object] | None
+    ) -> Iterator[Annotated]:
+        name = "text" if self.job.form in ("txt", "spacy") else self.job.text_field
+        docs = ((self._doc(row, fields[row.number], name), row.number) for row in chunk.rows if row.number in fields)
+        for done, (doc, number) in enumerate(self.nlp.pipe(docs, as_tuples=True, batch_size=self.job.batch_size), 1):
+            labels = dict.fromkeys(label for choose in self._choosers for label in choose(doc))
+            if on_doc is not None:
+                on_doc(done, chunk.start + (chunk.stop - chunk.start) * done / len(chunk.rows))
+            yield Annotated(fields[number], name, doc, dict(doc.cats), list(labels))
+
+    def _doc(self, row: RawRow, fields: dict[str, Any], name: str) -> Doc | str:
+        """A text; or the Doc it came as, whose scores and user data have become fields."""
+        if row.doc is None:
+            return fields[name]
+        doc = Doc(self.nlp.vocab).from_bytes(row.doc)
+        if not isinstance(self.output, SpacyOutput):
+            found = {key: doc.to_json()[key] for key in ("ents", "spans") if getattr(doc, key)}
+            fields.update({free_name(key, fields): value for key, value in found.items()})
+        doc.cats = {}
+        for key in [key for key in doc.user_data if isinstance(key, str)]:
+            del doc.user_data[key]
+        return doc
+
+    def _note_error(self, name: str, pipe: object, docs: Sequence[Doc], error: Exception) -> None:
+        for doc in docs:
+            self._errors[doc._context] = f"{name}: {error}"
+
+
+def choosers(nlp: Language, threshold: float | None) -> list[Callable[[Doc], list[str]]]:
+    """How the components that write doc.cats decide, each by its own settings, or by a threshold in their place.
+
+    RETURNS (list[Callable]): Each takes a scored Doc, and gives keys of its doc.cats.
+    RAISES (ZeroShotError): Z062 if no component writes doc.cats, Z001 for one of ours without labels.
+    """
+    found: list[Callable[[Doc], list[str]]] = []
+    for name, pipe in nlp.pipeline:
+        if isinstance(pipe, ZeroShotTextCategorizer):
+            found.append(_choose_own(pipe, threshold))
+        elif "doc.cats" in nlp.get_pipe_meta(name).assigns:
+            found.append(_choose_other(pipe, threshold))
+    if not found:
+        shown = str(nlp.path) if nlp.path else nlp.meta["name"]
+        raise ZeroShotError("Z062", name=shown, wanted=FACTORY, pipes=nlp.pipe_names)
+    return found
+
+
+def _choose_own(pipe: ZeroShotTextCategorizer, threshold: float | None) -> Callable[[Doc], list[str]]:
+    pipe.label_set()
+    if threshold is not None:
+        pipe.threshold, pipe.label_thresholds = threshold, []
+        pipe.label_groups = [{**group, "threshold": threshold} for group in pipe.label_groups]
+    return lambda doc: [pipe.key_prefix + label for label in pipe.decide(doc).labels]
+
+
+def _choose_other(pipe: Any, threshold: float | None) -> Callable[[Doc], list[str]]:
+    several = isinstance(pipe, MultiLabel_TextCategorizer)
+    if several and threshold is None:
+        threshold = pipe.cfg["threshold"]
+    rule = default_rule(isinstance(pipe, TextCategorizer) and not several, threshold)
+    labels = tuple(getattr(pipe, "labels", ()))
+    return lambda doc: decide({label: doc.cats[label] for label in labels if label in doc.cats}, rule).labels
+
+
+def _show(row: RawRow) -> str:
+    """A row as the rejects show it; nothing of a Doc, which is no text."""
+    return "" if row.doc else row.key.decode("utf8", "surrogatepass").encode("utf8", "backslashreplace").decode("utf8")

@@ -2,12 +2,10 @@
 
 import contextlib
 import errno
-import glob
 import hashlib
 import json
 import os
-import shutil
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -23,90 +21,91 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Chunk(NamedTuple):
-    """Rows that are scored and noted together.
+    """Rows that are scored and noted together."""
 
-    number (int): Its place, from 0.
-    rows (list[RawRow]): The rows.
-    digest (str): A hash of them.
-    fraction (float): How much of the input ends with them.
-    """
-
-    number: int
+    number: int  # its place, from 0
     rows: list[RawRow]
-    digest: str
-    fraction: float
+    digest: str  # a hash of the rows
+    start: float  # how much of the input lies before it
+    stop: float  # how much of the input ends with it
 
 
 class Entry(NamedTuple):
-    """What became of a chunk: an entry of the journal.
+    """What became of a chunk: an entry of the journal."""
 
-    digest (str): The hash of its rows.
-    rows, written (int): How many there were, and records made of them.
-    rejects (list[dict[str, Any]]): Rows left out: number, error, and the row itself.
-    keys (list[str]): The keys of the records' scores.
-    data (bytes): The packed records.
-    """
-
+    chunk: int
     digest: str
     rows: int
-    written: int
-    rejects: list[dict[str, Any]]
-    keys: list[str]
-    data: bytes = b""
+    written: int  # records made of the rows
+    rejects: list[dict[str, Any]]  # rows left out: number, error, and the row itself
+    keys: list[str]  # of the records' scores
+    data: bytes = b""  # the packed records
 
     def to_bytes(self) -> bytes:
-        """RETURNS (bytes): A line of JSON that ends with the data's size, then the data."""
+        """A line of JSON that ends with the data's size, then the data."""
         return json.dumps({**self._asdict(), "data": len(self.data)}).encode("ascii") + b"\n" + self.data
 
+    def counts(self) -> dict[str, int]:
+        """How many rows there were, records written of them, and rows left out."""
+        return {"rows": self.rows, "written": self.written, "rejected": len(self.rejects)}
 
-def read_entry(file: IO[bytes], with_data: bool = True) -> Entry | None:
-    """RETURNS (Entry | None): The next entry of an open file; None if no other is complete."""
-    line = file.readline()
-    if not line.endswith(b"\n"):
-        return None
-    head = json.loads(line)
-    end = file.tell() + head["data"]
-    if os.fstat(file.fileno()).st_size < end:
-        return None
-    head["data"] = file.read(head["data"]) if with_data else b""
-    file.seek(end)
-    return Entry(**head)
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "Entry":
+        """What to_bytes() wrote."""
+        head, _, packed = data.partition(b"\n")
+        return cls(**{**json.loads(head), "data": packed})
 
 
 class Journal:
-    """OUTPUT.journal: a line with the run's settings, then an entry for every chunk, in order."""
+    """OUTPUT.journal: a line with the run's settings, then an entry for every chunk, in the order they were done."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, source: Path):
         self.path = path
-        # where workers of a cluster leave entries, until these are taken into the journal
-        self.parts = path.with_name(path.name + ".parts")
+        self.source = source
+        # where each chunk's entry begins, and the hash of its rows
+        self.known: dict[int, tuple[int, str]] = {}
 
     def create(self, settings: dict[str, Any]) -> None:
         """Begin a run."""
-        self.remove()
         with write_complete(self.path) as file:
             file.write(json.dumps(settings).encode("ascii") + b"\n")
 
     def settings(self) -> dict[str, Any] | None:
-        """RETURNS (dict[str, Any] | None): What the run began with; None if there is no run."""
+        """What the run began with; None if there is no run."""
         if not self.path.exists():
             return None
         with self.path.open("rb") as file:
             return json.loads(file.readline())
 
-    def entries(self, with_data: bool = True) -> Generator[Entry, None, None]:
-        """YIELDS (Entry): All that are complete."""
+    def entries(self, with_data: bool = True) -> Iterator[Entry]:
+        """The known ones, in the order of their chunks."""
         with self.path.open("rb") as file:
-            file.readline()
-            while (entry := read_entry(file, with_data)) is not None:
+            for _, (start, _) in sorted(self.known.items()):
+                file.seek(start)
+                entry = _read(file, with_data)
+                assert entry is not None
                 yield entry
+
+    def missing(self, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
+        """Those without an entry. RAISES (ZeroShotError): Z086 if the rows of another have changed."""
+        for chunk in chunks:
+            if chunk.number not in self.known:
+                yield chunk
+            elif self.known[chunk.number][1] != chunk.digest:
+                raise self.changed(chunk.rows[0].number, chunk.rows[-1].number)
+
+    def changed(self, first: int, last: int) -> ZeroShotError:
+        """Z086 for rows that are not what an earlier run, or the main process, read."""
+        detail = f"rows {first} to {last} are not what they were"
+        return ZeroShotError("Z086", path=str(self.source), parts=str(self.path), detail=detail)
 
     @contextlib.contextmanager
     def appending(self) -> Iterator[Callable[[Entry], None]]:
-        """YIELDS (Callable): Appends an entry behind the last complete one, and sees it to the disk."""
+        """Find the entries that are complete. YIELDS (Callable): Appends another one and sees it to the disk."""
         with self.path.open("rb") as file:
             end = len(file.readline())
-            while read_entry(file, False) is not None:
+            while (entry := _read(file, with_data=False)) is not None:
+                self.known[entry.chunk] = (end, entry.digest)
                 end = file.tell()
         with disk_errors(self.path):
             # without a buffer: what a full disk did not take is not tried again when the file is closed
@@ -116,49 +115,46 @@ class Journal:
             opened.seek(end)
 
             def append(entry: Entry) -> None:
-                left = memoryview(entry.to_bytes())
+                start, left = opened.tell(), memoryview(entry.to_bytes())
                 with disk_errors(self.path):
                     while left:
                         left = left[opened.write(left) :]
                     os.fsync(opened.fileno())
+                self.known[entry.chunk] = (start, entry.digest)
 
             yield append
 
-    def part(self, number: int) -> Path:
-        """RETURNS (Path): Where a worker of a cluster leaves the entry of a chunk."""
-        return self.parts / f"{number:09d}"
 
-    def read_part(self, chunk: Chunk, with_data: bool = True) -> Entry | None:
-        """RETURNS (Entry | None): A worker's entry of this very chunk; None if there is none."""
-        if not self.part(chunk.number).exists():
-            return None
-        with self.part(chunk.number).open("rb") as file:
-            entry = read_entry(file, with_data)
-        return entry if entry is not None and entry.digest == chunk.digest else None
-
-    def remove(self) -> None:
-        """Remove the journal and what belongs to it."""
-        shutil.rmtree(self.parts, ignore_errors=True)
-        self.path.unlink(missing_ok=True)
-        remove_temporaries(self.path)
+def _read(file: IO[bytes], with_data: bool) -> Entry | None:
+    """The next entry of an open file; None if no other is complete."""
+    line = file.readline()
+    if not line.endswith(b"\n"):
+        return None
+    head = json.loads(line)
+    end = file.tell() + head["data"]
+    if end > os.fstat(file.fileno()).st_size:
+        return None
+    head["data"] = file.read(head["data"]) if with_data else b""
+    file.seek(end)
+    return Entry(**head)
 
 
 def cut(file: DataFile, size: int) -> Iterator[Chunk]:
     """Cut a file into chunks of at most `size` rows. The cuts depend on the rows alone."""
-    number, held = 0, 0
+    number, held, start = 0, 0, 0.0
     rows: list[RawRow] = []
     for row in file.rows():
         rows.append(row)
         held += len(row.key)
         if len(rows) == size or held >= MAX_BYTES:
-            yield Chunk(number, rows, digest_of(rows), file.fraction())
-            number, rows, held = number + 1, [], 0
+            yield Chunk(number, rows, digest_of(rows), start, file.fraction())
+            number, rows, held, start = number + 1, [], 0, file.fraction()
     if rows:
-        yield Chunk(number, rows, digest_of(rows), 1.0)
+        yield Chunk(number, rows, digest_of(rows), start, 1.0)
 
 
 def digest_of(rows: Sequence[RawRow]) -> str:
-    """RETURNS (str): A hash of rows."""
+    """A hash of rows."""
     digest = hashlib.sha256()
     for row in rows:
         digest.update(len(row.key).to_bytes(8, "little") + row.key)
@@ -166,24 +162,13 @@ def digest_of(rows: Sequence[RawRow]) -> str:
 
 
 def fingerprint(path: Path) -> str:
-    """RETURNS (str): A quick look at a file: its size, and a hash of its first and last mebibyte."""
+    """A quick look at a file: its size, and a hash of its first and last mebibyte."""
     size = path.stat().st_size
     with path.open("rb") as file:
         digest = hashlib.sha256(file.read(EDGE))
         file.seek(max(size - EDGE, 0))
         digest.update(file.read(EDGE))
     return f"{size} bytes, {digest.hexdigest()[:32]}"
-
-
-def hash_folder(folder: Path) -> str:
-    """RETURNS (str): SHA-256 of all files of a folder, in hexadecimal."""
-    digest = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"):
-        digest.update(str(path.relative_to(folder)).encode() + b"\0")
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
 
 
 @contextlib.contextmanager
@@ -219,8 +204,8 @@ def write_complete(path: Path) -> Iterator[IO[bytes]]:
 
     RAISES (ZeroShotError): Z083 if the disk is full or the folder cannot be written.
     """
-    # the process's number, so that two workers never share a file
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # what a killed process leaves of it, the next run writes over
+    temporary = path.with_name(f".{path.name}.tmp")
     with disk_errors(path):
         try:
             with temporary.open("wb") as file:
@@ -228,22 +213,9 @@ def write_complete(path: Path) -> Iterator[IO[bytes]]:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)
-            if os.name != "nt":
-                # the name reaches the disk, too
-                handle = os.open(path.parent, os.O_RDONLY)
-                try:
-                    os.fsync(handle)
-                finally:
-                    os.close(handle)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-
-
-def remove_temporaries(path: Path) -> None:
-    """Remove what killed processes left of a file that write_complete was writing."""
-    for temporary in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-        temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ import zlib
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -29,13 +30,12 @@ FORMATS = ("txt", "jsonl", "json", "csv", "tsv", "parquet", "spacy")
 # What reading a damaged file raises: the operating system, gzip, zlib, a decoder
 UNREADABLE = (OSError, EOFError, zlib.error, UnicodeError)
 # UTF-32's mark begins with that of UTF-16, so it is looked for first
-MARKS = (
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
+MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 # A longer field is taken for a quote that was never closed. The csv module's own default is 131,072 characters.
 LONGEST_FIELD = 1 << 27
 # Rows of a Parquet file that are held at a time
@@ -43,22 +43,13 @@ TABLE_ROWS = 1000
 
 
 class RawRow(NamedTuple):
-    """A row before it is parsed.
+    """A row before it is parsed."""
 
-    number (int): Its line (text formats) or its place, from 1.
-    content (str | dict[str, Any]): A line, or the fields of a table's row or of a Doc.
-    key (bytes): What it is fingerprinted by; equal in every run.
-    problem (str | None): Why it cannot be parsed, if that is known by now.
-    offset (int): Where it begins in the uncompressed file, in bytes; -1 where that is not known.
-    doc (bytes | None): The Doc it is, serialised.
-    """
-
-    number: int
-    content: str | dict[str, Any]
-    key: bytes
-    problem: str | None = None
-    offset: int = -1
-    doc: bytes | None = None
+    number: int  # its line (text formats) or its place, from 1
+    content: str | dict[str, Any]  # a line, or the fields of a table's row or of a Doc
+    key: bytes  # what it is fingerprinted by; equal in every run
+    problem: str | None = None  # why it cannot be parsed, if that is known by now
+    doc: bytes | None = None  # the Doc it is, serialised
 
 
 class BadRow(Exception):
@@ -76,45 +67,33 @@ class DataFile:
     def __init__(self, path: Path):
         self.path = path
         self.form, gzipped = split_name(path, FORMATS)
-        self.unit = "row" if self.form in ("json", "parquet", "spacy") else "line"
         # the fields and the pyarrow schema, of a format that declares them
         self.fields: list[str] | None = None
         self.schema: Any = None
-        self._delimiter = "\t" if self.form == "tsv" else ","
         self._done = self._total = 0
-        self._whole: Any = None
+        readers = {"parquet": self._table_rows, "spacy": self._doc_rows, "json": self._list_rows}
+        readers |= {"csv": self._csv_rows, "tsv": self._csv_rows}
         with _reading(path), ExitStack() as opened:
             self._raw = opened.enter_context(path.open("rb"))
             self._size = path.stat().st_size
             self._stream: Any = gzip.GzipFile(fileobj=self._raw) if gzipped else self._raw
-            if not self._stream.peek(1):
+            self._rows = readers.get(self.form, self._line_rows)() if self._stream.peek(1) else iter(())
+            # what is wrong with the whole file shows before the first row
+            self._first = next(self._rows, None)
+            if self._first is None:
                 raise ZeroShotError("Z043", path=str(path))
-            if self.form in ("csv", "tsv"):
-                self._read_header()
-            elif self.form == "parquet":
-                self._open_table(gzipped)
-            elif self.form == "spacy":
-                self._read_docbin()
-            elif self.form == "json":
-                self._read_list()
             opened.pop_all()
 
-    def rows(self, offset: int = 0, number: int = 1) -> Iterator[RawRow]:
+    def rows(self) -> Iterator[RawRow]:
         """Read, once.
 
-        offset, number (int): Where to begin: those of a row that has an offset.
         YIELDS (RawRow): The rows. One that cannot be read has a problem.
-        RAISES (ZeroShotError): Z043 if there are none, Z080 if the file is damaged.
+        RAISES (ZeroShotError): Z080 if the file is damaged.
         """
-        row = None
+        assert self._first is not None
         with _reading(self.path), self._raw:
-            if offset:
-                self._stream.seek(offset)
-                self._csv_lines = self._lines()
-            for row in self._rows(number):
-                yield row
-        if row is None:
-            raise ZeroShotError("Z043", path=str(self.path))
+            yield self._first
+            yield from self._rows
 
     def close(self) -> None:
         """Close the file. Reading all rows does it, too."""
@@ -133,59 +112,37 @@ class DataFile:
             shown = ", ".join(map(str, known))
             raise ZeroShotError("Z088", path=str(self.path), field=field, fields=shown, option=option)
 
-    def _rows(self, number: int) -> Iterator[RawRow]:
-        if self.form == "parquet":
-            return self._table_rows()
-        if self.form == "spacy":
-            return self._doc_rows()
-        if self.form == "json":
-            return self._list_rows()
-        return self._csv_rows(number) if self.form in ("csv", "tsv") else self._line_rows(number)
+    # One generator for each format. It declares the fields, if the format does, before the first row
 
-    def _line_rows(self, number: int) -> Iterator[RawRow]:
-        for place, (offset, line) in enumerate(self._lines(), start=number):
+    def _line_rows(self) -> Iterator[RawRow]:
+        for number, line in enumerate(decode_lines(self._stream, "surrogateescape"), start=1):
             content = line.rstrip("\r\n")
             # a blank line of text is a blank text; one of JSON lines is nothing
             if content.strip() or self.form == "txt":
-                yield RawRow(place, content, content.encode("utf8", "surrogatepass"), None, offset)
+                yield RawRow(number, content, content.encode("utf8", "surrogatepass"))
 
-    def _lines(self) -> Iterator[tuple[int, str]]:
-        """Decoded lines and their offsets. A byte that is no UTF-8 becomes a lone surrogate, which is told later."""
+    def _csv_rows(self) -> Iterator[RawRow]:
         lines = decode_lines(self._stream, "surrogateescape")
-        by_bytes = encoding_of(self._stream) == "utf-8"
-        while True:
-            offset = self._stream.tell() if by_bytes else -1
-            line = next(lines, None)
-            if line is None:
-                return
-            yield offset, line
-
-    def _read_header(self) -> None:
-        csv.field_size_limit(LONGEST_FIELD)
-        # _csv_rows goes on with it: a decoder of UTF-16 reads ahead
-        self._csv_lines = self._lines()
-        try:
-            header = next(csv.reader((line for _, line in self._csv_lines), strict=True, delimiter=self._delimiter), [])
-        except csv.Error as error:
-            raise _unreadable(self.path, f"its header is no row of a CSV file: {error}") from error
-        self._header_lines = 1 + sum(cell.count("\n") for cell in header)
-        self.fields = [cell.strip() or f"column_{i}" for i, cell in enumerate(header, start=1)]
-        self._check_names("its header names a column twice")
-
-    def _csv_rows(self, number: int) -> Iterator[RawRow]:
-        number += self._header_lines if number == 1 else 0
-        header = self.fields or []
         # lines of the present row; and those to parse again, after one whose quote is never closed
-        taken: list[tuple[int, str]] = []
-        again: deque[tuple[int, str]] = deque()
+        taken: list[str] = []
+        again: deque[str] = deque()
 
         def feed() -> Iterator[str]:
-            while (entry := again.popleft() if again else next(self._csv_lines, None)) is not None:
-                taken.append(entry)
-                yield entry[1]
+            while (line := again.popleft() if again else next(lines, None)) is not None:
+                taken.append(line)
+                yield line
 
-        reader = csv.reader(feed(), strict=True, delimiter=self._delimiter)
+        csv.field_size_limit(LONGEST_FIELD)
+        make_reader = partial(csv.reader, strict=True, delimiter="\t" if self.form == "tsv" else ",")
+        reader = make_reader(feed())
+        try:
+            header = next(reader, [])
+        except csv.Error as error:
+            raise _unreadable(self.path, f"its header is no row of a CSV file: {error}") from error
+        self._declare([cell.strip() or f"column_{i}" for i, cell in enumerate(header, start=1)])
+        number = 1
         while True:
+            number += len(taken)
             taken.clear()
             cells: list[str] | None = []
             problem = None
@@ -196,66 +153,52 @@ class DataFile:
                 problem = f"it is not a row of a CSV file: {error}"
                 again.extendleft(reversed(taken[1:]))
                 del taken[1:]
-                reader = csv.reader(feed(), strict=True, delimiter=self._delimiter)
+                reader = make_reader(feed())
             if cells is None:
                 return
             if cells and len(cells) != len(header):
                 problem = f"it has {len(cells)} columns, the header {len(header)}"
             if cells or problem:
-                key = "".join(line for _, line in taken).rstrip("\r\n").encode("utf8", "surrogatepass")
-                yield RawRow(number, dict(zip(header, cells)), key, problem, taken[0][0])
-            number += len(taken)
+                key = "".join(taken).rstrip("\r\n").encode("utf8", "surrogatepass")
+                yield RawRow(number, dict(zip(self.fields or (), cells)), key, problem)
 
-    def _open_table(self, gzipped: bool) -> None:
+    def _table_rows(self) -> Iterator[RawRow]:
         pa, pq = require("pyarrow", "parquet", "Parquet"), require("pyarrow.parquet", "parquet", "Parquet")
         source: IO[bytes] = self._raw
-        if gzipped:
+        if self._stream is not self._raw:
             # Parquet is read from its end, so it must lie open on disk
             source = tempfile.TemporaryFile()  # noqa: SIM115
             shutil.copyfileobj(self._stream, source)
         try:
-            self._whole = pq.ParquetFile(source)
-        except pa.ArrowException as error:
-            raise _unreadable(self.path, str(error)) from error
-        self._total = self._whole.metadata.num_rows
-        self.schema = pa.schema([_to_microseconds(pa, field) for field in self._whole.schema_arrow])
-        self.fields = list(self.schema.names)
-        self._check_names("it has two columns of one name")
-
-    def _table_rows(self) -> Iterator[RawRow]:
-        pa = require("pyarrow", "parquet", "Parquet")
-        try:
-            for batch in self._whole.iter_batches(batch_size=TABLE_ROWS):
+            table = pq.ParquetFile(source)
+            self._total = table.metadata.num_rows
+            self.schema = pa.schema([_to_microseconds(pa, field) for field in table.schema_arrow])
+            self._declare(self.schema.names)
+            for batch in table.iter_batches(batch_size=TABLE_ROWS):
                 for fields in pa.Table.from_batches([batch]).cast(self.schema, safe=False).to_pylist():
                     self._done += 1
                     yield RawRow(self._done, fields, json.dumps(plain(fields)).encode("ascii"))
         except pa.ArrowException as error:
             raise _unreadable(self.path, str(error)) from error
 
-    def _read_list(self) -> None:
+    def _list_rows(self) -> Iterator[RawRow]:
         try:
-            self._whole = json.loads("".join(decode_lines(self._stream, "strict")))
+            items = json.loads("".join(decode_lines(self._stream, "strict")))
         except (ValueError, RecursionError) as error:
             raise _unreadable(self.path, f"it is not JSON: {error}") from error
-        if not isinstance(self._whole, list):
+        if not isinstance(items, list):
             raise _unreadable(self.path, "it is not a JSON list")
-        self._total = len(self._whole)
-
-    def _list_rows(self) -> Iterator[RawRow]:
-        for number, item in enumerate(self._whole, start=1):
-            self._done = number
+        self._total = len(items)
+        for self._done, item in enumerate(items, start=1):
             line = json.dumps(item, ensure_ascii=False)
-            yield RawRow(number, line, line.encode("utf8", "surrogatepass"))
-
-    def _read_docbin(self) -> None:
-        try:
-            self._whole = DocBin().from_bytes(self._stream.read())
-        except (ValueError, KeyError, TypeError, AssertionError) as error:
-            raise _unreadable(self.path, "it is not a DocBin") from error
-        self._total = len(self._whole)
+            yield RawRow(self._done, line, line.encode("utf8", "surrogatepass"))
 
     def _doc_rows(self) -> Iterator[RawRow]:
-        packed = self._whole
+        try:
+            packed = DocBin().from_bytes(self._stream.read())
+        except (ValueError, KeyError, TypeError, AssertionError) as error:
+            raise _unreadable(self.path, "it is not a DocBin") from error
+        self._total = len(packed)
         for i, doc in enumerate(packed.get_docs(Vocab())):
             # the key is not doc.to_bytes(), whose strings come in any order
             parts = [packed.tokens[i].tobytes(), packed.spaces[i].tobytes(), packed.span_groups[i]]
@@ -263,9 +206,10 @@ class DataFile:
             self._done = i + 1
             yield RawRow(i + 1, doc_fields(doc), b"\0".join(parts), doc=doc.to_bytes())
 
-    def _check_names(self, reason: str) -> None:
-        if len(set(self.fields or ())) < len(self.fields or ()):
-            raise _unreadable(self.path, reason)
+    def _declare(self, fields: list[str]) -> None:
+        if len(set(fields)) < len(fields):
+            raise _unreadable(self.path, "it names a column twice")
+        self.fields = fields
 
 
 def parse_row(row: RawRow, form: str) -> dict[str, Any]:
@@ -344,20 +288,15 @@ def decode_lines(stream: Any, errors: str = "replace") -> Iterator[str]:
     """
     if not hasattr(stream, "peek"):
         stream = io.BufferedReader(stream)
-    encoding = encoding_of(stream)
-    if encoding != "utf-8":
+    head = stream.peek(4)[:4]
+    encoding = next((encoding for mark, encoding in MARKS.items() if head.startswith(mark)), None)
+    if encoding is not None:
         yield from io.TextIOWrapper(stream, encoding, newline="\n")
         return
-    if stream.peek(3).startswith(codecs.BOM_UTF8):
-        stream.read(3)
+    if head.startswith(codecs.BOM_UTF8):
+        stream.read(len(codecs.BOM_UTF8))
     for line in stream:
         yield line.decode("utf-8", errors)
-
-
-def encoding_of(stream: Any) -> str:
-    """RETURNS (str): What the first bytes of a buffered stream say of its encoding, without taking them."""
-    head = stream.peek(4)[:4]
-    return next((encoding for mark, encoding in MARKS if head.startswith(mark)), "utf-8")
 
 
 def split_name(path: Path, known: Sequence[str]) -> tuple[str, bool]:
@@ -394,10 +333,8 @@ def _unreadable(path: Path, reason: str) -> ZeroShotError:
 
 def _to_microseconds(pa: Any, field: Any) -> Any:
     """Python's times end at the microsecond."""
-    if pa.types.is_timestamp(field.type) and field.type.unit == "ns":
+    if getattr(field.type, "unit", None) != "ns":
+        return field
+    if pa.types.is_timestamp(field.type):
         return field.with_type(pa.timestamp("us", tz=field.type.tz))
-    if pa.types.is_time64(field.type) and field.type.unit == "ns":
-        return field.with_type(pa.time64("us"))
-    if pa.types.is_duration(field.type) and field.type.unit == "ns":
-        return field.with_type(pa.duration("us"))
-    return field
+    return field.with_type(pa.time64("us") if pa.types.is_time64(field.type) else pa.duration("us"))

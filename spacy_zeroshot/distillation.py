@@ -19,25 +19,20 @@ from spacy.tokens import Doc, DocBin
 from thinc.api import Config
 from thinc.types import Floats1d, Floats2d, Ints1d
 
-from .component import ZeroShotTextCategorizer
 from .decisions import Decision, decide, default_rule
 from .errors import ZeroShotError
-from .evaluation import figures, spread
+from .evaluation import figures
 from .labels import LabelSet
 from .loading import find_component, unneeded_pipes
 from .premises import is_blank
 from .readers import LabelledText
-from .scores import softmax
-from .tuning.score import gold_array, predictor_of
+from .tuning.score import gold_array
 from .util import Track, no_progress
 
-SCORES, REPORT = "labelled.jsonl", "report.json"
 # What a student is trained on at the very least
 FEWEST_TEXTS = 10
-# A cap that leaves fewer texts of a label than this teaches nothing.
+# A cap that leaves fewer texts of a label than this teaches nothing
 FEWEST = 20
-EPSILON = 1e-12
-MEBIBYTE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -46,7 +41,6 @@ class Recipe:
 
     threshold (float): The confidence a label must reach to be learned from.
     balance (float): A label keeps at most this many times the texts of the rarest one; 0 for no limit.
-    temperature (float): Of the teacher's scores before the threshold; above 1 they are less sure.
     architecture (str): The student's: "ensemble" (spaCy's default: bag of words and CNN), "bow" or "transformer".
     encoder (str): A Hub name or folder, for "transformer".
     epochs (int): Passes over the texts at most.
@@ -56,20 +50,16 @@ class Recipe:
 
     threshold: float = 0.6
     balance: float = 3.0
-    temperature: float = 1.0
     architecture: Literal["ensemble", "bow", "transformer"] = "ensemble"
     encoder: str = "distilbert-base-uncased"
     epochs: int = 10
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for what, is_wrong, reason in (
-            ("temperature", self.temperature <= 0, "it must be above 0"),
-            ("balance", 0 < self.balance < 1 or self.balance < 0, "it must be 0, or 1 or more"),
-            ("threshold", not 0.0 <= self.threshold <= 1.0, "it must lie in [0, 1]"),
-        ):
-            if is_wrong:
-                raise ZeroShotError("Z060", what=f"--{what}", value=getattr(self, what), reason=reason)
+        if not 0.0 <= self.threshold <= 1.0:
+            raise ZeroShotError("Z060", what="--threshold", value=self.threshold, reason="it must lie in [0, 1]")
+        if 0 < self.balance < 1 or self.balance < 0:
+            raise ZeroShotError("Z060", what="--balance", value=self.balance, reason="it must be 0, or 1 or more")
 
 
 @dataclass(frozen=True)
@@ -79,7 +69,6 @@ class Result:
     accuracy: float | None  # None without gold labels
     macro_f1: float | None
     speed: float  # documents per second
-    size: float  # mebibytes on disk
 
 
 @dataclass(frozen=True)
@@ -111,7 +100,6 @@ def distill(
     *,
     component: str | None = None,
     labelled: Sequence[LabelledText] = (),
-    limit: int | None = None,
     n_process: int = 1,
     overwrite: bool = False,
     gpu_id: int = -1,
@@ -119,8 +107,7 @@ def distill(
 ) -> Distilled:
     """Train a small native spaCy pipeline on the labels that a zero-shot component gives to texts.
 
-    The folder then holds labelled.jsonl (the teacher's scores), train.spacy, dev.spacy, config.cfg, model-best and
-    report.json. Stopped while the teacher is at work, the same call goes on where it was.
+    The folder then holds train.spacy, dev.spacy, config.cfg, model-best, model-last and report.json.
 
     nlp (Language): The teacher.
     texts (Sequence[str]): Unlabelled texts. Blank ones are left out.
@@ -129,7 +116,6 @@ def distill(
     component (str | None): The zero-shot component that teaches, None for the first.
     labelled (Sequence[LabelledText]): Labelled texts to compare teacher and student on; without any, on texts that
         were set aside.
-    limit (int | None): Compare on at most this many of them.
     n_process (int): Processes for the teacher.
     overwrite (bool): Replace what the folder holds.
     gpu_id (int): The GPU the student is trained on, -1 for the CPU.
@@ -142,12 +128,19 @@ def distill(
     pipe = find_component(nlp, component)
     label_set = pipe.label_set()
     texts = [text for text in texts if not is_blank(text)]
-    labelled = spread([row for row in labelled if not is_blank(row.text)], limit)
+    labelled = [row for row in labelled if not is_blank(row.text)]
     gold = gold_array(labelled, nlp, pipe, pipe.none_label) if labelled else None
-    _claim(output, overwrite)
-    scores = _teach(nlp, pipe, texts, output / SCORES, n_process, track)
+    if not overwrite and output.exists() and any(output.iterdir()):
+        raise ZeroShotError("Z092", output=str(output))
+    unneeded = unneeded_pipes(nlp, pipe)
+    docs = nlp.pipe(texts, n_process=n_process, disable=unneeded)
+    cats = [pipe.own_cats(doc.cats) for doc in track(docs, len(texts), f"{len(texts):,} texts")]
+    scores = np.array([[each[label] for label in label_set.labels] for each in cats])
     selection = select(scores, label_set.exclusive, recipe)
     train, dev = split(selection)
+    output.mkdir(parents=True, exist_ok=True)
+    for name in ("model-best", "model-last"):
+        shutil.rmtree(output / name, ignore_errors=True)
     for name, part in (("train", train), ("dev", dev if len(dev.rows) else train)):
         _write_docs(output / f"{name}.spacy", nlp, texts, part, label_set)
     config = student_config(str(nlp.lang), label_set.exclusive, recipe, len(train.rows))
@@ -155,7 +148,7 @@ def distill(
     student_path = train_student(output, gpu_id)
     student = spacy.load(student_path)
     compared = [row.text for row in labelled] if labelled else [texts[row] for row in dev.rows]
-    theirs, their_speed = _decisions(nlp, compared, label_set, pipe.decide, unneeded_pipes(nlp, pipe), track)
+    theirs, their_speed = _decisions(nlp, compared, label_set, pipe.decide, unneeded, track)
     its, its_speed = _decisions(student, compared, label_set, _decide_by(student), (), no_progress)
     done = Distilled(
         path=str(student_path),
@@ -163,33 +156,24 @@ def distill(
         kept=dict(zip(label_set.labels, (selection.targets == 1.0).sum(axis=0).tolist())),
         compared_on=len(compared),
         compared_with_gold=gold is not None,
-        teacher=_result(gold, theirs, their_speed, _teacher_size(nlp, pipe)),
-        student=_result(gold, its, its_speed, folder_size(student_path)),
+        teacher=_result(gold, theirs, their_speed),
+        student=_result(gold, its, its_speed),
         agreement=float((theirs == its).all(axis=1).mean()) if compared else float("nan"),
     )
     report = json.dumps({"recipe": asdict(recipe), **asdict(done)}, indent=2)
-    (output / REPORT).write_text(report + "\n", encoding="utf8")
+    (output / "report.json").write_text(report + "\n", encoding="utf8")
     return done
 
 
 def select(scores: Floats2d, exclusive: bool, recipe: Recipe) -> Selection:
     """RETURNS (Selection): What the student learns from, of the teacher's scores of shape (texts, labels). RAISES
     (ZeroShotError): Z091 if that is too little."""
-    chooser = select_exclusive if exclusive else select_independent
-    found = chooser(at_temperature(scores, recipe.temperature, exclusive), recipe.threshold, recipe.balance)
+    found = (select_exclusive if exclusive else select_independent)(scores, recipe.threshold, recipe.balance)
     kept, learned = len(found.rows), int((found.targets == 1.0).any(axis=0).sum())
     if kept >= FEWEST_TEXTS and learned >= min(2, scores.shape[1]):
         return found
     reason = f"a student needs {FEWEST_TEXTS}" if kept < FEWEST_TEXTS else "all with the same label"
     raise ZeroShotError("Z091", kept=kept, count=len(scores), threshold=recipe.threshold, reason=reason)
-
-
-def at_temperature(scores: Floats2d, temperature: float, exclusive: bool) -> Floats2d:
-    """RETURNS (Floats2d): Scores at a temperature (Hinton et al., 2015): above 1 they are less sure, below 1 surer."""
-    clipped = np.clip(scores, EPSILON, 1.0 - EPSILON)
-    if not exclusive:
-        return 1.0 / (1.0 + (1.0 / clipped - 1.0) ** (1.0 / temperature))
-    return softmax(np.log(clipped) / temperature)
 
 
 def select_exclusive(scores: Floats2d, threshold: float, balance: float) -> Selection:
@@ -215,6 +199,10 @@ def select_independent(scores: Floats2d, threshold: float, balance: float) -> Se
         empty = _most_confident(empty, 1.0 - scores.max(axis=1, initial=0.0), max(int(balance * some.sum()), FEWEST))
     kept = np.sort(np.concatenate([np.flatnonzero(some), empty]))
     return Selection(kept, targets[kept])
+
+
+def _most_confident(rows: Ints1d, confidence: Floats1d, limit: int) -> Ints1d:
+    return rows[np.argsort(-confidence[rows], kind="stable")[:limit]]
 
 
 def split(selection: Selection, every: int = 10) -> tuple[Selection, Selection]:
@@ -243,9 +231,8 @@ def student_config(lang: str, exclusive: bool, recipe: Recipe, texts: int) -> Co
         config["training"]["optimizer"]["learn_rate"] = 2e-5
     size = 16 if transformer else 32
     config["training"]["batcher"] = {"@batchers": "spacy.batch_by_sequence.v1", "size": size, "get_length": None}
-    config["training"]["eval_frequency"] = max(1, min(200, texts // size))
-    config["training"]["max_epochs"] = recipe.epochs
-    config["training"]["dropout"] = 0.2
+    frequency = max(1, min(200, texts // size))
+    config["training"].update(eval_frequency=frequency, max_epochs=recipe.epochs, dropout=0.2)
     config["system"]["seed"] = recipe.seed
     config["paths"].update(train="train.spacy", dev="dev.spacy")
     return config
@@ -261,51 +248,6 @@ def train_student(folder: Path, gpu_id: int = -1) -> Path:
     config = spacy.util.load_config(folder / "config.cfg", overrides=paths)
     train(init_nlp(config, use_gpu=gpu_id), folder, use_gpu=gpu_id, stdout=sys.stderr, stderr=sys.stderr)
     return folder / "model-best"
-
-
-def folder_size(folder: Path) -> float:
-    """RETURNS (float): Mebibytes of a folder's files."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / MEBIBYTE
-
-
-def _claim(output: Path, overwrite: bool) -> None:
-    """An empty folder, or one where the teacher was at work before."""
-    output.mkdir(parents=True, exist_ok=True)
-    names = {path.name for path in output.iterdir()}
-    finished = REPORT in names or names - {SCORES, "config.cfg", "train.spacy", "dev.spacy", "model-best", "model-last"}
-    if names and not overwrite and (finished or SCORES not in names):
-        raise ZeroShotError("Z092", output=str(output))
-    for name in ("model-best", "model-last"):
-        shutil.rmtree(output / name, ignore_errors=True)
-    (output / REPORT).unlink(missing_ok=True)
-    if overwrite:
-        (output / SCORES).unlink(missing_ok=True)
-
-
-def _teach(
-    nlp: Language, pipe: ZeroShotTextCategorizer, texts: Sequence[str], path: Path, n_process: int, track: Track
-) -> Floats2d:
-    """The teacher's scores, shape (texts, labels), kept line by line in a file; what is there is not scored again."""
-    label_set = pipe.label_set()
-    teacher = str(nlp.path or nlp.get_pipe_config(pipe.name)["model"])
-    head = {"teacher": teacher, "labels": label_set.labels, "hypotheses": label_set.hypotheses,
-            "multi_label": not label_set.exclusive, "temperature": pipe.temperature,
-            "calibration": pipe.calibration}  # fmt: skip
-    start = json.dumps(head, ensure_ascii=False)
-    # the last line may have been cut off
-    lines = path.read_text(encoding="utf8", errors="replace").split("\n")[:-1] if path.exists() else []
-    known = [json.loads(line) for line in lines[1:]]
-    if lines and (lines[0] != start or [row["text"] for row in known] != texts[: len(known)]):
-        raise ZeroShotError("Z092", output=str(path.parent))
-    scores, left = [row["cats"] for row in known], texts[len(known) :]
-    with path.open("w", encoding="utf8") as out:
-        out.writelines(line + "\n" for line in lines or [start])
-        docs = nlp.pipe(left, n_process=n_process, disable=unneeded_pipes(nlp, pipe))
-        for text, doc in zip(left, track(docs, len(left), f"{len(left):,} texts") if left else ()):
-            scores.append(pipe.own_cats(doc.cats))
-            out.write(json.dumps({"text": text, "cats": scores[-1]}, ensure_ascii=False) + "\n")
-            out.flush()
-    return np.array([[cats[label] for label in label_set.labels] for cats in scores]).reshape(-1, len(label_set.labels))
 
 
 def _write_docs(path: Path, nlp: Language, texts: Sequence[str], part: Selection, label_set: LabelSet) -> None:
@@ -337,9 +279,9 @@ def _decisions(
     return chosen, len(texts) / max(time.perf_counter() - start, 1e-9)
 
 
-def _result(gold: np.ndarray | None, chosen: np.ndarray, speed: float, size: float) -> Result:
+def _result(gold: np.ndarray | None, chosen: np.ndarray, speed: float) -> Result:
     found = None if gold is None else figures(gold, chosen)
-    return Result(found and found.accuracy, found and found.macro_f1, speed, size)
+    return Result(found and found.accuracy, found and found.macro_f1, speed)
 
 
 def _decide_by(student: Language) -> Callable[[Doc], Decision]:
@@ -347,16 +289,3 @@ def _decide_by(student: Language) -> Callable[[Doc], Decision]:
     pipe: Any = student.get_pipe(student.pipe_names[-1])
     rule = default_rule(student.pipe_names[-1] == "textcat", pipe.cfg["threshold"])
     return lambda doc: decide(doc.cats, rule)
-
-
-def _teacher_size(nlp: Language, pipe: ZeroShotTextCategorizer) -> float:
-    """Mebibytes of the pipeline's folder and, where it only refers to its weights, of these."""
-    path = Path(nlp.path) if nlp.path else None
-    size = folder_size(path) if path else 0.0
-    if path and any((path / pipe.name).rglob("model.safetensors")):
-        return size
-    return size + sum(weights.nbytes for weights in predictor_of(pipe).checkpoint.module.parameters()) / MEBIBYTE
-
-
-def _most_confident(rows: Ints1d, confidence: Floats1d, limit: int) -> Ints1d:
-    return rows[np.argsort(-confidence[rows], kind="stable")[:limit]]

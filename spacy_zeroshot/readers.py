@@ -19,27 +19,16 @@ TEXT_FORM = '{"text": "...", "labels": ["..."]}'
 NLI_FORM = '{"premise": "...", "hypothesis": "...", "label": "entailment"}'
 ENTAILMENT = "entailment"
 NLI_LABELS = (ENTAILMENT, "neutral", "contradiction", "not_entailment")
-# Prodigy's answers
-ACCEPT, REJECT, IGNORE = "accept", "reject", "ignore"
-
 Reader = Callable[[Language], Iterable[Example]]
 
 
 class Row(NamedTuple):
-    """A row of text.
+    """A row of text."""
 
-    number (int): Its line (text formats) or its place, from 1.
-    text (str): The text.
-    fields (dict[str, Any]): All fields of the row by name, the text among them.
-    labels (tuple[str, ...] | None): Its labels; None if the row has no field for them.
-    answer (str): An annotator's: "accept", "reject" or "ignore", as Prodigy writes it.
-    """
-
-    number: int
+    number: int  # its line (text formats) or its place, from 1
     text: str
-    fields: dict[str, Any]
-    labels: tuple[str, ...] | None = None
-    answer: str = ACCEPT
+    fields: dict[str, Any]  # all by name, the text among them
+    labels: tuple[str, ...] | None = None  # None if the row has no field for them
 
 
 class LabelledText(NamedTuple):
@@ -87,9 +76,8 @@ def read_rows(path: Path | str, text_field: str = TEXT_FIELD, label_field: str |
             text = text_of(fields, text_field, file.form)
             labels = None if label_field is None else _labels_of(fields, label_field, file.form)
         except BadRow as reason:
-            raise bad_row(path, raw.number, str(reason), TEXT_FORM) from reason
-        answer = fields.get("answer")
-        yield Row(raw.number, text, fields, labels, answer if answer in (REJECT, IGNORE) else ACCEPT)
+            raise _bad_row(path, raw.number, str(reason), TEXT_FORM) from reason
+        yield Row(raw.number, text, fields, labels)
 
 
 def read_texts(path: Path | str, text_field: str = TEXT_FIELD) -> list[str]:
@@ -113,29 +101,27 @@ def read_labelled(path: Path | str, text_field: str = TEXT_FIELD, label_field: s
     RAISES (ZeroShotError): As read_rows; Z042 for a row without labels, Z088 if the first has no label_field, Z200 if
         all texts are blank.
     """
-    found: list[LabelledText] = []
-    places: dict[str, int] = {}
+    found: dict[str | int, LabelledText] = {}
     first = True
     for row in read_rows(path, text_field, label_field):
-        if row.answer == IGNORE or (row.answer == REJECT and row.labels == ()):
-            first = False
-            continue
-        if row.labels is None:
+        # an annotator's, as Prodigy writes it
+        answer = row.fields.get("answer")
+        if row.labels is None and answer != "ignore":
             if first:
                 fields = ", ".join(map(str, row.fields))
                 raise ZeroShotError("Z088", path=str(path), field=label_field, fields=fields, option="--label-field")
-            raise bad_row(path, row.number, f"it has no {label_field!r}. Write [] where no label fits", TEXT_FORM)
+            raise _bad_row(path, row.number, f"it has no {label_field!r}. Write [] where no label fits", TEXT_FORM)
         first = False
-        labels, rejected = ((), row.labels) if row.answer == REJECT else (row.labels, ())
-        if "answer" in row.fields and row.text in places:
-            before = found[places[row.text]]
-            labels, rejected = before.labels + labels, before.rejected + rejected
-            found[places[row.text]] = LabelledText(row.text, tuple(dict.fromkeys(labels)), rejected)
+        if answer == "ignore" or (answer == "reject" and not row.labels):
             continue
-        places[row.text] = len(found)
-        found.append(LabelledText(row.text, labels, rejected))
-    _check_some_text(path, [row.text for row in found])
-    return found
+        given = row.labels or ()
+        labels, rejected = ((), given) if answer == "reject" else (given, ())
+        key = row.number if answer is None else row.text
+        before = found.get(key, LabelledText(row.text, ()))
+        labels = tuple(dict.fromkeys(before.labels + labels))
+        found[key] = LabelledText(row.text, labels, before.rejected + rejected)
+    _check_some_text(path, [row.text for row in found.values()])
+    return list(found.values())
 
 
 def read_nli(path: Path | str) -> Iterator[NLIPair]:
@@ -150,9 +136,9 @@ def read_nli(path: Path | str) -> Iterator[NLIPair]:
         fields = _parse(raw, file, NLI_FORM)
         premise, hypothesis, label = (fields.get(key) for key in ("premise", "hypothesis", "label"))
         if not (isinstance(premise, str) and isinstance(hypothesis, str) and isinstance(label, str)):
-            raise bad_row(path, raw.number, 'it needs "premise", "hypothesis" and "label", strings', NLI_FORM)
+            raise _bad_row(path, raw.number, 'it needs "premise", "hypothesis" and "label", strings', NLI_FORM)
         if label not in NLI_LABELS:
-            raise bad_row(path, raw.number, f"its label {label!r} is none of {', '.join(NLI_LABELS)}", NLI_FORM)
+            raise _bad_row(path, raw.number, f"its label {label!r} is none of {', '.join(NLI_LABELS)}", NLI_FORM)
         yield NLIPair(premise, hypothesis, label == ENTAILMENT)
 
 
@@ -241,8 +227,7 @@ def draw_per_label(rows: Sequence[LabelledText], per_label: int, seed: int) -> l
     return drawn
 
 
-def bad_row(path: Path | str, number: int, reason: str, form: str) -> ZeroShotError:
-    """RETURNS (ZeroShotError): Z042, to be raised: what is wrong in which line, and the right form."""
+def _bad_row(path: Path | str, number: int, reason: str, form: str) -> ZeroShotError:
     return ZeroShotError("Z042", line=number, path=str(path), reason=reason, form=form)
 
 
@@ -250,34 +235,30 @@ def _parse(raw: RawRow, file: DataFile, form: str) -> dict[str, Any]:
     try:
         return parse_row(raw, file.form)
     except BadRow as reason:
-        raise bad_row(file.path, raw.number, str(reason), form) from reason
+        raise _bad_row(file.path, raw.number, str(reason), form) from reason
 
 
 def _flat(fields: dict[str, Any]) -> dict[str, Any]:
-    """RETURNS (dict[str, Any]): A row; of an export of Label Studio or Argilla, its text beside labels and answer."""
-    data, values = fields, None
+    """A row; of an export of Label Studio or Argilla, its text beside labels and answer."""
     try:
         if isinstance(fields.get("annotations"), list) and isinstance(fields.get("data"), dict):
-            done = [each for each in fields["annotations"] if not each.get("was_cancelled")]
-            data, values = (
-                fields["data"],
-                [part["value"].get("choices", ()) for each in done for part in each["result"]],
-            )
+            data, done = fields["data"], [each for each in fields["annotations"] if not each.get("was_cancelled")]
+            values = [part["value"].get("choices", ()) for each in done for part in each["result"]]
         elif isinstance(fields.get("responses"), dict) and isinstance(fields.get("fields"), dict):
-            given = [each for answers in fields["responses"].values() for each in answers]
+            data, given = fields["fields"], itertools.chain(*fields["responses"].values())
             done = [each for each in given if each.get("status") in (None, "submitted")]
-            data, values = fields["fields"], [each["value"] for each in done]
+            values = [each["value"] for each in done]
+        else:
+            return fields
     except (AttributeError, KeyError, TypeError):
         # of another tool
         return fields
-    if values is None:
-        return fields
     labels = [label for value in values for label in ([value] if isinstance(value, str) else value)]
-    return {**data, LABEL_FIELD: list(dict.fromkeys(labels)), "answer": ACCEPT if done else IGNORE}
+    return {**data, LABEL_FIELD: list(dict.fromkeys(labels)), "answer": "accept" if done else "ignore"}
 
 
 def _labels_of(fields: dict[str, Any], label_field: str, form: str) -> tuple[str, ...] | None:
-    """RETURNS (tuple[str, ...] | None): A row's labels, in whatever form they are written. RAISES (BadRow)."""
+    """A row's labels, in whatever form they are written; None if it has no field for them."""
     names = [label_field]
     if label_field == LABEL_FIELD:
         names = ["cats"] if form == "spacy" else [LABEL_FIELD, "label", "accept"]
@@ -296,7 +277,7 @@ def _labels_of(fields: dict[str, Any], label_field: str, form: str) -> tuple[str
 
 
 def _cell_labels(cell: str) -> Any:
-    """A table's cell holds one label, a JSON list of several, or nothing."""
+    """One label, a JSON list of several, or nothing."""
     if not cell.startswith("["):
         return [cell] if cell else []
     try:

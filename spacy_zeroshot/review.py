@@ -29,20 +29,13 @@ POOL, SMALLEST_POOL = 20, 1000
 
 
 class Task(NamedTuple):
-    """A text to label.
+    """A text to label."""
 
-    number (int): Its line or place in the file.
-    text (str): The text.
-    suggested (list[str]): What the component decides.
-    score (float): The best label's score.
-    uncertainty (float): From 0, for a sure decision, to 1.
-    """
-
-    number: int
+    number: int  # its line or place in the file
     text: str
-    suggested: list[str]
-    score: float
-    uncertainty: float
+    suggested: list[str]  # what the component decides
+    score: float  # the best label's
+    uncertainty: float  # from 0, for a sure decision, to 1
 
 
 def choose_for_review(
@@ -123,29 +116,36 @@ def spread(weights: Floats1d, vectors: Floats2d, n: int) -> list[int]:
     return chosen
 
 
-def check_output(path: Path, tool: Tool) -> None:
-    """RAISES (ZeroShotError): Z084 for a name that the tool does not import."""
-    if path.suffix != ENDINGS[tool]:
-        raise ZeroShotError("Z084", path=str(path), known=ENDINGS[tool])
+def write_review(
+    nlp: Language,
+    pipe: ZeroShotTextCategorizer,
+    texts: Iterable[tuple[int, str]],
+    output: Path,
+    n: int,
+    tool: Tool,
+    batch_size: int = 256,
+) -> int:
+    """Write the texts whose labels teach most, as a tool imports them.
 
-
-def write_tasks(path: Path, tasks: Iterable[Task], labels: Sequence[str], several: bool, tool: Tool) -> None:
-    """Write tasks as a tool imports them.
-
-    path (Path): A .jsonl file for Prodigy, a .json file for the others.
-    tasks (Iterable[Task]): The texts.
-    labels (Sequence[str]): All labels.
-    several (bool): Whether a text may have several.
+    nlp, pipe, texts, n, batch_size: As choose_for_review has them.
+    output (Path): A .jsonl file for Prodigy, a .json file for the others.
     tool (Tool): "prodigy", "label-studio" or "argilla".
+    RETURNS (int): How many there are.
+    RAISES (ZeroShotError): Z084 for a name that the tool does not import, and as choose_for_review.
     """
+    if output.suffix != ENDINGS[tool]:
+        raise ZeroShotError("Z084", path=str(output), known=ENDINGS[tool])
+    several = not pipe.label_set().exclusive
     make: Mapping[Tool, Callable[[Task], dict[str, Any]]] = {
-        "prodigy": lambda task: _prodigy(task, labels),
+        "prodigy": lambda task: _prodigy(task, pipe.labels),
         "label-studio": _label_studio,
         "argilla": lambda task: _argilla(task, several),
     }
-    rows = [json.dumps(make[tool](task), ensure_ascii=False) for task in tasks]
-    lines = "\n".join(rows) if tool == "prodigy" else "[\n" + ",\n".join(rows) + "\n]"
-    path.write_text(lines + "\n", encoding="utf8")
+    rows = [make[tool](task) for task in choose_for_review(nlp, pipe, texts, n, batch_size)]
+    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+    text = "\n".join(lines) if tool == "prodigy" else "[\n" + ",\n".join(lines) + "\n]"
+    output.write_text(text + "\n", encoding="utf8")
+    return len(rows)
 
 
 def _prodigy(task: Task, labels: Sequence[str]) -> dict[str, Any]:

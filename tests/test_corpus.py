@@ -9,14 +9,11 @@ from typing import Any
 
 import pytest
 import spacy
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from spacy.tokens import Doc, DocBin
 
 from spacy_zeroshot.corpus import BadRow, DataFile, doc_fields, free_name, parse_row, plain, split_name, text_of
 from spacy_zeroshot.errors import ZeroShotError
 
-CELLS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 Reasons = list[tuple[int, str]]
 
 
@@ -208,27 +205,6 @@ def test_unknown_formats(tmp_path: Path, name: str) -> None:
 def test_format_names() -> None:
     assert split_name(Path("x.y.JSONL.GZ"), ("jsonl",)) == ("jsonl", True)
     assert split_name(Path("x.txt"), ("txt",)) == ("txt", False)
-
-
-@pytest.mark.parametrize("name", ["a.txt", "a.jsonl", "a.csv", "a.jsonl.gz", "a.csv.gz"])
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(contents=st.lists(CELLS, min_size=2, max_size=12), data=st.data())
-def test_a_row_is_found_again_by_its_offset(
-    name: str, contents: list[str], data: Any, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    path = tmp_path_factory.mktemp("offsets") / name
-    opener = gzip.open if name.endswith(".gz") else open
-    with opener(path, "wt", encoding="utf-8-sig", newline="") as file:
-        if "csv" in name:
-            csv.writer(file).writerows([["id", "text"], *(["1", text] for text in contents)])
-        elif "jsonl" in name:
-            file.writelines(json.dumps({"text": text}) + "\n" for text in contents)
-        else:
-            file.writelines(text.replace("\n", " ").replace("\r", " ") + "\n" for text in contents)
-    rows = list(DataFile(path).rows())
-    assert all(row.problem is None for row in rows) or "\r" in "".join(contents)
-    place = data.draw(st.integers(1, len(rows) - 1))
-    assert list(DataFile(path).rows(rows[place].offset, rows[place].number)) == rows[place:]
 
 
 def test_names_that_are_taken() -> None:

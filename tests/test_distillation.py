@@ -20,9 +20,7 @@ from thinc.api import Config
 from spacy_zeroshot import distillation
 from spacy_zeroshot.distillation import (
     Recipe,
-    at_temperature,
     distill,
-    folder_size,
     select_exclusive,
     select_independent,
     split,
@@ -69,12 +67,12 @@ def copy_teacher(folder: Path, gpu_id: int) -> Path:
 def test_a_student_learns_from_its_teacher(nli_folder: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
     nlp = teacher_of(nli_folder)
-    done = distill(nlp, TEXTS, output, QUICK, labelled=ROWS, limit=100)
+    done = distill(nlp, TEXTS, output, QUICK, labelled=ROWS[:100])
     assert done.texts == 200 and sum(done.kept.values()) > 150
     teacher, student = done.teacher, done.student
     assert done.compared_on == 100 and teacher.accuracy == 1.0 and student.accuracy is not None
     assert student.accuracy > 0.9 and done.agreement > 0.9
-    assert teacher.speed > 0 and student.speed > 0 and teacher.size > 0
+    assert teacher.speed > 0 and student.speed > 0
     report = json.loads((output / "report.json").read_text())
     assert report["student"]["macro_f1"] == student.macro_f1 and report["recipe"]["epochs"] == 3
     docs = list(DocBin().from_disk(output / "train.spacy").get_docs(spacy.blank("en").vocab))
@@ -132,47 +130,9 @@ def test_without_gold_labels_agreement_is_reported(
     assert done.texts == 200 and 0 < done.compared_on < 30
 
 
-def test_it_goes_on_where_it_was(nli_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(distillation, "train_student", copy_teacher)
-    nlp = teacher_of(nli_folder)
-    seen: list[int] = []
-
-    def stopped(items: Any, total: int, description: str) -> Any:
-        for number, item in enumerate(items):
-            if number == 50:
-                raise KeyboardInterrupt
-            yield item
-
-    def counted(items: Any, total: int, description: str) -> Any:
-        seen.append(total)
-        yield from items
-
-    with pytest.raises(KeyboardInterrupt):
-        distill(nlp, TEXTS, tmp_path, track=stopped)
-    journal = tmp_path / "labelled.jsonl"
-    # a line that was cut off is scored again
-    journal.write_text(journal.read_text()[:-5])
-    distill(nlp, TEXTS, tmp_path, track=counted)
-    assert seen[0] == 200 - 49
-    lines = [json.loads(line) for line in journal.read_text().splitlines()]
-    assert [line["text"] for line in lines[1:]] == TEXTS
-    # another recipe costs no scoring, other labels or texts are another distillation
-    (tmp_path / "report.json").unlink()
-    seen.clear()
-    done = distill(nlp, TEXTS, tmp_path, Recipe(threshold=0.7), track=counted)
-    assert seen == [done.compared_on]
-    (tmp_path / "report.json").unlink()
-    nlp.get_pipe("zero_shot_textcat").hypothesis_template = "{}"
-    with pytest.raises(ZeroShotError, match="Z092"):
-        distill(nlp, TEXTS, tmp_path)
-    distill(nlp, TEXTS, tmp_path, overwrite=True)
-
-
 def test_z091_too_few_confident_texts(nli_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ZeroShotError, match=r"Z091.*a student needs 10"):
-        distill(teacher_of(nli_folder), TEXTS, tmp_path / "out", Recipe(threshold=1.0, temperature=50.0))
-    # what the teacher said is kept, so another threshold costs nothing
-    assert (tmp_path / "out" / "labelled.jsonl").exists()
+        distill(teacher_of(nli_folder), [*TEXTS[:9], " "], tmp_path / "out")
 
 
 def test_z091_a_single_label(nli_folder: Path, tmp_path: Path) -> None:
@@ -192,7 +152,7 @@ def test_z201_gold_labels_the_teacher_does_not_have(nli_folder: Path, tmp_path: 
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("setting", [{"temperature": 0.0}, {"balance": 0.5}, {"threshold": 1.5}])
+@pytest.mark.parametrize("setting", [{"balance": 0.5}, {"balance": -1.0}, {"threshold": 1.5}])
 def test_z060_impossible_recipe(setting: dict[str, float]) -> None:
     with pytest.raises(ZeroShotError, match="Z060"):
         Recipe(**setting)
@@ -221,11 +181,6 @@ def test_a_student_takes_labels_left_open(architecture: Any) -> None:
     docs = [make(nlp.make_doc("a text"), {"cats": cats}) for cats in ({"x": 1.0, "y": 0.0}, {"y": 1.0}, {"x": 0.0})]
     nlp.initialize(lambda: docs)
     assert nlp.update(docs)["textcat_multilabel"] > 0
-
-
-def test_sizes(tmp_path: Path) -> None:
-    (tmp_path / "f").write_bytes(b"x" * (1 << 20))
-    assert folder_size(tmp_path) == 1.0
 
 
 # What the student learns from
@@ -258,15 +213,6 @@ def test_labels_in_doubt_are_left_open() -> None:
 def test_texts_without_labels_are_balanced_too() -> None:
     scores = np.concatenate([np.tile([0.9, 0.1], (50, 1)), np.tile([0.1, 0.1], (400, 1))])
     assert len(select_independent(scores, 0.8, 3.0).rows) == 200
-
-
-@pytest.mark.parametrize("exclusive", [True, False])
-def test_temperature(exclusive: bool) -> None:
-    scores = np.array([[0.8, 0.2], [0.5, 0.5], [1.0, 0.0]])
-    assert at_temperature(scores, 1.0, exclusive) == pytest.approx(scores, abs=1e-9)
-    cool, warm = at_temperature(scores, 0.5, exclusive), at_temperature(scores, 2.0, exclusive)
-    assert cool[0, 0] == pytest.approx(16 / 17) and warm[0, 0] == pytest.approx(2 / 3)
-    assert np.isfinite(warm).all() and cool[1].tolist() == [0.5, 0.5]
 
 
 @given(arrays("float64", st.tuples(st.integers(0, 60), st.just(3)), elements=st.floats(0.01, 1)), st.floats(0, 1))

@@ -3,18 +3,12 @@
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from ..errors import ZeroShotError
 from . import _util as cli
-
-if TYPE_CHECKING:
-    from spacy.language import Language
-
-    from ..component import ZeroShotTextCategorizer
-    from ..review import Tool
 
 COMMAND = "annotate"
 # Rows that were left out are shown one by one up to this many; all are in the rejects file
@@ -22,9 +16,7 @@ SHOWN = 10
 
 
 def annotate(
-    source: Annotated[
-        Path, typer.Argument(metavar="INPUT", help=".txt, .jsonl, .csv, .tsv, .parquet or .spacy, plain or with .gz")
-    ],
+    source: Annotated[Path, typer.Argument(metavar="INPUT", help="Texts: any file the package reads")],
     output: Annotated[Path, typer.Argument(metavar="OUTPUT", help=".jsonl, .jsonl.gz, .parquet or .spacy")],
     labels: cli.Labels = "",
     pipeline: cli.Pipeline = None,
@@ -34,11 +26,11 @@ def annotate(
     component: cli.Component = None,
     threshold: cli.Threshold = None,
     decided: Annotated[
-        bool, typer.Option("--decided", help="In .spacy: doc.cats are 1.0 or 0.0, which spacy train takes")
+        bool, typer.Option("--decided", help="In .spacy: doc.cats are 1.0 or 0.0, as training needs")
     ] = False,
     text_field: cli.TextField = "text",
     labels_field: Annotated[
-        str, typer.Option("--label-field", "--labels-field", help="Field for the decided labels")
+        str, typer.Option("--label-field", "--labels-field", help="Field for the labels")
     ] = "labels",
     cats_field: Annotated[str, typer.Option("--cats-field", help="Field for the scores")] = "cats",
     n_process: cli.Processes = 1,
@@ -50,7 +42,7 @@ def annotate(
         Literal["local", "ray"], typer.Option("--engine", help="This machine, or a Ray cluster")
     ] = "local",
     review: Annotated[
-        int, typer.Option("--review", min=0, help="Write this many texts for a person to label, and nothing else")
+        int, typer.Option("--review", min=0, help="Write only this many texts, for a person to label")
     ] = 0,
     review_tool: Annotated[
         Literal["prodigy", "label-studio", "argilla"],
@@ -72,6 +64,8 @@ def annotate(
     with cli.run(COMMAND):
         from ..annotation import annotate as annotate_corpus
         from ..loading import read_label_list
+        from ..readers import read_rows
+        from ..review import write_review
 
         given = read_label_list(labels)
         if pipeline is None and not given:
@@ -82,7 +76,12 @@ def annotate(
             nlp, pipe = cli.open_component(
                 pipeline, model, labels, templates, multi_label, component, code=code, gpu_id=gpu_id
             )
-            write_review(nlp, pipe, source, output, review, review_tool, text_field, batch_size)
+            rows = cli.track(read_rows(source, text_field, None), None, COMMAND)
+            texts = ((row.number, row.text) for row in rows)
+            count = write_review(nlp, pipe, texts, output, review, review_tool, batch_size)
+            cli.note(f"{output}: {count:,} texts to label with {review_tool}")
+            command = f"python -m spacy zeroshot tune {nlp.path or 'PIPELINE'} ANSWERS"
+            cli.note(f"next: label them, export the answers, then {command}")
             return
         rejected = 0
         start = time.monotonic()
@@ -98,15 +97,13 @@ def annotate(
                 rejected += len(rejects)
                 bar.update(done, fraction)
 
+            opening: dict[str, Any] = {"model": model, "labels": given, "templates": templates, "component": component}
             summary = annotate_corpus(
                 source,
                 output,
                 pipeline,
-                model=model,
-                labels=given,
-                templates=templates or (),
+                **opening,
                 multi_label=multi_label,
-                component=component,
                 text_field=text_field,
                 labels_field=labels_field,
                 cats_field=cats_field,
@@ -130,28 +127,3 @@ def annotate(
         cli.note(f"{', '.join(parts)}; {time.monotonic() - start:,.1f} s{rate}")
         name = pipeline or model or "bundled"
         cli.note(f"next: correct the labels of some rows, then python -m spacy zeroshot evaluate {name} FILE")
-
-
-def write_review(
-    nlp: "Language",
-    pipe: "ZeroShotTextCategorizer",
-    source: Path,
-    output: Path,
-    count: int,
-    tool: "Tool",
-    text_field: str,
-    batch_size: int,
-) -> None:
-    """Write the texts whose labels would teach most."""
-    from ..readers import read_rows
-    from ..review import check_output, choose_for_review, write_tasks
-
-    check_output(output, tool)
-    rows = ((row.number, row.text) for row in cli.track(read_rows(source, text_field, None), None, COMMAND))
-    tasks = choose_for_review(nlp, pipe, rows, count, batch_size)
-    several = not pipe.label_set().exclusive
-    write_tasks(output, tasks, pipe.labels, several, tool)
-    cli.note(f"{output}: {len(tasks):,} texts to label with {tool}")
-    cli.note(
-        f"next: label them, export the answers, then python -m spacy zeroshot tune {nlp.path or 'PIPELINE'} ANSWERS"
-    )

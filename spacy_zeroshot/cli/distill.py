@@ -7,7 +7,7 @@ import typer
 from . import _util as cli
 from ._print import make_console, print_table
 
-COLUMNS = ("", "accuracy", "macro-F1", "documents/s", "MB")
+COLUMNS = ("", "accuracy", "macro-F1", "documents/s")
 
 
 def distill(
@@ -19,16 +19,12 @@ def distill(
     multi_label: cli.MultiLabel = None,
     component: cli.Component = None,
     labelled: cli.Labelled = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Compare on at most this many")] = None,
     threshold: Annotated[
         float, typer.Option("--threshold", min=0.0, max=1.0, help="Confidence a label must reach to be learned from")
     ] = 0.6,
     balance: Annotated[
         float, typer.Option("--balance", min=0.0, help="Texts of a label per text of the rarest; 0: no limit")
     ] = 3.0,
-    temperature: Annotated[
-        float, typer.Option("--temperature", help="Of the teacher's scores; above 1: less sure")
-    ] = 1.0,
     architecture: Annotated[
         Literal["ensemble", "bow", "transformer"],
         typer.Option("--architecture", "-a", help="The student: bag of words and CNN, bag of words, or an encoder"),
@@ -57,7 +53,7 @@ def distill(
     from ..tuning.score import read_gold
 
     with cli.run("distill"):
-        recipe = Recipe(threshold, balance, temperature, architecture, encoder, epochs, seed)
+        recipe = Recipe(threshold, balance, architecture, encoder, epochs, seed)
         nlp, pipe = cli.open_component(
             pipeline, None, labels, templates, multi_label, component, code=code, gpu_id=gpu_id
         )
@@ -68,7 +64,6 @@ def distill(
             recipe,
             component=pipe.name,
             labelled=read_gold(labelled, text_field, label_field) if labelled is not None else (),
-            limit=limit,
             n_process=n_process,
             overwrite=overwrite,
             gpu_id=gpu_id,
@@ -77,7 +72,7 @@ def distill(
         kept = ", ".join(f"{label} {count:,}" for label, count in done.kept.items())
         cli.note(f"{done.path}: learned from the teacher's surest labels on {done.texts:,} texts: {kept}")
         rows = [
-            [name, found.accuracy, found.macro_f1, round(found.speed), round(found.size, 1)]
+            [name, found.accuracy, found.macro_f1, round(found.speed)]
             for name, found in (("teacher", done.teacher), ("student", done.student))
         ]
         print_table(make_console(), COLUMNS, [["" if value is None else value for value in row] for row in rows])
