@@ -48,16 +48,11 @@ THREADS = "OMP_NUM_THREADS"
 
 
 class Summary(NamedTuple):
-    """What a job came to.
+    """What a job came to."""
 
-    written (int): Records in the output.
-    rejected (int): Rows left out, which are in the rejects file.
-    resumed (int): Records that an earlier run had scored.
-    """
-
-    written: int
-    rejected: int
-    resumed: int
+    written: int  # records in the output
+    rejected: int  # rows left out, which are in the rejects file
+    resumed: int  # records that an earlier run had scored
 
 
 @dataclass(frozen=True)
@@ -386,7 +381,6 @@ class Scorer:
         with self.nlp.memory_zone():
             records = list(self._annotate(chunk, fields, on_doc))
             data, written = self.output.pack(records), len(records)
-            keys = list(dict.fromkeys(key for record in records for key in record.cats))
             del records
         unit = "row" if self.job.form in ("parquet", "spacy") else "line"
         rejects = [
@@ -394,7 +388,7 @@ class Scorer:
             for row in chunk.rows
             if row.number in self._errors
         ]
-        return Entry(chunk.number, chunk.digest, len(chunk.rows), written, rejects, keys, data)
+        return Entry(chunk.number, chunk.digest, len(chunk.rows), written, rejects, data)
 
     def _annotate(
         self, chunk: Chunk, fields: dict[int, dict[str, Any]], on_doc: Callable[[int, float], object] | None
@@ -434,30 +428,26 @@ def choosers(nlp: Language, threshold: float | None) -> list[Callable[[Doc], lis
     found: list[Callable[[Doc], list[str]]] = []
     for name, pipe in nlp.pipeline:
         if isinstance(pipe, ZeroShotTextCategorizer):
-            found.append(_choose_own(pipe, threshold))
+            pipe.label_set()
+            if threshold is not None:
+                pipe.threshold, pipe.label_thresholds = threshold, []
+                pipe.label_groups = [{**group, "threshold": threshold} for group in pipe.label_groups]
+            found.append(lambda doc, pipe=pipe: [pipe.key_prefix + label for label in pipe.decide(doc).labels])
         elif "doc.cats" in nlp.get_pipe_meta(name).assigns:
-            found.append(_choose_other(pipe, threshold))
+            found.append(partial(_choose, pipe, threshold))
     if not found:
         shown = str(nlp.path) if nlp.path else nlp.meta["name"]
         raise ZeroShotError("Z062", name=shown, wanted=FACTORY, pipes=nlp.pipe_names)
     return found
 
 
-def _choose_own(pipe: ZeroShotTextCategorizer, threshold: float | None) -> Callable[[Doc], list[str]]:
-    pipe.label_set()
-    if threshold is not None:
-        pipe.threshold, pipe.label_thresholds = threshold, []
-        pipe.label_groups = [{**group, "threshold": threshold} for group in pipe.label_groups]
-    return lambda doc: [pipe.key_prefix + label for label in pipe.decide(doc).labels]
-
-
-def _choose_other(pipe: Any, threshold: float | None) -> Callable[[Doc], list[str]]:
+def _choose(pipe: Any, threshold: float | None, doc: Doc) -> list[str]:
+    """What another text classifier decides: spaCy's textcat the best label, others by a threshold."""
     several = isinstance(pipe, MultiLabel_TextCategorizer)
     if several and threshold is None:
         threshold = pipe.cfg["threshold"]
     rule = default_rule(isinstance(pipe, TextCategorizer) and not several, threshold)
-    labels = tuple(getattr(pipe, "labels", ()))
-    return lambda doc: decide({label: doc.cats[label] for label in labels if label in doc.cats}, rule).labels
+    return decide({label: doc.cats[label] for label in getattr(pipe, "labels", ()) if label in doc.cats}, rule).labels
 
 
 def _show(row: RawRow) -> str:

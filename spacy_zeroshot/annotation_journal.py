@@ -38,7 +38,6 @@ class Entry(NamedTuple):
     rows: int
     written: int  # records made of the rows
     rejects: list[dict[str, Any]]  # rows left out: number, error, and the row itself
-    keys: list[str]  # of the records' scores
     data: bytes = b""  # the packed records
 
     def to_bytes(self) -> bytes:

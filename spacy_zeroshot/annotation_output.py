@@ -109,11 +109,10 @@ class ParquetOutput(JsonlOutput):
     def merge(self, parts: Parts, file: IO[bytes]) -> None:
         kinds: dict[str, set[Any]] = {}
         keys: dict[str, None] = {}
-        for part in parts():
-            keys.update(dict.fromkeys(part.keys))
-            for row in self._rows(part) if self._schema is None else ():
-                for name, value in row.items():
-                    kinds.setdefault(name, set()).add(self._kind(value))
+        for row in (row for part in parts() for row in self._rows(part)):
+            keys.update(dict.fromkeys(row[self.columns.cats]))
+            for name, value in row.items() if self._schema is None else ():
+                kinds.setdefault(name, set()).add(self._kind(value))
         types = {name: self._type(found) for name, found in kinds.items() if name not in self.columns[:2]}
         # Parquet has no struct without fields
         scores = self.pa.struct([(key, self.pa.float64()) for key in keys]) if keys else self.pa.null()

@@ -296,7 +296,7 @@ def test_merged_docbin_is_what_docbin_would_write() -> None:
             doc.spans["x"] = [doc[0:2]]
             doc.user_data["meta"] = {"i": i}
             packed.add(doc)
-        parts.append(Entry(part, "", 0, 0, [], [], packed.to_bytes()))
+        parts.append(Entry(part, "", 0, 0, [], packed.to_bytes()))
         whole.merge(packed)
     file = io.BytesIO()
     SpacyOutput(Columns("labels", "cats")).merge(lambda: iter(parts), file)
@@ -531,7 +531,7 @@ def test_digests_tell_rows_apart() -> None:
 @given(st.lists(st.binary(max_size=30), max_size=5), st.data())
 def test_a_journal_cut_anywhere_keeps_its_complete_entries(datas: list[bytes], data: Any) -> None:
     rejects = [{"line": 1, "error": "ë"}]
-    entries = [Entry(i, str(i), i, i, rejects, ["k"], content) for i, content in enumerate(datas)]
+    entries = [Entry(i, str(i), i, i, rejects, content) for i, content in enumerate(datas)]
     assert [Entry.from_bytes(entry.to_bytes()) for entry in entries] == entries
     order = data.draw(st.permutations(entries))
     with tempfile.TemporaryDirectory() as folder:
