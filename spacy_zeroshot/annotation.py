@@ -432,16 +432,20 @@ def choosers(nlp: Language, threshold: float | None) -> list[Callable[[Doc], lis
             if threshold is not None:
                 pipe.threshold, pipe.label_thresholds = threshold, []
                 pipe.label_groups = [{**group, "threshold": threshold} for group in pipe.label_groups]
-            found.append(lambda doc, pipe=pipe: [pipe.key_prefix + label for label in pipe.decide(doc).labels])
+            found.append(partial(_choose_own, pipe))
         elif "doc.cats" in nlp.get_pipe_meta(name).assigns:
-            found.append(partial(_choose, pipe, threshold))
+            found.append(partial(_choose_other, pipe, threshold))
     if not found:
         shown = str(nlp.path) if nlp.path else nlp.meta["name"]
         raise ZeroShotError("Z062", name=shown, wanted=FACTORY, pipes=nlp.pipe_names)
     return found
 
 
-def _choose(pipe: Any, threshold: float | None, doc: Doc) -> list[str]:
+def _choose_own(pipe: ZeroShotTextCategorizer, doc: Doc) -> list[str]:
+    return [pipe.key_prefix + label for label in pipe.decide(doc).labels]
+
+
+def _choose_other(pipe: Any, threshold: float | None, doc: Doc) -> list[str]:
     """What another text classifier decides: spaCy's textcat the best label, others by a threshold."""
     several = isinstance(pipe, MultiLabel_TextCategorizer)
     if several and threshold is None:

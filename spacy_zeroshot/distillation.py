@@ -27,7 +27,7 @@ from .loading import find_component, unneeded_pipes
 from .premises import is_blank
 from .readers import LabelledText
 from .tuning.score import gold_array
-from .util import Track, no_progress
+from .util import Track, check_output, no_progress
 
 # What a student is trained on at the very least
 FEWEST_TEXTS = 10
@@ -130,8 +130,7 @@ def distill(
     texts = [text for text in texts if not is_blank(text)]
     labelled = [row for row in labelled if not is_blank(row.text)]
     gold = gold_array(labelled, nlp, pipe, pipe.none_label) if labelled else None
-    if not overwrite and output.exists() and any(output.iterdir()):
-        raise ZeroShotError("Z092", output=str(output))
+    check_output(output, overwrite)
     unneeded = unneeded_pipes(nlp, pipe)
     docs = nlp.pipe(texts, n_process=n_process, disable=unneeded)
     cats = [pipe.own_cats(doc.cats) for doc in track(docs, len(texts), f"{len(texts):,} texts")]

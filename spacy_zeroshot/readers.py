@@ -19,6 +19,9 @@ TEXT_FORM = '{"text": "...", "labels": ["..."]}'
 NLI_FORM = '{"premise": "...", "hypothesis": "...", "label": "entailment"}'
 ENTAILMENT = "entailment"
 NLI_LABELS = (ENTAILMENT, "neutral", "contradiction", "not_entailment")
+# Prodigy's answers
+ACCEPT, REJECT, IGNORE = "accept", "reject", "ignore"
+
 Reader = Callable[[Language], Iterable[Example]]
 
 
@@ -29,6 +32,7 @@ class Row(NamedTuple):
     text: str
     fields: dict[str, Any]  # all by name, the text among them
     labels: tuple[str, ...] | None = None  # None if the row has no field for them
+    answer: str = ACCEPT  # an annotator's, as Prodigy writes it
 
 
 class LabelledText(NamedTuple):
@@ -77,7 +81,8 @@ def read_rows(path: Path | str, text_field: str = TEXT_FIELD, label_field: str |
             labels = None if label_field is None else _labels_of(fields, label_field, file.form)
         except BadRow as reason:
             raise _bad_row(path, raw.number, str(reason), TEXT_FORM) from reason
-        yield Row(raw.number, text, fields, labels)
+        answer = fields.get("answer")
+        yield Row(raw.number, text, fields, labels, answer if answer in (REJECT, IGNORE) else ACCEPT)
 
 
 def read_texts(path: Path | str, text_field: str = TEXT_FIELD) -> list[str]:
@@ -104,19 +109,17 @@ def read_labelled(path: Path | str, text_field: str = TEXT_FIELD, label_field: s
     found: dict[str | int, LabelledText] = {}
     first = True
     for row in read_rows(path, text_field, label_field):
-        # an annotator's, as Prodigy writes it
-        answer = row.fields.get("answer")
-        if row.labels is None and answer != "ignore":
+        if row.labels is None and row.answer != IGNORE:
             if first:
                 fields = ", ".join(map(str, row.fields))
                 raise ZeroShotError("Z088", path=str(path), field=label_field, fields=fields, option="--label-field")
             raise _bad_row(path, row.number, f"it has no {label_field!r}. Write [] where no label fits", TEXT_FORM)
         first = False
-        if answer == "ignore" or (answer == "reject" and not row.labels):
+        if row.answer == IGNORE or (row.answer == REJECT and not row.labels):
             continue
         given = row.labels or ()
-        labels, rejected = ((), given) if answer == "reject" else (given, ())
-        key = row.number if answer is None else row.text
+        labels, rejected = ((), given) if row.answer == REJECT else (given, ())
+        key = row.text if "answer" in row.fields else row.number
         before = found.get(key, LabelledText(row.text, ()))
         labels = tuple(dict.fromkeys(before.labels + labels))
         found[key] = LabelledText(row.text, labels, before.rejected + rejected)
@@ -254,7 +257,7 @@ def _flat(fields: dict[str, Any]) -> dict[str, Any]:
         # of another tool
         return fields
     labels = [label for value in values for label in ([value] if isinstance(value, str) else value)]
-    return {**data, LABEL_FIELD: list(dict.fromkeys(labels)), "answer": "accept" if done else "ignore"}
+    return {**data, LABEL_FIELD: list(dict.fromkeys(labels)), "answer": ACCEPT if done else IGNORE}
 
 
 def _labels_of(fields: dict[str, Any], label_field: str, form: str) -> tuple[str, ...] | None:
