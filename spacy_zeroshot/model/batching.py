@@ -9,8 +9,12 @@ from thinc.types import Ints1d, Ints2d
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from .tokenization import PairTokenizer
+
 # Below this many padded tokens a batch costs its calls rather than its arithmetic.
 SMALL_BATCH = 512
+# How even the lengths of a batch are kept where every token is padded in every layer, as in a stock model
+EVENNESS = 0.85
 
 
 class Window(NamedTuple):
@@ -42,6 +46,7 @@ class TextEncoder(Protocol):
 
     max_tokens: int  # wordpieces of a text
     evenness: float  # as in sorted_slices
+    cpu_tokens: int  # tokens of a batch that a CPU runs fastest with
 
     def embed_batch(self, texts: Sequence[Ints1d]) -> "Tensor":
         """Embed texts (wordpieces without special tokens). RETURNS (Tensor): Shape (texts, width), rows of length 1."""
@@ -51,6 +56,7 @@ class TextEncoder(Protocol):
 class PairScorer(Protocol):
     """A model that scores windows of premises on sets of hypotheses."""
 
+    tokenizer: "PairTokenizer"
     classes: int  # columns of the logits: types.ENTAILMENT, types.CONTRADICTION, then the rest
     cpu_tokens: int  # tokens of a batch that a CPU runs fastest with
 

@@ -5,15 +5,14 @@ import copy
 import hashlib
 import json
 import logging
-import shutil
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from pickle import UnpicklingError
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
@@ -21,20 +20,18 @@ from ..errors import ZeroShotError
 from ..util import first_line
 from .decomposed import DecomposedConfig, load_decomposed, save_decomposed
 from .device import plain_tensors
-from .types import BUNDLED, DECOMPOSED, WEIGHTS
+from .head import find_head
+from .types import BUNDLED, DECOMPOSED, WEIGHTS, ModelSpec
 
-BUNDLED_FOLDER = Path(__file__).parent.parent / "bundled"
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 TOKENIZER_FILES = ("tokenizer", "vocab", "spiece", "sentencepiece", "spm")
 # What transformers and the Hub's client raise for names, files and configs that are not as they should be
 FAILURES = (OSError, ValueError, KeyError)
-# What a checkpoint is loaded as, and the class of transformers that does it
-Kind = Literal["classifier", "encoder", "masked_lm"]
-Check = Callable[[Any], Any]
+# What transformers loads a checkpoint with, by our architecture
 AUTO_CLASSES = {
-    "classifier": "AutoModelForSequenceClassification",
-    "encoder": "AutoModel",
-    "masked_lm": "AutoModelForMaskedLM",
+    "NLIClassifier": "AutoModelForSequenceClassification",
+    "SimilarityClassifier": "AutoModel",
+    "MaskedLMClassifier": "AutoModelForMaskedLM",
 }
 # What transformers logs at every load, and this package checks for itself: reports on weights that are new, missing
 # or left over (in transformers 4 "Some weights of ...", in 5 a table); and on the loss of a headless encoder
@@ -42,50 +39,11 @@ REPORTS = ("Some weights of", "LOAD REPORT", "`loss_type=")
 LOGGERS = ("transformers.modeling_utils", "transformers.utils.loading_report")
 
 
-@dataclass(frozen=True)
-class Source:
-    """Where a checkpoint comes from: fields as the parameters of NLIClassifier."""
-
-    name: str
-    revision: str | None = None
-    local_files_only: bool = False
-    use_safetensors: bool = True
-
-    @property
-    def is_bundled(self) -> bool:
-        return self.name == BUNDLED
-
-    @property
-    def location(self) -> str:
-        """What transformers' from_pretrained is given."""
-        return str(BUNDLED_FOLDER) if self.is_bundled else self.name
-
-    @property
-    def is_folder(self) -> bool:
-        return Path(self.location).is_dir()
-
-    def pinned(self, config: Any) -> "Source":
-        """The same at the commit a config came from: a branch of the Hub may move on between two files."""
-        return replace(self, revision=getattr(config, "_commit_hash", None) or self.revision)
-
-    def options(self) -> dict[str, Any]:
-        """What from_pretrained of transformers is given beside the location."""
-        local = self.local_files_only or self.is_folder
-        return {"revision": self.revision or "main", "local_files_only": local, "trust_remote_code": False}
-
-    def stamp(self) -> tuple[Any, ...]:
-        """What tells checkpoints apart, and a folder from itself after its files were replaced."""
-        if not self.is_folder:
-            return (self.location, self.revision)
-        folder = Path(self.location).resolve()
-        facts = [(path.name, path.stat()) for path in sorted(folder.iterdir()) if path.is_file()]
-        return (str(folder), *((name, stat.st_ino, stat.st_mtime_ns, stat.st_size) for name, stat in facts))
-
-
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
     """A loaded model."""
 
+    name: str
     config: Any
     tokenizer: Any  # PreTrainedTokenizerFast
     module: Any  # PreTrainedModel or DecomposedEncoder, on its device
@@ -93,69 +51,83 @@ class Checkpoint:
     base: "Checkpoint | None" = None  # the one whose encoder it shares
 
     @property
+    def is_decomposed(self) -> bool:
+        return bool(self.config.model_type == DECOMPOSED)
+
+    @property
     def is_exact(self) -> bool:
         """Whether the module still holds what is stored, to the last bit, and can be saved so."""
-        wider = self.module.dtype == torch.float32 and self.config.model_type != DECOMPOSED
-        return wider or self.module.dtype == self.stored
+        return self.module.dtype == self.stored or (self.module.dtype == torch.float32 and not self.is_decomposed)
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device(self.module.device)
+
+    @property
+    def max_length(self) -> int:
+        """Tokens the model takes: the least of what its tokenizer (some claim 1e30) and its positions allow."""
+        limits = [int(self.tokenizer.model_max_length)]
+        positions = getattr(self.config, "max_position_embeddings", None)
+        if positions and positions > 0:
+            table = getattr(getattr(self.module.base_model, "embeddings", None), "position_embeddings", None)
+            padding = getattr(table, "padding_idx", None)
+            # RoBERTa-like models count positions from padding_idx + 1
+            limits.append(positions if padding is None else positions - padding - 1)
+        return min(limits)
 
 
 _shared: "weakref.WeakValueDictionary[tuple[Any, ...], Checkpoint]" = weakref.WeakValueDictionary()
 _sharing = threading.Lock()
 
 
-def share_checkpoint(
-    source: Source, kind: Kind, device: torch.device, dtype: torch.dtype, check: Check | None = None
-) -> Checkpoint:
+def share_checkpoint(spec: ModelSpec, device: torch.device, dtype: torch.dtype) -> Checkpoint:
     """As load_checkpoint, or the one that a component holds already. For weights that are not trained."""
-    # of the bundled model's layout, a classifier and an encoder are the same module
-    kind_ = DECOMPOSED if kind != "masked_lm" and is_decomposed(source) else kind
-    key = (source.stamp(), source.use_safetensors, kind_, str(device), dtype)
+    # of the bundled model's layout, all architectures hold the same module
+    kind = DECOMPOSED if is_decomposed(spec) else spec.architecture
+    key = (*_stamp(spec), spec.use_safetensors, kind, str(device), dtype)
     with _sharing:
-        found = _shared.get(key)
-        if found is None:
-            found = _shared[key] = load_checkpoint(source, kind, device, dtype, check)
-        elif check is not None:
-            check(found.config)
+        found = _shared.get(key) or load_checkpoint(spec, device, dtype)
+        _shared[key] = found
         return found
 
 
 def load_checkpoint(
-    source: Source,
-    kind: Kind = "classifier",
-    device: torch.device | None = None,
-    dtype: torch.dtype | None = None,
-    check: Check | None = None,
+    spec: ModelSpec, device: torch.device | None = None, dtype: torch.dtype | None = None
 ) -> Checkpoint:
     """Load config, tokenizer and weights, all of the same revision, for evaluation.
 
-    Without a dtype they keep the precision they are stored in. `check` is called with the config, to refuse it before
-    the weights are downloaded. RAISES (ZeroShotError): Z020 to Z024, Z027, Z028, Z030, Z245, and what `check` raises.
+    Without a dtype they keep the precision they are stored in.
+    RAISES (ZeroShotError): Z020 to Z024, Z027, Z028, Z030, Z245, and what find_head raises.
     """
     with plain_tensors():
-        folder = _decomposed_folder(source)
-        if folder is not None and kind == "masked_lm":
-            raise ZeroShotError("Z245", name=source.name, reason="it compares texts with hypotheses")
-        config = _load_config(source, folder)
-        if check is not None:
-            check(config)
-        pinned = source.pinned(config)
-        tokenizer = _load_tokenizer(pinned, folder)
+        folder = _decomposed_folder(spec)
+        config = _load_config(spec) if folder is None else DecomposedConfig.from_folder(folder)
+        if spec.architecture == "NLIClassifier":
+            # before the weights are downloaded
+            find_head(config, spec.name, spec.entailment, spec.contradiction)
+        spec = pinned(spec, config)
+        tokenizer = _load_tokenizer(spec, folder)
         if folder is not None:
             module = load_decomposed(folder, dtype, device)
-            return Checkpoint(module.config, tokenizer, module, getattr(torch, config.torch_dtype))
-        module = _load_module(pinned, config, kind)
+            return Checkpoint(spec.name, module.config, tokenizer, module, getattr(torch, config.torch_dtype))
+        module = _load_module(spec, config)
         stored = module.dtype
-        return Checkpoint(config, tokenizer, module.to(device=device, dtype=dtype).eval(), stored)
+        return Checkpoint(spec.name, config, tokenizer, module.to(device=device, dtype=dtype).eval(), stored)
 
 
-def is_decomposed(source: Source) -> bool:
+def is_decomposed(spec: ModelSpec) -> bool:
     """Whether a checkpoint has the bundled model's layout."""
-    return source.is_bundled or _decomposed_folder(source) is not None
+    return _decomposed_folder(spec) is not None
+
+
+def pinned(spec: ModelSpec, config: Any) -> ModelSpec:
+    """The same at the commit a config came from: a branch of the Hub may move on between two files."""
+    return replace(spec, revision=getattr(config, "_commit_hash", None) or spec.revision)
 
 
 def save_checkpoint(checkpoint: Checkpoint, folder: Path, trained: bool = True) -> None:
     """Write a folder that load_checkpoint reads: trained weights in their precision, others as they were stored."""
-    if checkpoint.config.model_type == DECOMPOSED:
+    if checkpoint.is_decomposed:
         save_decomposed(checkpoint.module, folder)
     else:
         module = checkpoint.module
@@ -174,7 +146,7 @@ def bundled_hash() -> str:
     """SHA-256 of the installed bundled model, which a saved pipeline refers to. RETURNS (str): In hexadecimal."""
     digest = hashlib.sha256()
     for name in ("config.json", "tokenizer.json", WEIGHTS):
-        with (BUNDLED_FOLDER / name).open("rb") as file_:
+        with Path(ModelSpec(BUNDLED).location, name).open("rb") as file_:
             while block := file_.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()
@@ -196,33 +168,25 @@ def write_folder(folder: Path, files: dict[str, bytes]) -> None:
         path.write_bytes(data)
 
 
-def copy_folder(source: Path, folder: Path) -> None:
-    """Copy the files of a checkpoint folder, byte for byte."""
-    shutil.copytree(source, folder, dirs_exist_ok=True, copy_function=shutil.copyfile)
-
-
-def not_loaded(source: Source, error: BaseException) -> ZeroShotError:
+def not_loaded(spec: ModelSpec, error: BaseException) -> ZeroShotError:
     """RETURNS (ZeroShotError): Z027 or Z020, by why a checkpoint could not be loaded."""
     if _wants_code(error):
-        return ZeroShotError("Z027", name=source.name)
-    return ZeroShotError("Z020", name=source.name, reason=first_line(error))
+        return ZeroShotError("Z027", name=spec.name)
+    return ZeroShotError("Z020", name=spec.name, reason=first_line(error))
 
 
-def max_positions(module: Any, tokenizer: Any) -> int:
-    """Tokens a model takes: the least of what its tokenizer (some claim 1e30) and its positions allow."""
-    limits = [int(tokenizer.model_max_length)]
-    positions = getattr(module.config, "max_position_embeddings", None)
-    if positions and positions > 0:
-        table = getattr(getattr(module.base_model, "embeddings", None), "position_embeddings", None)
-        padding = getattr(table, "padding_idx", None)
-        # RoBERTa-like models count positions from padding_idx + 1
-        limits.append(positions if padding is None else positions - padding - 1)
-    return min(limits)
+def _stamp(spec: ModelSpec) -> tuple[Any, ...]:
+    """What tells checkpoints apart, and a folder from itself after its files were replaced."""
+    if spec.folder is None:
+        return spec.name, spec.revision
+    folder = spec.folder.resolve()
+    facts = [(path.name, path.stat()) for path in sorted(folder.iterdir()) if path.is_file()]
+    return (str(folder), *((name, stat.st_ino, stat.st_mtime_ns, stat.st_size) for name, stat in facts))
 
 
-def _check_folder(source: Source) -> dict[str, Any]:
+def _check_folder(folder: Path, spec: ModelSpec) -> dict[str, Any]:
     """Give the plain errors that transformers words for the Hub. RETURNS (dict[str, Any]): The config."""
-    name, folder = source.name, Path(source.location)
+    name = spec.name
     files = sorted(path.name for path in folder.iterdir())
     if "config.json" not in files:
         raise ZeroShotError("Z021", name=name, reason="it has no config.json")
@@ -238,68 +202,66 @@ def _check_folder(source: Source) -> dict[str, Any]:
         pickled = [file for file in files if file.startswith("pytorch_model") and file.endswith(".bin")]
         if not pickled:
             raise ZeroShotError("Z021", name=name, reason=f"it has no {WEIGHTS}")
-        if source.use_safetensors:
+        if spec.use_safetensors:
             raise ZeroShotError("Z023", name=name, found=", ".join(pickled))
     return config
 
 
-def _decomposed_folder(source: Source) -> Path | None:
+def _decomposed_folder(spec: ModelSpec) -> Path | None:
     """The folder of a checkpoint of the bundled model's layout, downloaded if need be; None for any other."""
-    if "://" in source.name:
+    if "://" in spec.name:
         # transformers would ask the network for it, whatever the options say
-        raise ZeroShotError("Z020", name=source.name, reason="it is an address, and a Hub name reads owner/name")
-    if source.is_folder:
-        return Path(source.location) if _check_folder(source)["model_type"] == DECOMPOSED else None
+        raise ZeroShotError("Z020", name=spec.name, reason="it is an address, and a Hub name reads owner/name")
+    if (folder := spec.folder) is not None:
+        return folder if _check_folder(folder, spec)["model_type"] == DECOMPOSED else None
     from huggingface_hub import snapshot_download
     from transformers import PretrainedConfig
 
     try:
-        config, _ = PretrainedConfig.get_config_dict(source.location, **source.options())
+        config, _ = PretrainedConfig.get_config_dict(spec.name, **spec.hub_options)
         if config.get("model_type") != DECOMPOSED:
             return None
-        revision, local = config.get("_commit_hash") or source.revision, source.local_files_only
+        revision, local = config.get("_commit_hash") or spec.revision, spec.local_files_only
         wanted = ["*.json", WEIGHTS]
-        found = snapshot_download(source.location, revision=revision, local_files_only=local, allow_patterns=wanted)
+        found = snapshot_download(spec.name, revision=revision, local_files_only=local, allow_patterns=wanted)
         return Path(found)
     except FAILURES as error:
-        raise not_loaded(source, error) from error
+        raise not_loaded(spec, error) from error
 
 
-def _load_config(source: Source, folder: Path | None) -> Any:
+def _load_config(spec: ModelSpec) -> Any:
     from transformers import AutoConfig
 
-    if folder is not None:
-        return DecomposedConfig.from_folder(folder)
     try:
-        config = AutoConfig.from_pretrained(source.location, **source.options())
+        config = AutoConfig.from_pretrained(spec.location, **spec.hub_options)
     except FAILURES as error:
-        raise not_loaded(source, error) from error
+        raise not_loaded(spec, error) from error
     layout = (getattr(config, "zero_shot", None) or {}).get("layout", "pair")
     if layout != "pair":
         # declared by 0.1.0: run as pairs, it would give other scores without a word
-        raise ZeroShotError("Z030", layout=layout, name=source.name, reason="only spacy-zeroshot 0.1.0 knows it")
+        raise ZeroShotError("Z030", layout=layout, name=spec.name, reason="only spacy-zeroshot 0.1.0 knows it")
     return config
 
 
-def _load_tokenizer(source: Source, folder: Path | None) -> Any:
+def _load_tokenizer(spec: ModelSpec, folder: Path | None) -> Any:
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     try:
         if folder is not None:
             # the automatic class would read config.json, whose model_type only this package knows
             return PreTrainedTokenizerFast.from_pretrained(folder)
-        tokenizer = AutoTokenizer.from_pretrained(source.location, use_fast=True, **source.options())
+        tokenizer = AutoTokenizer.from_pretrained(spec.location, use_fast=True, **spec.hub_options)
     # Tokenizers fail on damaged files in every way, down to an error of their Rust half that is a bare Exception.
     except (*FAILURES, TypeError, ImportError, AttributeError) as error:
         if _wants_code(error):
-            raise not_loaded(source, error) from error
-        raise ZeroShotError("Z022", name=source.name, reason=first_line(error)) from error
+            raise not_loaded(spec, error) from error
+        raise ZeroShotError("Z022", name=spec.name, reason=first_line(error)) from error
     if not tokenizer.is_fast:
-        raise ZeroShotError("Z028", name=source.name)
+        raise ZeroShotError("Z028", name=spec.name)
     return tokenizer
 
 
-def _load_module(source: Source, config: Any, kind: Kind) -> Any:
+def _load_module(spec: ModelSpec, config: Any) -> Any:
     import transformers
     from safetensors import SafetensorError
 
@@ -308,44 +270,45 @@ def _load_module(source: Source, config: Any, kind: Kind) -> Any:
     dtype = "dtype" if (major, minor) >= (4, 56) else "torch_dtype"
     try:
         with _quiet():
-            module, info = getattr(transformers, AUTO_CLASSES[kind]).from_pretrained(
-                source.location,
+            module, info = getattr(transformers, AUTO_CLASSES[spec.architecture]).from_pretrained(
+                spec.location,
                 config=config,
                 output_loading_info=True,
                 # checked below, where the error can name them
                 ignore_mismatched_sizes=True,
-                use_safetensors=True if source.use_safetensors else None,
+                use_safetensors=True if spec.use_safetensors else None,
                 **{dtype: "auto"},
-                **source.options(),
+                **spec.hub_options,
             )
     except (SafetensorError, RuntimeError, UnpicklingError, EOFError) as error:
-        raise ZeroShotError("Z024", name=source.name, reason=first_line(error)) from error
+        raise ZeroShotError("Z024", name=spec.name, reason=first_line(error)) from error
     except FAILURES as error:
-        if source.use_safetensors and not source.is_folder and _only_pickled(source, error):
-            raise ZeroShotError("Z023", name=source.name, found=PICKLES[0]) from error
-        raise not_loaded(source, error) from error
+        if spec.use_safetensors and spec.folder is None and _only_pickled(spec, error):
+            raise ZeroShotError("Z023", name=spec.name, found=PICKLES[0]) from error
+        raise not_loaded(spec, error) from error
     missing = [f"no {name}" for name in sorted(info["missing_keys"])]
     # transformers gives names, or names with both shapes
     mismatched = sorted(entry if isinstance(entry, str) else entry[0] for entry in info["mismatched_keys"])
     missing += [f"a {name} of another size" for name in mismatched]
-    if kind == "encoder" and any(entry.startswith("no pooler.") for entry in missing):
+    if spec.architecture == "SimilarityClassifier" and any(entry.startswith("no pooler.") for entry in missing):
         # BERT's pooler stands after the last states: sentence embeddings do not read it, and it is not to be saved
         module.pooler = None
         missing = [entry for entry in missing if not entry.startswith("no pooler.")]
     if missing:
         shown = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
-        raise ZeroShotError("Z245" if kind == "masked_lm" else "Z024", name=source.name, reason=f"there is {shown}")
+        code = "Z245" if spec.architecture == "MaskedLMClassifier" else "Z024"
+        raise ZeroShotError(code, name=spec.name, reason=f"there is {shown}")
     return module
 
 
-def _only_pickled(source: Source, error: BaseException) -> bool:
+def _only_pickled(spec: ModelSpec, error: BaseException) -> bool:
     """Whether a Hub repository was seen to have pickled weights only, rather than none in the cache."""
     from huggingface_hub import constants, try_to_load_from_cache
 
     if "safetensors" not in str(error):
         return False
-    offline = source.local_files_only or constants.HF_HUB_OFFLINE
-    cached = [try_to_load_from_cache(source.location, name, revision=source.revision) for name in PICKLES]
+    offline = spec.local_files_only or constants.HF_HUB_OFFLINE
+    cached = [try_to_load_from_cache(spec.name, name, revision=spec.revision) for name in PICKLES]
     return not offline or any(isinstance(path, str) for path in cached)
 
 

@@ -5,40 +5,34 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from thinc.types import Ints1d, Ints2d
 from torch import Tensor
 
-from ..errors import ZeroShotError
-from .batching import Batch, HypothesisSet, Window, pad, ranges, round_up, sorted_slices
-from .checkpoint import Checkpoint, max_positions
+from .batching import EVENNESS, Batch, HypothesisSet, Window, ranges, round_up, sorted_slices
+from .checkpoint import Checkpoint
 from .device import to_device
+from .pooling import PooledEncoder
 from .tokenization import PairTokenizer
-
-# A stock model pads every token of a batch, in every layer.
-EVENNESS = 0.85
 
 
 class CrossEncoder:
     """Scores [CLS] premise [SEP] hypothesis [SEP] with any sequence classification model. A PairScorer.
 
-    `order` is what find_head gave, lengths are padded to a `multiple`, and errors say the checkpoint's `name`.
+    `order` is what find_head gave; lengths are padded to a `multiple`.
     """
 
     # As large as a CPU runs at full speed; measured with a 22M model in float32, 8,192 are a sixth slower
     cpu_tokens = 1024
 
-    def __init__(
-        self, checkpoint: Checkpoint, tokenizer: PairTokenizer, order: tuple[int, ...], multiple: int, name: str
-    ):
+    def __init__(self, checkpoint: Checkpoint, tokenizer: PairTokenizer, order: tuple[int, ...], multiple: int):
+        self._checkpoint = checkpoint
         self.module = checkpoint.module
         self.tokenizer = tokenizer
         self.order = list(order)
         self.classes = max(2, len(order))
         self.multiple = multiple
-        self.max_length = max_positions(self.module, checkpoint.tokenizer)
-        self._base = checkpoint, name
+        self.max_length = checkpoint.max_length
         accepted = inspect.signature(self.module.forward).parameters
         # an encoder-decoder keeps nothing for a next token
         self._options = {"use_cache": False} if "use_cache" in accepted else {}
@@ -49,9 +43,8 @@ class CrossEncoder:
         )
 
     @property
-    def encoder(self) -> "MeanEncoder":
-        checkpoint, name = self._base
-        return MeanEncoder(checkpoint, self.tokenizer, self.multiple, name)
+    def encoder(self) -> PooledEncoder:
+        return PooledEncoder(self._checkpoint, self.tokenizer, self.multiple)
 
     def max_premise_tokens(self, longest_hypothesis: int) -> int:
         return self.max_length - self.tokenizer.pair.n_tokens - longest_hypothesis
@@ -84,8 +77,7 @@ class CrossEncoder:
             yield Batch(numbers[chosen], inputs, int(lengths[chosen].sum()))
 
     def forward(self, batch: Batch) -> Tensor:
-        device = next(self.module.parameters()).device
-        inputs = {name: to_device(array, device) for name, array in batch.inputs.items()}
+        inputs = {name: to_device(array, self._checkpoint.device) for name, array in batch.inputs.items()}
         logits = self.module(**inputs, **self._options).logits.float()
         if len(self.order) == 1:
             return torch.cat([logits, torch.zeros_like(logits)], dim=-1)
@@ -93,37 +85,6 @@ class CrossEncoder:
 
     def forget(self) -> None:
         """Nothing is remembered."""
-
-
-class MeanEncoder:
-    """Sentence embeddings by a model of transformers: the mean of its last states. A TextEncoder.
-
-    RAISES (ZeroShotError): Z240 for an encoder-decoder, whose last states are the decoder's.
-    """
-
-    evenness = EVENNESS
-
-    def __init__(self, checkpoint: Checkpoint, tokenizer: PairTokenizer, multiple: int, name: str):
-        if getattr(checkpoint.config, "is_encoder_decoder", False):
-            raise ZeroShotError("Z240", name=name, reason=f"a {checkpoint.config.model_type} model has a decoder")
-        self.module = checkpoint.module.base_model
-        self.tokenizer = tokenizer
-        self.multiple = min(multiple, 8)
-        self.max_length = max_positions(checkpoint.module, checkpoint.tokenizer)
-        self.max_tokens = self.max_length - sum(map(len, tokenizer.single))
-
-    def embed_batch(self, texts: Sequence[Ints1d]) -> Tensor:
-        rows = [self.tokenizer.add_special_tokens(text) for text in texts]
-        ids, mask = pad(rows, self.tokenizer.pad_id, self.multiple, self.max_length)
-        device = next(self.module.parameters()).device
-        seen = to_device(mask, device)
-        states = self.module(input_ids=to_device(ids, device), attention_mask=seen).last_hidden_state
-        return F.normalize(self.pool(states.float(), seen), dim=-1)
-
-    def pool(self, states: Tensor, seen: Tensor) -> Tensor:
-        """One vector for each row. states: (rows, n, width); seen: (rows, n). RETURNS (Tensor): (rows, width)."""
-        weights = seen.unsqueeze(-1).float()
-        return (states * weights).sum(1) / weights.sum(1)
 
 
 def _lay(rows: Sequence[Ints1d], mask: NDArray[np.bool_], filling: int) -> Ints2d:

@@ -364,6 +364,7 @@ class PackedTextEncoder:
     """Sentence embeddings by the encoder of this layout. A TextEncoder."""
 
     evenness = EVENNESS
+    cpu_tokens = 4096
 
     def __init__(self, encoder: Encoder, tokenizer: PairTokenizer, max_length: int, multiple: int):
         self.module = encoder

@@ -13,15 +13,13 @@ from thinc.api import CupyOps, get_current_ops, set_gpu_allocator
 from thinc.backends import context_pools
 from thinc.util import get_torch_default_device
 
-from ..errors import ZeroShotError, warn
+from ..errors import ZeroShotError
 from ..util import first_line
 from .types import Backend, Precision
 
 # What OpenVINO computes in
 Kernel = Literal["float32", "bfloat16"]
 
-# A GPU that cannot hold this many tokens cannot hold the model either.
-SMALLEST_BUDGET = 64
 # More tokens at once bring a GPU nothing (measured on an H200 with a 22M body).
 LARGEST_BUDGET = 131_072
 # Values of one token's width that live at the same time in a layer: input, queries, keys, values, the wide half of the
@@ -87,30 +85,11 @@ def has_native_bfloat16(device: torch.device) -> bool:
     return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
-class Budget:
-    """Padded tokens in one forward pass: fewer from now on if a GPU runs out of memory.
-
-    Where the setting is null, a CPU gets what it runs fastest with (more would push each other out of its cache), and
-    a GPU what half of its free memory holds of states of this width.
-    """
-
-    def __init__(self, wanted: int | None, cpu_tokens: int, device: torch.device, width: int):
-        self.tokens = wanted or (cpu_tokens if device.type == "cpu" else _gpu_tokens(device, width))
-        self._warned = False
-
-    def halve(self) -> bool:
-        """Go on with half as many, with a warning the first time. RETURNS (bool): False if it is too late for that."""
-        if self.tokens <= SMALLEST_BUDGET:
-            return False
-        before, self.tokens = self.tokens, self.tokens // 2
-        torch.cuda.empty_cache()
-        if not self._warned:
-            self._warned = True
-            warn("Z103", before=before, after=self.tokens)
-        return True
-
-
-def _gpu_tokens(device: torch.device, width: int) -> int:
+def choose_budget(cpu_tokens: int, device: torch.device, width: int) -> int:
+    """Padded tokens in one forward pass: what a CPU runs fastest with (more would push each other out of its cache),
+    and what half of a GPU's free memory holds of states of this width."""
+    if device.type == "cpu":
+        return cpu_tokens
     if device.type != "cuda":
         return 8192
     free, _ = torch.cuda.mem_get_info(device)

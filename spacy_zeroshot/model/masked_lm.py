@@ -10,10 +10,11 @@ from thinc.types import Ints1d, Ints2d
 from torch import Tensor, nn
 
 from ..errors import ZeroShotError
-from .batching import Batch, HypothesisSet, Window, pad, ranges, sorted_slices
-from .checkpoint import Checkpoint, max_positions
-from .cross_encoder import EVENNESS, MeanEncoder
+from .batching import EVENNESS, Batch, HypothesisSet, Window, pad, ranges, sorted_slices
+from .cache import Cache
+from .checkpoint import Checkpoint
 from .device import to_device
+from .pooling import PooledEncoder
 from .tokenization import PairTokenizer
 from .types import MASK_SLOT, TEXT_SLOT
 
@@ -66,21 +67,20 @@ class MaskedLM:
     classes = 2
     cpu_tokens = 8192
 
-    def __init__(self, checkpoint: Checkpoint, tokenizer: PairTokenizer, prompt: Prompt, multiple: int, name: str):
+    def __init__(self, checkpoint: Checkpoint, prompt: Prompt, multiple: int):
         self.module = checkpoint.module
-        self.tokenizer = tokenizer
+        self.tokenizer = PairTokenizer(checkpoint.tokenizer, prompt.text_lead, prompt.word_lead)
         self.prompt = prompt
         self.multiple = multiple
-        self.name = name
-        self.max_length = max_positions(self.module, checkpoint.tokenizer)
+        self.max_length = checkpoint.max_length
         self._checkpoint = checkpoint
-        self._priors: dict[Hashable, Tensor] = {}
+        self._priors: Cache[Hashable, Tensor] = Cache(KNOWN_SETS)
         self._most_masks = max(1, LARGEST_LOGITS // self.module.config.vocab_size)
         self._gathers = keep_masked_states_only(self.module)
 
     @property
-    def encoder(self) -> MeanEncoder:
-        return MeanEncoder(self._checkpoint, self.tokenizer, self.multiple, self.name)
+    def encoder(self) -> PooledEncoder:
+        return PooledEncoder(self._checkpoint, self.tokenizer, self.multiple)
 
     def max_premise_tokens(self, longest_hypothesis: int) -> int:
         return self.max_length - sum(map(len, self.tokenizer.single)) - self.prompt.n_tokens - longest_hypothesis
@@ -104,7 +104,7 @@ class MaskedLM:
         return torch.stack([self._log_probabilities(rows), priors], dim=1)
 
     def forget(self) -> None:
-        self._priors = {}
+        self._priors.clear()
 
     def _prior(self, found: HypothesisSet, words: list[tuple[Ints1d, Ints2d]], budget: int) -> Tensor:
         """Mean log-probabilities in the prompt without a text, remembered. RETURNS (Tensor): Shape (hypotheses,)."""
@@ -113,14 +113,12 @@ class MaskedLM:
             return known
         self._check(found)
         rows = list(self._rows(np.zeros(0, dtype="int64"), words, 0))
-        prior = torch.zeros(len(found.texts), device=next(self.module.parameters()).device)
+        prior = torch.zeros(len(found.texts), device=self._checkpoint.device)
         for chosen in self._slices(rows, budget):
             batch = [rows[i] for i in chosen]
             numbers = to_device(np.concatenate([row.pairs for row in batch]), prior.device)
             prior[numbers] = self._log_probabilities(batch)
-        kept = self._priors if len(self._priors) < KNOWN_SETS else {}
-        # replaced in one step, so that threads see either the old or the new
-        self._priors = {**kept, found.key: prior}
+        self._priors.add({found.key: prior})
         return prior
 
     def _check(self, found: HypothesisSet) -> None:
@@ -128,7 +126,7 @@ class MaskedLM:
         for word, ids in zip(found.texts, found.pieces, strict=True):
             if not len(ids) or unknown in ids:
                 reason = "its tokenizer does not know all of it"
-                raise ZeroShotError("Z244", word=word, name=self.name, reason=reason)
+                raise ZeroShotError("Z244", word=word, name=self._checkpoint.name, reason=reason)
 
     def _rows(self, text: Ints1d, words: list[tuple[Ints1d, Ints2d]], first: int) -> Iterator[Row]:
         for numbers, pieces in words:
@@ -145,7 +143,7 @@ class MaskedLM:
 
     def _log_probabilities(self, rows: Sequence[Row]) -> Tensor:
         """Mean log-probability of every row's label words. RETURNS (Tensor): Shape (pairs,), float32."""
-        device = next(self.module.parameters()).device
+        device = self._checkpoint.device
         masks = np.array([row.words.shape[1] for row in rows])
         labels = np.array([row.words.shape[0] for row in rows])
         ids, seen = pad([row.ids for row in rows], self.tokenizer.pad_id, self.multiple, self.max_length)

@@ -3,24 +3,33 @@
 import contextlib
 import os
 import time
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from thinc.types import Floats2d, Ints1d, Ints2d
 from torch import nn
 
 from ..errors import ZeroShotError, warn
 from .batching import Batch, HypothesisSet, PairScorer, Window, ranges, sorted_slices
-from .checkpoint import Checkpoint
-from .device import Budget, mind_fork, to_host, wait_for
+from .bi_encoder import BiEncoder
+from .checkpoint import Checkpoint, is_decomposed, load_checkpoint, share_checkpoint
+from .cross_encoder import CrossEncoder
+from .decomposed import DecomposedScorer
+from .device import choose_budget, choose_device, choose_dtype, choose_kernel, mind_fork, to_host, wait_for
+from .head import find_head
+from .masked_lm import MaskedLM, read_prompt
 from .tokenization import PairTokenizer
-from .types import NLIInput, NLIOutput, WindowConfig
+from .types import ModelSpec, NLIInput, NLIOutput, WindowConfig
 
 # Wordpieces that neighbouring windows of a long text share where it is embedded
 EMBEDDING_OVERLAP = 64
+# A GPU that cannot hold this many tokens cannot hold the model either.
+SMALLEST_BUDGET = 64
+# In bfloat16 every new shape costs a kernel: lengths are rounded up to a multiple of this
+MULTIPLE = 16
 
 
 class Plan(NamedTuple):
@@ -32,9 +41,8 @@ class Plan(NamedTuple):
     n_windows: Ints1d  # shape (premises,)
     n_hypotheses: Ints1d  # shape (premises,)
 
-    @property
-    def n_pairs(self) -> int:
-        return int((self.n_windows * self.n_hypotheses).sum())
+    def output(self, logits: Floats2d) -> NLIOutput:
+        return NLIOutput(logits, self.spans, self.n_windows, self.n_hypotheses)
 
 
 class Predictor:
@@ -46,29 +54,23 @@ class Predictor:
     def __init__(
         self,
         checkpoint: Checkpoint,
-        tokenizer: PairTokenizer,
         scorer: PairScorer,
-        device: torch.device,
         dtype: torch.dtype,
         max_batch_tokens: int | None = None,
         trainable: bool = False,
         frozen: tuple[str, ...] = (),
     ):
         self.checkpoint = checkpoint
-        self.tokenizer = tokenizer
+        self.tokenizer = scorer.tokenizer
         self.scorer = scorer
-        self.device = device
+        self.device = checkpoint.device
         self.dtype = dtype
         self.trainable = trainable
         self.frozen = frozen
         width = getattr(checkpoint.config, "hidden_size", 1024)
-        self._budget = Budget(max_batch_tokens, scorer.cpu_tokens, device, width)
-        self._warned_of_cut = False
+        self.budget = max_batch_tokens or choose_budget(scorer.cpu_tokens, self.device, width)
+        self._warned: set[str] = set()
         self._process = os.getpid()
-
-    @property
-    def budget(self) -> int:
-        return self._budget.tokens
 
     @property
     def parameters(self) -> dict[str, nn.Parameter]:
@@ -81,27 +83,20 @@ class Predictor:
         RAISES (ZeroShotError): Z011, Z012 for what does not fit, Z013 for logits that are not finite.
         """
         self._process = mind_fork(self._process)
-        sets, set_of = self._hypothesis_sets(batch.hypotheses)
-        row_of: dict[tuple[str, int], int] = {}
-        rows = [row_of.setdefault(key, len(row_of)) for key in zip(batch.premises, set_of, strict=True)]
-        plan = self._plan([text for text, _ in row_of], sets, [number for _, number in row_of], batch.windows)
-        with torch.inference_mode(), self.autocast():
-            logits = self._score(plan)
+        row_of: dict[tuple[str, tuple[str, ...]], int] = {}
+        rows = [row_of.setdefault(key, len(row_of)) for key in zip(batch.premises, batch.hypotheses, strict=True)]
+        plan = self._plan(NLIInput([text for text, _ in row_of], [texts for _, texts in row_of], batch.windows))
+        logits = self._run(lambda budget: self._batches(plan, budget), self.scorer.forward)
         if not np.isfinite(logits).all():
             raise ZeroShotError("Z013", detail="NaN or infinity", precision=str(self.dtype).removeprefix("torch."))
-        output = NLIOutput(logits, plan.spans, plan.n_windows, plan.n_hypotheses)
+        output = plan.output(logits)
         return output if len(row_of) == len(rows) else _take(output, np.array(rows))
 
     def begin_update(self, batch: NLIInput) -> tuple[NLIOutput, Callable[[Floats2d], None]]:
         """As predict; the callback takes the gradient of the logits and adds to the gradients of the weights."""
-        sets, set_of = self._hypothesis_sets(batch.hypotheses)
-        plan = self._plan(batch.premises, sets, set_of, batch.windows)
+        plan = self._plan(batch)
         with torch.inference_mode(False), torch.enable_grad(), self.autocast():
-            outputs = [
-                (part.pairs, self.scorer.forward(part).float())
-                for part in self.scorer.batches(plan.windows, plan.sets, self.budget)
-            ]
-        flat = self._gather([(pairs, to_host(logits)) for pairs, logits in outputs], plan.n_pairs, self.scorer.classes)
+            outputs = [(part.pairs, self.scorer.forward(part).float()) for part in self._batches(plan, self.budget)]
 
         def backprop(d_logits: Floats2d) -> None:
             given = np.asarray(d_logits, dtype="float32")
@@ -109,7 +104,7 @@ class Predictor:
                 gradients = [torch.from_numpy(given[pairs]).to(self.device) for pairs, _ in outputs]
                 torch.autograd.backward([logits for _, logits in outputs], gradients)
 
-        return NLIOutput(flat, plan.spans, plan.n_windows, plan.n_hypotheses), backprop
+        return plan.output(self._gather([(pairs, to_host(logits)) for pairs, logits in outputs])), backprop
 
     def embed(self, texts: Sequence[str]) -> Floats2d:
         """Embed texts. A long one gets the mean of its windows' embeddings. Equal texts are embedded once.
@@ -121,6 +116,8 @@ class Predictor:
         encoder = self.scorer.encoder
         row_of: dict[str, int] = {}
         rows = [row_of.setdefault(text, len(row_of)) for text in texts]
+        if not rows:
+            return np.zeros((0, getattr(self.checkpoint.config, "hidden_size", 0)), dtype="float32")
         overlap = min(EMBEDDING_OVERLAP, encoder.max_tokens // 2)
         windows: list[Ints1d] = []
         owners: list[int] = []
@@ -128,19 +125,13 @@ class Predictor:
             for start, end in split_windows(len(ids), encoder.max_tokens, overlap):
                 windows.append(ids[start:end])
                 owners.append(number)
-        if not windows:
-            return np.zeros((0, getattr(self.checkpoint.config, "hidden_size", 0)), dtype="float32")
         lengths = np.array([len(ids) for ids in windows]) + sum(map(len, self.tokenizer.single))
 
-        def batches(done: NDArray[np.bool_], budget: int) -> Iterator[Batch]:
-            missing = np.flatnonzero(~done)
-            for chosen in sorted_slices(lengths[missing], budget, encoder.evenness):
-                numbers = missing[chosen]
-                yield Batch(numbers, [windows[i] for i in numbers], int(lengths[numbers].sum()))
+        def batches(budget: int) -> Iterator[Batch]:
+            for chosen in sorted_slices(lengths, budget, encoder.evenness):
+                yield Batch(chosen, [windows[i] for i in chosen], int(lengths[chosen].sum()))
 
-        with torch.inference_mode(), self.autocast():
-            outputs = self._run(len(windows), batches, lambda part: encoder.embed_batch(part.inputs))
-        vectors = self._gather(outputs, len(windows), outputs[0][1].shape[1])
+        vectors = self._run(batches, lambda part: encoder.embed_batch(part.inputs))
         sums = np.zeros((len(row_of), vectors.shape[1]), dtype="float32")
         np.add.at(sums, owners, vectors)
         # all zeros only if windows point in opposite directions
@@ -156,61 +147,37 @@ class Predictor:
         for name, part in module.named_children():
             part.train(bool(dropout) and name not in self.frozen)
 
-    def forget(self) -> None:
-        """Drop what was computed with weights that have changed."""
-        self.scorer.forget()
-
     def autocast(self) -> Any:
         """What forward passes run in."""
         if not self.trainable or self.dtype == torch.float32:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, dtype=self.dtype)
 
-    def _hypothesis_sets(self, hypotheses: Sequence[tuple[str, ...]]) -> tuple[list[HypothesisSet], list[int]]:
-        """The distinct sets, and the number of each premise's one."""
-        sets: list[HypothesisSet] = []
-        by_key: dict[Hashable, int] = {}
-        by_id: dict[int, int] = {}
-        numbers = []
-        for texts in hypotheses:
-            number = by_id.get(id(texts))
-            if number is None:
-                found = self.tokenizer.hypothesis_set(texts)
-                number = by_id[id(texts)] = by_key.setdefault(found.key, len(sets))
-                if number == len(sets):
-                    sets.append(found)
-            numbers.append(number)
-        return sets, numbers
-
-    def _plan(
-        self, premises: Sequence[str], sets: list[HypothesisSet], set_of: Sequence[int], how: WindowConfig
-    ) -> Plan:
+    def _plan(self, batch: NLIInput) -> Plan:
         """Tokenise premises and cut them into windows."""
-        room = [self._room(found) for found in sets]
-        size = [len(found.texts) for found in sets]
-        distinct = list(dict.fromkeys(premises))
-        pieces: Iterable[Ints1d] = self.tokenizer.encode(distinct)
-        if len(distinct) < len(premises):
-            pieces_of = dict(zip(distinct, pieces, strict=True))
-            pieces = [pieces_of[text] for text in premises]
+        number_of: dict[tuple[str, ...], int] = {}
+        set_of = [number_of.setdefault(texts, len(number_of)) for texts in batch.hypotheses]
+        sets = [self.tokenizer.hypothesis_set(texts) for texts in number_of]
+        room, sizes = [self._room(found) for found in sets], [len(found.texts) for found in sets]
         windows: list[Window] = []
         spans: list[tuple[int, int]] = []
-        n_windows = np.ones(len(premises), dtype="int64")
+        n_windows = []
         first = 0
-        for row, (text, ids, number) in enumerate(zip(premises, pieces, set_of, strict=True)):
+        pieces = self.tokenizer.encode(batch.premises)
+        for text, ids, number in zip(batch.premises, pieces, set_of, strict=True):
             if len(ids) <= room[number]:
-                windows.append(Window(ids, number, first))
+                cut = [(0, len(ids))]
                 spans.append((0, len(text)))
-                first += size[number]
-                continue
-            cut = self._cut(len(ids), room[number], how)
-            spans.extend(self._spans(text, len(ids), cut))
-            n_windows[row] = len(cut)
+            else:
+                cut = self._cut(len(ids), room[number], batch.windows)
+                spans.extend(self._spans(text, len(ids), cut))
+            n_windows.append(len(cut))
             for start, end in cut:
                 windows.append(Window(ids[start:end], number, first))
-                first += size[number]
-        n_hypotheses = np.array(size, dtype="int64")[np.asarray(set_of, dtype="int64")]
-        return Plan(windows, sets, np.array(spans, dtype="int64").reshape(-1, 2), n_windows, n_hypotheses)
+                first += sizes[number]
+        n_hypotheses = np.array(sizes, dtype="int64")[np.array(set_of, dtype="int64")]
+        places = np.array(spans, dtype="int64").reshape(-1, 2)
+        return Plan(windows, sets, places, np.array(n_windows, dtype="int64"), n_hypotheses)
 
     def _room(self, hypotheses: HypothesisSet) -> int:
         lengths = [len(ids) for ids in hypotheses.pieces]
@@ -224,9 +191,7 @@ class Predictor:
     def _cut(self, length: int, room: int, how: WindowConfig) -> list[tuple[int, int]]:
         if how.long_text != "truncate":
             return split_windows(length, room, how.overlap)
-        if not self._warned_of_cut:
-            self._warned_of_cut = True
-            warn("Z101", length=length, room=room)
+        self._warn_once("Z101", length=length, room=room)
         return [(0, room)]
 
     def _spans(self, text: str, length: int, cut: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
@@ -236,47 +201,86 @@ class Predictor:
             first = 0 if start == 0 else int(offsets[start, 0])
             yield first, len(text) if end == length else int(offsets[end - 1, 1])
 
-    def _score(self, plan: Plan) -> Floats2d:
-        def batches(done: NDArray[np.bool_], budget: int) -> Iterator[Batch]:
-            windows = plan.windows
-            if done.any():
-                missing = np.logical_or.reduceat(~done, [window.first for window in windows])
-                windows = [windows[i] for i in np.flatnonzero(missing)]
-            return self.scorer.batches(windows, plan.sets, budget)
+    def _batches(self, plan: Plan, budget: int) -> Iterator[Batch]:
+        return self.scorer.batches(plan.windows, plan.sets, budget) if plan.windows else iter(())
 
-        outputs = self._run(plan.n_pairs, batches, self.scorer.forward) if plan.windows else []
-        return self._gather(outputs, plan.n_pairs, self.scorer.classes)
+    def _run(self, batches: Callable[[int], Iterator[Batch]], forward: Callable[[Batch], torch.Tensor]) -> Floats2d:
+        """One array of the results of all batches; where a GPU runs out of memory, again with half the budget.
 
-    def _run(
-        self,
-        size: int,
-        batches: Callable[[NDArray[np.bool_], int], Iterator[Batch]],
-        forward: Callable[[Batch], torch.Tensor],
-    ) -> list[tuple[Ints1d, torch.Tensor]]:
-        """Compute the batches of all `size` things; where a GPU runs out of memory, go on with half the budget.
-
-        A GPU works on one batch while the CPU lays out the next: nothing here waits for results. RETURNS: Numbers of
-        things and their results, on their way to the CPU.
+        A GPU works on one batch while the CPU lays out the next: nothing here waits for results.
         """
-        done = np.zeros(size, dtype=bool)
-        outputs: list[tuple[Ints1d, torch.Tensor]] = []
-        while True:
-            try:
-                for batch in batches(done, self.budget):
-                    outputs.append((batch.pairs, to_host(forward(batch))))
-                    done[batch.pairs] = True
-                return outputs
-            except torch.cuda.OutOfMemoryError:
-                if not self._budget.halve():
-                    raise
+        with torch.inference_mode(), self.autocast():
+            while True:
+                try:
+                    return self._gather([(part.pairs, to_host(forward(part))) for part in batches(self.budget)])
+                except torch.cuda.OutOfMemoryError:
+                    if self.budget <= SMALLEST_BUDGET:
+                        raise
+                    before, self.budget = self.budget, self.budget // 2
+                    torch.cuda.empty_cache()
+                    self._warn_once("Z103", before=before, after=self.budget)
 
-    def _gather(self, outputs: Sequence[tuple[Ints1d, torch.Tensor]], size: int, width: int) -> Floats2d:
-        """One array of the results of all batches. RETURNS (Floats2d): Shape (size, width)."""
-        flat = np.zeros((size, width), dtype="float32")
+    def _gather(self, outputs: Sequence[tuple[Ints1d, torch.Tensor]]) -> Floats2d:
+        """One array of the results of all batches, in the order of their numbers."""
+        if not outputs:
+            return np.zeros((0, self.scorer.classes), dtype="float32")
         wait_for(self.device)
-        for numbers, values in outputs:
-            flat[numbers] = values.numpy()
+        numbers = np.concatenate([part for part, _ in outputs])
+        flat = np.empty((len(numbers), outputs[0][1].shape[1]), dtype="float32")
+        flat[numbers] = np.concatenate([values.numpy() for _, values in outputs])
         return flat
+
+    def _warn_once(self, code: str, **values: Any) -> None:
+        if code not in self._warned:
+            self._warned.add(code)
+            warn(code, **values)
+
+
+def load_predictor(spec: ModelSpec, trainable: bool, train_encoder: bool) -> Predictor:
+    """Load a checkpoint and make it work as its architecture says.
+
+    Weights that are trained are a model's own, and float32; the encoder of the bundled layout may be left out of that.
+    """
+    device = choose_device(spec.device)
+    kernel = choose_kernel(spec.backend, spec.precision, device, trainable)
+    dtype = choose_dtype("float32" if kernel else spec.precision, device)
+    frozen = ("encoder",) if is_decomposed(spec) and not train_encoder else ()
+    if not trainable:
+        checkpoint = share_checkpoint(spec, device, dtype)
+    elif frozen:
+        base = share_checkpoint(spec, device, torch.float32)
+        checkpoint = replace(base, module=base.module.sharing_encoder(), base=base)
+    else:
+        checkpoint = load_checkpoint(spec, device, torch.float32)
+    scorer = _make_scorer(spec, checkpoint, 1 if dtype == torch.float32 and not kernel else MULTIPLE)
+    if kernel:
+        from .openvino import run_by_openvino
+
+        try:
+            scorer = run_by_openvino(scorer, kernel, spec.name)
+        except ZeroShotError as error:
+            if spec.backend != "auto" or error.code != "Z035":
+                raise
+            warn("Z111", name=spec.name, reason=str(error))
+            return load_predictor(replace(spec, backend="torch"), trainable, train_encoder)
+    built = Predictor(checkpoint, scorer, dtype, spec.max_batch_tokens, trainable, frozen)
+    if not kernel or spec.backend != "auto":
+        return built
+    return faster_of(load_predictor(replace(spec, backend="torch"), trainable, train_encoder), built)
+
+
+def _make_scorer(spec: ModelSpec, checkpoint: Checkpoint, multiple: int) -> PairScorer:
+    if spec.architecture == "MaskedLMClassifier":
+        if checkpoint.is_decomposed:
+            raise ZeroShotError("Z245", name=spec.name, reason="it compares texts with hypotheses")
+        return MaskedLM(checkpoint, read_prompt(spec.prompt, checkpoint.tokenizer, spec.name), min(multiple, 8))
+    tokenizer = PairTokenizer(checkpoint.tokenizer)
+    if spec.architecture == "SimilarityClassifier":
+        return BiEncoder(checkpoint, tokenizer, spec, multiple)
+    order = find_head(checkpoint.config, spec.name, spec.entailment, spec.contradiction)
+    if checkpoint.is_decomposed:
+        return DecomposedScorer(checkpoint.module, tokenizer, checkpoint.max_length, multiple)
+    return CrossEncoder(checkpoint, tokenizer, order, min(multiple, 8))
 
 
 def split_windows(length: int, room: int, overlap: int) -> list[tuple[int, int]]:

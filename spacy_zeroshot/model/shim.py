@@ -8,6 +8,7 @@ import copy
 import itertools
 import os
 import re
+import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -20,23 +21,14 @@ import srsly
 from thinc.api import Optimizer, Shim, torch2xp, xp2torch
 from thinc.types import Floats2d
 
-from ..errors import ZeroShotError, warn
+from ..errors import ZeroShotError
 from .types import BUNDLED, InitConfig, ModelSpec, NLIInput, NLIOutput
 
 if TYPE_CHECKING:
-    from .checkpoint import Source
     from .predictor import Predictor
 
 # What a pipeline holds in place of the bundled model
 REFERENCE = "bundled.json"
-# What a checkpoint is loaded as, by the architecture
-KINDS: dict[str, Any] = {
-    "NLIClassifier": "classifier",
-    "SimilarityClassifier": "encoder",
-    "MaskedLMClassifier": "masked_lm",
-}
-# In bfloat16 every new shape costs a kernel: lengths are rounded up to a multiple of this
-MULTIPLE = 16
 _versions = itertools.count(1)
 _LAYER = re.compile(r"(?:^|\.)(?:layers?|block|h|interaction)\.(\d+)\.")
 # Parts of a model that stand below its first layer
@@ -56,10 +48,8 @@ class ModelShim(Shim):
         self.init = InitConfig()
         # Whether the weights are other ones than the checkpoint's
         self.changed = False
-        # Of a loaded pipeline: the folder, or the files, that stand in the place of what the config names
-        self._folder: str | None = None
-        self._files: dict[str, bytes] | None = None
-        self._is_bundled = spec.name == BUNDLED
+        # Of a loaded pipeline: the folder, the files, or BUNDLED, that stand in the place of what the config names
+        self._stored: str | dict[str, bytes] | None = None
         self._version = 0
         self._lock = threading.RLock()
         self._process = os.getpid()
@@ -146,10 +136,6 @@ class ModelShim(Shim):
         """Score with other weights for a while, e.g. the optimizer's averages. params: Weights by (shim id, name)."""
         import torch
 
-        named = self.runtime.parameters if self._model is not None else {}
-        mine = {key[1]: value for key, value in params.items() if isinstance(key, tuple) and key[0] == self.id}
-        backup = {name: parameter.data.clone() for name, parameter in named.items() if name in mine}
-
         def put(values: dict[str, Any]) -> None:
             with torch.inference_mode(False), torch.no_grad():
                 for name, value in values.items():
@@ -157,8 +143,11 @@ class ModelShim(Shim):
             if values:
                 self._weights_changed()
 
+        named = self.runtime.parameters if self._model is not None else {}
+        mine = {name: params[self.id, name] for name in named if (self.id, name) in params}
+        backup = {name: named[name].data.clone() for name in mine}
         version = self._version
-        put({name: xp2torch(mine[name], device=named[name].device) for name in backup})
+        put({name: xp2torch(value, device=named[name].device) for name, value in mine.items()})
         try:
             yield
         finally:
@@ -176,10 +165,10 @@ class ModelShim(Shim):
             store.save_checkpoint(self.runtime.checkpoint, folder)
         elif self._is_bundled:
             srsly.write_json(folder / REFERENCE, self._reference())
-        elif self._files is not None:
-            store.write_folder(folder, self._files)
-        elif self._folder is not None and Path(self._folder).is_dir():
-            store.copy_folder(Path(self._folder), folder)
+        elif isinstance(self._stored, dict):
+            store.write_folder(folder, self._stored)
+        elif self._stored is not None and Path(self._stored).is_dir():
+            shutil.copytree(self._stored, folder, dirs_exist_ok=True, copy_function=shutil.copyfile)
         else:
             self._save_source(folder)
 
@@ -191,7 +180,7 @@ class ModelShim(Shim):
         if (folder / REFERENCE).exists():
             self._refer(srsly.read_json(folder / REFERENCE))
         else:
-            self._reset(folder=str(folder))
+            self._take(str(folder))
 
     def to_bytes(self) -> bytes:
         """RETURNS (bytes): The checkpoint's files, or a reference to the bundled one."""
@@ -205,7 +194,7 @@ class ModelShim(Shim):
         if "reference" in message:
             self._refer(message["reference"])
         else:
-            self._reset(files=message["files"])
+            self._take(message["files"])
         return self
 
     def copy(self) -> "ModelShim":
@@ -219,7 +208,7 @@ class ModelShim(Shim):
         # Weights travel as files, never as a pickle of a torch module.
         state = {**self.__dict__, "_model": None, "changed": False, "_lock": None}
         if not self._is_bundled or self.changed:
-            state.update(_files=self._read_files(), _folder=None, _is_bundled=False)
+            state["_stored"] = self._read_files()
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -227,32 +216,34 @@ class ModelShim(Shim):
 
     # Inside
 
-    @contextmanager
-    def _available(self) -> Iterator["Source"]:
-        """The checkpoint as something that can be loaded; a pipeline's bytes become a folder for the moment."""
-        from .checkpoint import Source, write_folder
+    @property
+    def _is_bundled(self) -> bool:
+        return (self._stored or self.spec.name) == BUNDLED
 
-        spec = self.spec
-        if self._is_bundled:
-            yield Source(BUNDLED)
-        elif self._files is not None:
+    @contextmanager
+    def _available(self) -> Iterator[ModelSpec]:
+        """The model block with a checkpoint that can be loaded; a pipeline's bytes become a folder for the moment."""
+        from .checkpoint import write_folder
+
+        if self._stored is None:
+            yield self.spec
+        elif isinstance(self._stored, dict):
             with tempfile.TemporaryDirectory() as folder:
-                write_folder(Path(folder), self._files)
-                yield Source(folder, local_files_only=True)
-        elif self._folder is None:
-            yield Source(spec.name, spec.revision, spec.local_files_only, spec.use_safetensors)
-        elif Path(self._folder).is_dir():
-            yield Source(self._folder, local_files_only=True)
+                write_folder(Path(folder), self._stored)
+                yield replace(self.spec, name=folder, local_files_only=True)
+        elif self._is_bundled or Path(self._stored).is_dir():
+            yield replace(self.spec, name=self._stored, local_files_only=True)
         else:
-            raise ZeroShotError("Z031", folder=self._folder)
+            raise ZeroShotError("Z031", folder=self._stored)
 
     def _load(self) -> "Predictor":
         from .device import mind_fork, share_gpu_memory
+        from .predictor import load_predictor
 
         mind_fork(self._process)
         share_gpu_memory()
-        with self._available() as source:
-            predictor = build_predictor(self.spec, source, self.trainable, self.train_encoder)
+        with self._available() as spec:
+            predictor = load_predictor(spec, self.trainable, self.train_encoder)
         self._freeze(predictor)
         return predictor
 
@@ -264,33 +255,32 @@ class ModelShim(Shim):
                 parameter.requires_grad_(not (frozen and name.startswith(frozen)))
 
     def _weights_changed(self) -> None:
-        self.runtime.forget()
+        self.runtime.scorer.forget()
         self._version = next(_versions)
 
     def _save_source(self, folder: Path) -> None:
         """Save an untouched checkpoint in the precision it is stored in; from memory where its source is gone."""
         from .checkpoint import load_checkpoint, save_checkpoint
 
-        kind = KINDS[self.spec.architecture]
         loaded = None if self._model is None else self._model.checkpoint
         if loaded is None or not loaded.is_exact:
             try:
-                with self._available() as source:
-                    loaded = load_checkpoint(source, kind)
+                with self._available() as spec:
+                    loaded = load_checkpoint(spec)
             except ZeroShotError:
                 if loaded is None:
                     raise
         save_checkpoint(loaded, folder, trained=False)
-        if kind == "encoder":
-            from .bi_encoder import save_pooling
+        if self.spec.architecture == "SimilarityClassifier":
+            from .pooling import save_pooling
 
-            save_pooling(self.runtime.scorer, folder)
+            save_pooling(self.runtime.scorer.encoder, folder)
 
     def _read_files(self) -> dict[str, bytes]:
         from .checkpoint import read_folder
 
-        if self._files is not None and not self.changed:
-            return self._files
+        if isinstance(self._stored, dict) and not self.changed:
+            return self._stored
         with tempfile.TemporaryDirectory() as folder:
             self.save(Path(folder))
             return read_folder(Path(folder))
@@ -304,82 +294,14 @@ class ModelShim(Shim):
         saved, installed = reference["sha256"], self._reference()["sha256"]
         if saved != installed:
             raise ZeroShotError("Z052", saved=saved[:12], installed=installed[:12])
-        self._reset()
+        self._take(BUNDLED)
 
-    def _reset(self, folder: str | None = None, files: dict[str, bytes] | None = None) -> None:
-        self._folder, self._files = folder, files
-        self._is_bundled = folder is files is None
+    def _take(self, stored: str | dict[str, bytes]) -> None:
+        self._stored = stored
         # embeddings by the weights before are not to be taken for those of the new ones
         self._version = 0 if self._model is None or self._is_bundled else next(_versions)
         self._model = None
         self.changed = False
-
-
-def build_predictor(spec: ModelSpec, source: "Source", trainable: bool, train_encoder: bool) -> "Predictor":
-    """Load a checkpoint and make it work as its architecture says.
-
-    Weights that are trained are a model's own, and float32; the encoder of the bundled layout may be left out of that.
-    """
-    import torch
-
-    from .checkpoint import is_decomposed, load_checkpoint, max_positions, share_checkpoint
-    from .device import choose_device, choose_dtype, choose_kernel
-    from .head import find_head
-    from .predictor import Predictor, faster_of
-    from .tokenization import PairTokenizer
-
-    def read_head(config: Any) -> tuple[int, ...]:
-        return find_head(config, source.name, spec.entailment, spec.contradiction)
-
-    kind, device = KINDS[spec.architecture], choose_device(spec.device)
-    kernel = choose_kernel(spec.backend, spec.precision, device, trainable)
-    dtype = choose_dtype("float32" if kernel else spec.precision, device)
-    check = read_head if kind == "classifier" else None
-    decomposed = is_decomposed(source)
-    if not trainable:
-        checkpoint = share_checkpoint(source, kind, device, dtype, check)
-    elif decomposed and not train_encoder:
-        base = share_checkpoint(source, kind, device, torch.float32, check)
-        checkpoint = replace(base, module=base.module.sharing_encoder(), base=base)
-    else:
-        checkpoint = load_checkpoint(source, kind, device, torch.float32, check)
-    multiple = 1 if dtype == torch.float32 and not kernel else MULTIPLE
-    tokenizer = PairTokenizer(checkpoint.tokenizer)
-    scorer: Any
-    if kind == "masked_lm":
-        from .masked_lm import MaskedLM, read_prompt
-
-        prompt = read_prompt(spec.prompt, checkpoint.tokenizer, source.name)
-        tokenizer = PairTokenizer(checkpoint.tokenizer, prompt.text_lead, prompt.word_lead)
-        scorer = MaskedLM(checkpoint, tokenizer, prompt, min(multiple, 8), source.name)
-    elif kind == "encoder":
-        from .bi_encoder import make_bi_encoder
-
-        scorer = make_bi_encoder(checkpoint, tokenizer, source, spec.temperature, spec.midpoint, multiple)
-    elif decomposed:
-        from .decomposed import DecomposedScorer
-
-        length = max_positions(checkpoint.module, checkpoint.tokenizer)
-        scorer = DecomposedScorer(checkpoint.module, tokenizer, length, multiple)
-    else:
-        from .cross_encoder import CrossEncoder
-
-        scorer = CrossEncoder(checkpoint, tokenizer, read_head(checkpoint.config), min(multiple, 8), source.name)
-    if kernel:
-        from .openvino import run_by_openvino
-
-        try:
-            scorer = run_by_openvino(scorer, kernel, source.name)
-        except ZeroShotError as error:
-            if spec.backend != "auto" or error.code != "Z035":
-                raise
-            warn("Z111", name=source.name, reason=str(error))
-            return build_predictor(replace(spec, backend="torch"), source, trainable, train_encoder)
-    frozen = ("encoder",) if decomposed and not train_encoder else ()
-    built = Predictor(checkpoint, tokenizer, scorer, device, dtype, spec.max_batch_tokens, trainable, frozen)
-    if not kernel or spec.backend != "auto":
-        return built
-    return faster_of(build_predictor(replace(spec, backend="torch"), source, trainable, train_encoder), built)
 
 
 def learning_rates(names: Sequence[str], base_prefix: str, init: InitConfig) -> dict[str, float]:

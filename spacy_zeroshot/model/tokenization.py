@@ -11,8 +11,9 @@ import numpy as np
 from thinc.types import Ints1d, Ints2d
 
 from .batching import HypothesisSet
+from .cache import Cache
 
-# Hypotheses that are remembered: labels come back with every batch. Beyond this many the older half is forgotten.
+# Hypotheses that are remembered: labels come back with every batch.
 CACHE_SIZE = 20_000
 _PARALLELISM = "TOKENIZERS_PARALLELISM"
 _set_keys = itertools.count()
@@ -56,8 +57,8 @@ class PairTokenizer:
         self._leads = premise_lead, hypothesis_lead
         # encode_batch_fast computes no offsets; older tokenizers lack it
         self._encode_fast = getattr(self._rust, "encode_batch_fast", self._rust.encode_batch)
-        self._pieces: dict[str, Ints1d] = {}
-        self._sets: dict[tuple[str, ...], HypothesisSet] = {}
+        self._pieces: Cache[str, Ints1d] = Cache(CACHE_SIZE)
+        self._sets: Cache[tuple[str, ...], HypothesisSet] = Cache(CACHE_SIZE // 20)
 
     def encode(self, texts: Sequence[str]) -> list[Ints1d]:
         """RETURNS (list[Ints1d]): The wordpieces of premises, without special tokens."""
@@ -73,23 +74,15 @@ class PairTokenizer:
         """The hypotheses of a premise, remembered. Threads may share the tokenizer."""
         found = self._sets.get(texts)
         if found is None:
-            found = HypothesisSet(texts, self._hypotheses(texts), next(_set_keys))
-            # replaced in one step, so that threads see either the old or the new
-            self._sets = {**_bounded(self._sets, CACHE_SIZE // 20), texts: found}
+            pieces = self._pieces.compute(texts, lambda missing: self._encode(missing, self._leads[1]))
+            found = HypothesisSet(texts, tuple(pieces), next(_set_keys))
+            self._sets.add({texts: found})
         return found
 
     def add_special_tokens(self, ids: Ints1d) -> Ints1d:
         """RETURNS (Ints1d): The wordpieces of one text as the model reads it on its own."""
         prefix, suffix = self.single
         return np.concatenate([prefix, ids, suffix]).astype("int64")
-
-    def _hypotheses(self, texts: Sequence[str]) -> tuple[Ints1d, ...]:
-        missing = list(dict.fromkeys(text for text in texts if text not in self._pieces))
-        fresh = dict(zip(missing, self._encode(missing, self._leads[1]), strict=True))
-        known = {**self._pieces, **fresh}
-        if fresh:
-            self._pieces = {**_bounded(self._pieces, CACHE_SIZE), **fresh}
-        return tuple(known[text] for text in texts)
 
     def _encode(self, texts: Sequence[str], lead: str) -> list[Ints1d]:
         wanted = [lead + text for text in texts] if lead else list(texts)
@@ -98,11 +91,6 @@ class PairTokenizer:
         except (TypeError, UnicodeError):
             encodings = self._encode_fast(list(map(_without_surrogates, wanted)), add_special_tokens=False)
         return [np.array(encoding.ids, dtype="int64") for encoding in encodings]
-
-
-def _bounded(known: dict[Any, Any], size: int) -> dict[Any, Any]:
-    """The whole of a cache, or its younger half once it is full."""
-    return known if len(known) < size else dict(itertools.islice(known.items(), size // 2, None))
 
 
 def _copy_of(rust: Any) -> Any:

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeAlias
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from thinc.types import Floats2d, Ints1d, Ints2d
 
-BUNDLED = "bundled"
+BUNDLED, BUNDLED_FOLDER = "bundled", Path(__file__).parent.parent / "bundled"
 ClassRef: TypeAlias = str | int | None
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Backend = Literal["torch", "openvino", "auto"]
@@ -93,3 +94,19 @@ class ModelSpec:
     temperature: float | None = None
     midpoint: float | None = None
     prompt: str = ""
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the checkpoint lies; None for a name of the Hub."""
+        folder = BUNDLED_FOLDER if self.name == BUNDLED else Path(self.name)
+        return folder if folder.is_dir() else None
+
+    @property
+    def location(self) -> str:
+        """What from_pretrained of transformers is given, with `hub_options`."""
+        return str(self.folder or self.name)
+
+    @property
+    def hub_options(self) -> dict[str, Any]:
+        local = self.local_files_only or self.folder is not None
+        return {"revision": self.revision or "main", "local_files_only": local, "trust_remote_code": False}

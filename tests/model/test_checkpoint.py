@@ -16,7 +16,8 @@ from safetensors.torch import load_file, save_file
 
 from spacy_zeroshot.errors import ZeroShotError
 from spacy_zeroshot.model.architectures import MaskedLMClassifier, NLIClassifier, SimilarityClassifier
-from spacy_zeroshot.model.checkpoint import Source, load_checkpoint
+from spacy_zeroshot.model.checkpoint import load_checkpoint
+from spacy_zeroshot.model.types import ModelSpec
 
 from ..util import edit_json
 from .scoring import TEXTS, ask, error_of, score
@@ -203,7 +204,7 @@ def test_loading_is_silent(name, own_copy, request, capfd, caplog):
     save_file({**weights, "left.over": torch.zeros(2)}, folder / "model.safetensors", metadata={"format": "pt"})
     before = verbosity.get_verbosity(), verbosity.is_progress_bar_enabled()
     with caplog.at_level(logging.WARNING):
-        load_checkpoint(Source(str(folder)))
+        load_checkpoint(ModelSpec(str(folder)))
     assert (verbosity.get_verbosity(), verbosity.is_progress_bar_enabled()) == before
     assert capfd.readouterr() == ("", "")
     assert caplog.records == []
@@ -223,7 +224,7 @@ def test_half_precision_is_scored_in_float32(nli_folder, own_copy, stored):
 def test_the_default_dtype_of_the_caller_stays(nli_folder):
     torch.set_default_dtype(torch.float64)
     try:
-        checkpoint = load_checkpoint(Source(str(nli_folder)))
+        checkpoint = load_checkpoint(ModelSpec(str(nli_folder)))
         assert torch.get_default_dtype() == torch.float64
     finally:
         torch.set_default_dtype(torch.float32)

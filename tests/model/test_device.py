@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from spacy_zeroshot.errors import ZeroShotError
 from spacy_zeroshot.model import device as devices
-from spacy_zeroshot.model.device import Budget, choose_dtype, choose_kernel, plain_tensors
+from spacy_zeroshot.model.device import choose_budget, choose_dtype, choose_kernel, plain_tensors
 
 from .scoring import ask
 
@@ -47,16 +47,15 @@ def test_openvino_neither_trains_nor_runs_on_a_gpu_Z036():
 def test_the_budget_of_a_gpu_follows_its_memory(free, width):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 2 * free))
-        tokens = Budget(None, 1024, GPU, width).tokens
-        assert Budget(77, 1024, GPU, width).tokens == 77
+        tokens = choose_budget(1024, GPU, width)
         patch.setattr(torch.cuda, "mem_get_info", lambda device: (2 * free, 2 * free))
-        assert Budget(None, 1024, GPU, width).tokens >= tokens
+        assert choose_budget(1024, GPU, width) >= tokens
     assert 1024 <= tokens <= 131_072 and tokens & (tokens - 1) == 0
 
 
 def test_a_small_model_on_a_large_gpu_gets_the_largest_budget(monkeypatch):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (130 << 30, 140 << 30))
-    assert Budget(None, 4096, GPU, 384).tokens == 131_072
+    assert choose_budget(4096, GPU, 384) == 131_072
 
 
 def test_plain_tensors_can_be_trained():

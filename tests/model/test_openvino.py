@@ -12,10 +12,11 @@ from transformers import PreTrainedTokenizerFast
 
 from spacy_zeroshot.errors import ZeroShotError, ZeroShotWarning
 from spacy_zeroshot.model.batching import Window
-from spacy_zeroshot.model.checkpoint import Source, load_checkpoint
+from spacy_zeroshot.model.checkpoint import load_checkpoint
 from spacy_zeroshot.model.cross_encoder import CrossEncoder
 from spacy_zeroshot.model.decomposed import DecomposedScorer, load_decomposed
 from spacy_zeroshot.model.tokenization import PairTokenizer
+from spacy_zeroshot.model.types import ModelSpec
 
 from ..util import FAMILIES, POSITIONS, make_nlp, words
 
@@ -44,8 +45,8 @@ def decomposed(folder):
 
 
 def pairs(folder):
-    checkpoint = load_checkpoint(Source(str(folder)), dtype=torch.float32)
-    return CrossEncoder(checkpoint, PairTokenizer(checkpoint.tokenizer), (2, 0, 1), 8, "tiny")
+    checkpoint = load_checkpoint(ModelSpec(str(folder)), dtype=torch.float32)
+    return CrossEncoder(checkpoint, PairTokenizer(checkpoint.tokenizer), (2, 0, 1), 8)
 
 
 def score(scorer, sets=(HYPOTHESES,), budget=10_000):

@@ -348,8 +348,7 @@ def test_dropout_is_drawn_in_attention(make_checkpoint, family):
 
 
 def plan_of(runtime):
-    sets, set_of = runtime._hypothesis_sets([("sport",)])
-    plan = runtime._plan(["A man plays football in the park."], sets, set_of, WindowConfig())
+    plan = runtime._plan(NLIInput(["A man plays football in the park."], [("sport",)]))
     return plan.windows, plan.sets
 
 
