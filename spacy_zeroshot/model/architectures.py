@@ -66,17 +66,12 @@ def SimilarityClassifier(
 
     name (str): "bundled", a Hugging Face Hub name, or a folder: any encoder, its last states pooled by mean or CLS
         as its 1_Pooling/config.json says, by mean if it has none.
-    revision (str | None): A commit or tag of a Hub name: pins config, tokenizer and weights.
-    local_files_only (bool): Never ask the network, take the Hub's cache.
-    use_safetensors (bool): Refuse pickled weights. False also takes an old pytorch_model.bin.
     temperature (float | None): What cosines are divided by: smaller is surer. None: what the checkpoint says, if it
         has the bundled layout, else 0.05, as cosines of most sentence encoders differ by tenths between labels.
     midpoint (float | None): The cosine that counts as undecided where labels do not compete. None: what the
         checkpoint says, else 0.2. The best one differs from one label set to another: `tune` finds thresholds that
         make up for it.
-    precision (Precision): "auto", "float32", "bfloat16" or "float16".
-    device (str | None): A torch device string; None follows thinc's active ops.
-    max_batch_tokens (int | None): Padded tokens in one forward pass; None: chosen for the device.
+    revision, local_files_only, use_safetensors, precision, device, max_batch_tokens: As in NLIClassifier.
     RETURNS (Model[NLIInput, NLIOutput]): The model.
     RAISES (ZeroShotError): Z007 for an impossible budget, temperature or midpoint.
     """
@@ -115,12 +110,7 @@ def MaskedLMClassifier(
 
     name (str): A Hugging Face Hub name or a folder of a masked language model. The bundled model is none.
     prompt (str): Holds {text} and {mask}, in any order. Only the text is cut into windows if it is long.
-    revision (str | None): A commit or tag of a Hub name: pins config, tokenizer and weights.
-    local_files_only (bool): Never ask the network, take the Hub's cache.
-    use_safetensors (bool): Refuse pickled weights. False also takes an old pytorch_model.bin.
-    precision (Precision): "auto", "float32", "bfloat16" or "float16".
-    device (str | None): A torch device string; None follows thinc's active ops.
-    max_batch_tokens (int | None): Padded tokens in one forward pass; None: chosen for the device.
+    revision, local_files_only, use_safetensors, precision, device, max_batch_tokens: As in NLIClassifier.
     RETURNS (Model[NLIInput, NLIOutput]): The model.
     RAISES (ZeroShotError): Z007 for an impossible budget, Z242 or Z008 for an impossible prompt.
     """

@@ -42,19 +42,18 @@ class Batch(NamedTuple):
 
 
 class TextEncoder(Protocol):
-    """What makes sentence embeddings of texts read on their own."""
+    """Makes sentence embeddings of texts read on their own."""
 
     max_tokens: int  # wordpieces of a text
     evenness: float  # as in sorted_slices
     cpu_tokens: int  # tokens of a batch that a CPU runs fastest with
 
     def embed_batch(self, texts: Sequence[Ints1d]) -> "Tensor":
-        """Embed texts (wordpieces without special tokens). RETURNS (Tensor): Shape (texts, width), rows of length 1."""
-        ...
+        """Embed texts, without special tokens. RETURNS (Tensor): Shape (texts, width), rows of length 1."""
 
 
 class PairScorer(Protocol):
-    """A model that scores windows of premises on sets of hypotheses."""
+    """Scores windows of premises on sets of hypotheses."""
 
     tokenizer: "PairTokenizer"
     classes: int  # columns of the logits: types.ENTAILMENT, types.CONTRADICTION, then the rest
@@ -63,23 +62,18 @@ class PairScorer(Protocol):
     @property
     def encoder(self) -> TextEncoder:
         """What embeds texts. RAISES (ZeroShotError): Z240 if the model has no such part."""
-        ...
 
     def max_premise_tokens(self, longest_hypothesis: int) -> int:
         """Wordpieces of a premise that fit beside a hypothesis; below 1 if the hypothesis itself does not fit."""
-        ...
 
     def batches(self, windows: Sequence[Window], sets: Sequence[HypothesisSet], budget: int) -> Iterator[Batch]:
         """Cut all pairs into batches of at most `budget` padded tokens; a single window may exceed it."""
-        ...
 
     def forward(self, batch: Batch) -> "Tensor":
         """Score a batch. RETURNS (Tensor): Shape (pairs, classes), on the model's device."""
-        ...
 
     def forget(self) -> None:
         """Drop what was remembered of hypotheses and texts: the weights have changed."""
-        ...
 
 
 def sorted_slices(lengths: Sequence[int] | Ints1d, budget: int, evenness: float = 0.0) -> Iterator[Ints1d]:
@@ -102,21 +96,18 @@ def sorted_slices(lengths: Sequence[int] | Ints1d, budget: int, evenness: float 
         start = end
 
 
-def pad(rows: Sequence[Ints1d], pad_id: int, multiple: int, longest: int) -> tuple[Ints2d, Ints2d]:
-    """Lay rows of token ids into a rectangle; see round_up. RETURNS (tuple[Ints2d, Ints2d]): Ids, attention mask."""
+def pad(rows: Sequence[Ints1d], filling: int, multiple: int, longest: int) -> tuple[Ints2d, Ints2d]:
+    """Lay rows into a rectangle, its width rounded up to a multiple, but not above the longest: in bfloat16 every new
+    shape costs a kernel. RETURNS (tuple[Ints2d, Ints2d]): The values, and a mask of ones."""
     lengths = np.fromiter(map(len, rows), "int64", len(rows))
-    mask = np.arange(round_up(int(lengths.max()), multiple, longest)) < lengths[:, None]
-    ids = np.full(mask.shape, pad_id, dtype="int64")
-    ids[mask] = np.concatenate(rows)
-    return ids, mask.astype("int64")
+    width = min(-(-int(lengths.max()) // multiple) * multiple, longest)
+    mask = np.arange(width) < lengths[:, None]
+    values = np.full(mask.shape, filling, dtype="int64")
+    values[mask] = np.concatenate(rows)
+    return values, mask.astype("int64")
 
 
 def ranges(starts: Ints1d, counts: Ints1d) -> Ints1d:
     """RETURNS (Ints1d): starts[0], starts[0] + 1, ... (counts[0] of them), starts[1], ... in one array."""
     before = np.cumsum(counts) - counts
     return np.repeat(starts - before, counts) + np.arange(int(counts.sum()))
-
-
-def round_up(length: int, multiple: int, longest: int) -> int:
-    """The length rounded up to a multiple, but not above the longest: in bfloat16 every new shape costs a kernel."""
-    return min(-(-length // multiple) * multiple, longest)

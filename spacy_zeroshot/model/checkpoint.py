@@ -4,7 +4,6 @@ import contextlib
 import copy
 import hashlib
 import json
-import logging
 import threading
 import weakref
 from collections.abc import Iterator
@@ -33,10 +32,6 @@ AUTO_CLASSES = {
     "SimilarityClassifier": "AutoModel",
     "MaskedLMClassifier": "AutoModelForMaskedLM",
 }
-# What transformers logs at every load, and this package checks for itself: reports on weights that are new, missing
-# or left over (in transformers 4 "Some weights of ...", in 5 a table); and on the loss of a headless encoder
-REPORTS = ("Some weights of", "LOAD REPORT", "`loss_type=")
-LOGGERS = ("transformers.modeling_utils", "transformers.utils.loading_report")
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +72,7 @@ class Checkpoint:
 
 
 _shared: "weakref.WeakValueDictionary[tuple[Any, ...], Checkpoint]" = weakref.WeakValueDictionary()
-_sharing = threading.Lock()
+_sharing, _loading = threading.Lock(), threading.Lock()
 
 
 def share_checkpoint(spec: ModelSpec, device: torch.device, dtype: torch.dtype) -> Checkpoint:
@@ -168,11 +163,10 @@ def write_folder(folder: Path, files: dict[str, bytes]) -> None:
         path.write_bytes(data)
 
 
-def not_loaded(spec: ModelSpec, error: BaseException) -> ZeroShotError:
-    """RETURNS (ZeroShotError): Z027 or Z020, by why a checkpoint could not be loaded."""
-    if _wants_code(error):
-        return ZeroShotError("Z027", name=spec.name)
-    return ZeroShotError("Z020", name=spec.name, reason=first_line(error))
+def not_loaded(spec: ModelSpec, error: BaseException, code: str = "Z020") -> ZeroShotError:
+    """RETURNS (ZeroShotError): Why a checkpoint could not be loaded: Z027 if it asks for code of its own."""
+    wants_code = "trust_remote_code" in str(error)
+    return ZeroShotError("Z027" if wants_code else code, name=spec.name, reason=first_line(error))
 
 
 def _stamp(spec: ModelSpec) -> tuple[Any, ...]:
@@ -253,9 +247,7 @@ def _load_tokenizer(spec: ModelSpec, folder: Path | None) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(spec.location, use_fast=True, **spec.hub_options)
     # Tokenizers fail on damaged files in every way, down to an error of their Rust half that is a bare Exception.
     except (*FAILURES, TypeError, ImportError, AttributeError) as error:
-        if _wants_code(error):
-            raise not_loaded(spec, error) from error
-        raise ZeroShotError("Z022", name=spec.name, reason=first_line(error)) from error
+        raise not_loaded(spec, error, "Z022") from error
     if not tokenizer.is_fast:
         raise ZeroShotError("Z028", name=spec.name)
     return tokenizer
@@ -312,27 +304,19 @@ def _only_pickled(spec: ModelSpec, error: BaseException) -> bool:
     return not offline or any(isinstance(path, str) for path in cached)
 
 
-def _wants_code(error: BaseException) -> bool:
-    return "trust_remote_code" in str(error)
-
-
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Hide the report on loaded weights from the calling thread, and progress bars of files that are here already."""
-    from transformers.utils import logging as verbosity
+    """Hide reports on weights, which are checked here, and progress bars of files that are here already."""
+    from transformers.utils import logging
 
-    thread = threading.get_ident()
-
-    def wanted(record: logging.LogRecord) -> bool:
-        reports = any(report in str(record.msg) for report in REPORTS)
-        return not (reports and record.thread == thread)
-
-    bars = verbosity.is_progress_bar_enabled()
-    with contextlib.ExitStack() as undo:
-        for logger in map(logging.getLogger, LOGGERS):
-            logger.addFilter(wanted)
-            undo.callback(logger.removeFilter, wanted)
-        if bars:
-            verbosity.disable_progress_bar()
-            undo.callback(verbosity.enable_progress_bar)
-        yield
+    # one at a time: each puts back what it found
+    with _loading:
+        level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+        try:
+            yield
+        finally:
+            logging.set_verbosity(level)
+            if bars:
+                logging.enable_progress_bar()

@@ -5,11 +5,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from thinc.types import Ints1d, Ints2d
 from torch import Tensor
 
-from .batching import EVENNESS, Batch, HypothesisSet, Window, ranges, round_up, sorted_slices
+from .batching import EVENNESS, Batch, HypothesisSet, Window, pad, ranges, sorted_slices
 from .checkpoint import Checkpoint
 from .device import to_device
 from .pooling import PooledEncoder
@@ -66,14 +64,13 @@ class CrossEncoder:
         tail_of = ranges((np.cumsum(sizes) - sizes)[set_of], counts)
         lengths = np.array([len(ids) for ids in heads])[head_of] + np.array([len(ids) for ids in tails])[tail_of]
         for chosen in sorted_slices(lengths, budget, EVENNESS):
-            longest = round_up(int(lengths[chosen[0]]), self.multiple, self.max_length)
-            mask = np.arange(longest) < lengths[chosen, None]
             pairs = list(zip(head_of[chosen].tolist(), tail_of[chosen].tolist(), strict=True))
-            rows = [part for i, j in pairs for part in (heads[i], tails[j])]
-            inputs = {"input_ids": _lay(rows, mask, self.tokenizer.pad_id), "attention_mask": mask.astype("int64")}
+            rows = [np.concatenate([heads[i], tails[j]]) for i, j in pairs]
+            ids, mask = pad(rows, self.tokenizer.pad_id, self.multiple, self.max_length)
+            inputs = {"input_ids": ids, "attention_mask": mask}
             if self._with_types:
-                rows = [part for i, j in pairs for part in (head_types[i], tail_types[j])]
-                inputs["token_type_ids"] = _lay(rows, mask, 0)
+                rows = [np.concatenate([head_types[i], tail_types[j]]) for i, j in pairs]
+                inputs["token_type_ids"], _ = pad(rows, 0, self.multiple, self.max_length)
             yield Batch(numbers[chosen], inputs, int(lengths[chosen].sum()))
 
     def forward(self, batch: Batch) -> Tensor:
@@ -85,10 +82,3 @@ class CrossEncoder:
 
     def forget(self) -> None:
         """Nothing is remembered."""
-
-
-def _lay(rows: Sequence[Ints1d], mask: NDArray[np.bool_], filling: int) -> Ints2d:
-    """Lay the values of rows, one after another, where the mask is true."""
-    laid = np.full(mask.shape, filling, dtype="int64")
-    laid[mask] = np.concatenate(rows)
-    return laid

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -16,9 +15,6 @@ from thinc.util import get_torch_default_device
 from ..errors import ZeroShotError
 from ..util import first_line
 from .types import Backend, Precision
-
-# What OpenVINO computes in
-Kernel = Literal["float32", "bfloat16"]
 
 # More tokens at once bring a GPU nothing (measured on an H200 with a 22M body).
 LARGEST_BUDGET = 131_072
@@ -52,26 +48,20 @@ def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
     return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[precision]
 
 
-def choose_kernel(backend: Backend, precision: Precision, device: torch.device, trainable: bool) -> Kernel | None:
+def choose_kernel(backend: Backend, precision: Precision, device: torch.device, trainable: bool) -> torch.dtype | None:
     """What OpenVINO is to compute in; None for torch. "auto" asks for it where it is there and can do the task.
 
     RAISES (ZeroShotError): Z032 for float16, Z036 for a GPU or for training.
     """
-    if backend == "torch":
-        return None
-    if backend == "auto":
-        able = device.type == "cpu" and not trainable and precision != "float16"
-        if not able or find_spec("openvino") is None:
-            return None
-    if trainable:
-        raise ZeroShotError("Z036", reason="only scores, and trainable is true")
+    reason = "only scores, and trainable is true" if trainable else None
     if device.type != "cpu":
-        raise ZeroShotError("Z036", reason=f"runs on a CPU, and the device is {device}")
-    if precision == "float16":
-        raise ZeroShotError("Z032", precision=precision, device="OpenVINO on a CPU")
-    if precision == "auto":
-        return "bfloat16" if has_native_bfloat16(device) else "float32"
-    return precision
+        reason = f"runs on a CPU, and the device is {device}"
+    able = reason is None and precision != "float16" and find_spec("openvino") is not None
+    if backend == "torch" or (backend == "auto" and not able):
+        return None
+    if reason is not None:
+        raise ZeroShotError("Z036", reason=reason)
+    return choose_dtype(precision, device)
 
 
 def has_native_bfloat16(device: torch.device) -> bool:
@@ -114,15 +104,13 @@ def wait_for(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def mind_fork(process: int) -> int:
+def mind_fork(process: int) -> None:
     """Use one thread in a forked child: it deadlocks on torch's pool if torch ran multi-threaded in the parent.
 
-    process (int): The one that made the model. RETURNS (int): The one that runs now.
+    process (int): The one that made the model.
     """
-    current = os.getpid()
-    if current != process:
+    if os.getpid() != process:
         torch.set_num_threads(1)
-    return current
 
 
 def share_gpu_memory() -> None:
@@ -136,11 +124,9 @@ def share_gpu_memory() -> None:
 def plain_tensors() -> Iterator[None]:
     """Make tensors that can be trained and are float32, whatever mode and default dtype the caller has set."""
     default = torch.get_default_dtype()
-    if default != torch.float32:
-        torch.set_default_dtype(torch.float32)
+    torch.set_default_dtype(torch.float32)
     try:
         with torch.inference_mode(False), torch.no_grad():
             yield
     finally:
-        if default != torch.float32:
-            torch.set_default_dtype(default)
+        torch.set_default_dtype(default)

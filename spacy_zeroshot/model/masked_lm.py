@@ -49,12 +49,14 @@ class Prompt(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A text in the prompt, and the label words that its masks may stand for."""
+    """A text in the prompt, and the labels of one length that its masks may stand for."""
 
     ids: Ints1d  # with masks and special tokens
     start: int  # where the masks begin
-    words: Ints2d  # shape (labels, masks): token ids of each label's words
-    pairs: Ints1d  # shape (labels,): the number of each
+    labels: Ints1d  # shape (labels,): their numbers in their set
+    pieces: Ints2d  # shape (labels, masks): token ids of each label's words
+    set: HypothesisSet
+    first: int  # number of the text's first pair
 
 
 class MaskedLM:
@@ -76,7 +78,10 @@ class MaskedLM:
         self._checkpoint = checkpoint
         self._priors: Cache[Hashable, Tensor] = Cache(KNOWN_SETS)
         self._most_masks = max(1, LARGEST_LOGITS // self.module.config.vocab_size)
-        self._gathers = keep_masked_states_only(self.module)
+        # once for a module that components share
+        base = self.module.base_model
+        if _keep_masked not in base._forward_hooks.values():
+            base.register_forward_hook(_keep_masked)
 
     @property
     def encoder(self) -> PooledEncoder:
@@ -86,109 +91,80 @@ class MaskedLM:
         return self.max_length - sum(map(len, self.tokenizer.single)) - self.prompt.n_tokens - longest_hypothesis
 
     def batches(self, windows: Sequence[Window], sets: Sequence[HypothesisSet], budget: int) -> Iterator[Batch]:
-        words = [_by_length(found) for found in sets]
-        priors = torch.cat([self._prior(found, by_length, budget) for found, by_length in zip(sets, words)])
-        sizes = np.array([len(found.texts) for found in sets])
-        starts = np.cumsum(sizes) - sizes
-        rows = [row for window in windows for row in self._rows(window.ids, words[window.set], window.first)]
-        # where the prior of each row's pairs stands
-        places = [starts[window.set] + numbers for window in windows for numbers, _ in words[window.set]]
-        for chosen in self._slices(rows, budget):
-            batch = [rows[i] for i in chosen]
-            at = to_device(np.concatenate([places[i] for i in chosen]), priors.device)
-            n_tokens = sum(len(row.ids) for row in batch)
-            yield Batch(np.concatenate([row.pairs for row in batch]), (batch, priors[at]), n_tokens)
+        groups = [self._by_length(found) for found in sets]
+        rows = [row for one in windows for row in self._rows(one.ids, sets[one.set], groups[one.set], one.first)]
+        masks = np.array([row.pieces.shape[1] for row in rows])
+        for even in sorted_slices([len(row.ids) for row in rows], budget, EVENNESS):
+            at_once = max(1, self._most_masks // int(masks[even].max()))
+            for chosen in (even[i : i + at_once] for i in range(0, len(even), at_once)):
+                part = [rows[i] for i in chosen]
+                pairs = np.concatenate([row.first + row.labels for row in part])
+                yield Batch(pairs, part, sum(len(row.ids) for row in part))
 
     def forward(self, batch: Batch) -> Tensor:
-        rows, priors = batch.inputs
+        rows: list[Row] = batch.inputs
+        priors = torch.cat([self._prior(row.set)[row.labels] for row in rows])
         return torch.stack([self._log_probabilities(rows), priors], dim=1)
 
     def forget(self) -> None:
         self._priors.clear()
 
-    def _prior(self, found: HypothesisSet, words: list[tuple[Ints1d, Ints2d]], budget: int) -> Tensor:
-        """Mean log-probabilities in the prompt without a text, remembered. RETURNS (Tensor): Shape (hypotheses,)."""
-        known = self._priors.get(found.key)
-        if known is not None:
-            return known
-        self._check(found)
-        rows = list(self._rows(np.zeros(0, dtype="int64"), words, 0))
-        prior = torch.zeros(len(found.texts), device=self._checkpoint.device)
-        for chosen in self._slices(rows, budget):
-            batch = [rows[i] for i in chosen]
-            numbers = to_device(np.concatenate([row.pairs for row in batch]), prior.device)
-            prior[numbers] = self._log_probabilities(batch)
-        self._priors.add({found.key: prior})
-        return prior
+    def _rows(
+        self, text: Ints1d, found: HypothesisSet, groups: list[tuple[Ints1d, Ints2d]], first: int
+    ) -> Iterator[Row]:
+        for labels, pieces in groups:
+            ids, start = self.prompt.fill(text, pieces.shape[1])
+            start += len(self.tokenizer.single[0])
+            yield Row(self.tokenizer.add_special_tokens(ids), start, labels, pieces, found, first)
 
-    def _check(self, found: HypothesisSet) -> None:
+    def _by_length(self, found: HypothesisSet) -> list[tuple[Ints1d, Ints2d]]:
+        """Labels by their number of wordpieces. RETURNS: numbers of those of one length, and their ids."""
         unknown = self._checkpoint.tokenizer.unk_token_id
         for word, ids in zip(found.texts, found.pieces, strict=True):
             if not len(ids) or unknown in ids:
                 reason = "its tokenizer does not know all of it"
                 raise ZeroShotError("Z244", word=word, name=self._checkpoint.name, reason=reason)
+        lengths = np.array([len(ids) for ids in found.pieces])
+        groups = [np.flatnonzero(lengths == length) for length in dict.fromkeys(lengths)]
+        return [(numbers, np.stack([found.pieces[i] for i in numbers])) for numbers in groups]
 
-    def _rows(self, text: Ints1d, words: list[tuple[Ints1d, Ints2d]], first: int) -> Iterator[Row]:
-        for numbers, pieces in words:
-            ids, start = self.prompt.fill(text, pieces.shape[1])
-            start += len(self.tokenizer.single[0])
-            yield Row(self.tokenizer.add_special_tokens(ids), start, pieces, first + numbers)
-
-    def _slices(self, rows: Sequence[Row], budget: int) -> Iterator[Ints1d]:
-        """Cut rows by their tokens, and by the size of their logits."""
-        masks = np.array([row.words.shape[1] for row in rows])
-        for chosen in sorted_slices([len(row.ids) for row in rows], budget, EVENNESS):
-            at_once = max(1, self._most_masks // int(masks[chosen].max()))
-            yield from (chosen[i : i + at_once] for i in range(0, len(chosen), at_once))
+    def _prior(self, found: HypothesisSet) -> Tensor:
+        """Mean log-probabilities in the prompt without a text, remembered. RETURNS (Tensor): Shape (hypotheses,)."""
+        prior = self._priors.get(found.key)
+        if prior is None:
+            prior = torch.zeros(len(found.texts), device=self._checkpoint.device)
+            for row in self._rows(np.zeros(0, dtype="int64"), found, self._by_length(found), 0):
+                prior[row.labels] = self._log_probabilities([row])
+            self._priors.add({found.key: prior})
+        return prior
 
     def _log_probabilities(self, rows: Sequence[Row]) -> Tensor:
         """Mean log-probability of every row's label words. RETURNS (Tensor): Shape (pairs,), float32."""
         device = self._checkpoint.device
-        masks = np.array([row.words.shape[1] for row in rows])
-        labels = np.array([row.words.shape[0] for row in rows])
+        masks = np.array([row.pieces.shape[1] for row in rows])
         ids, seen = pad([row.ids for row in rows], self.tokenizer.pad_id, self.multiple, self.max_length)
-        inputs = {"input_ids": to_device(ids, device), "attention_mask": to_device(seen, device)}
-        row_of = to_device(np.repeat(np.arange(len(rows)), masks), device)
-        logits = self._logits(inputs, row_of, to_device(ranges(np.array([row.start for row in rows]), masks), device))
-        totals = logits.logsumexp(-1)
-        # for every wordpiece of every label: the mask it stands at, and the pair it belongs to
-        lengths = np.repeat(masks, labels)
-        at = to_device(ranges(np.repeat(np.cumsum(masks) - masks, labels), lengths), device)
-        owner = to_device(np.repeat(np.arange(len(lengths)), lengths), device)
-        pieces = to_device(np.concatenate([row.words.ravel() for row in rows]), device)
-        values = logits[at, pieces] - totals[at]
-        sums = torch.zeros(len(lengths), dtype=values.dtype, device=device).index_add_(0, owner, values)
-        return sums / to_device(lengths, device)
-
-    def _logits(self, inputs: dict[str, Tensor], rows: Tensor, columns: Tensor) -> Tensor:
-        """RETURNS (Tensor): Shape (masks, vocabulary): the logits at the masks, float32."""
-        _asked.places = rows, columns
+        places = np.repeat(np.arange(len(rows)), masks), ranges(np.array([row.start for row in rows]), masks)
+        _asked.places = tuple(to_device(part, device) for part in places)
         try:
-            logits = self.module(**inputs).logits
+            output = self.module(input_ids=to_device(ids, device), attention_mask=to_device(seen, device))
         finally:
             _asked.places = None
-        return (logits[0] if self._gathers else logits[rows, columns]).float()
+        logits = output.logits[0].float().log_softmax(-1)  # (masks, vocabulary)
+        return torch.cat(
+            [
+                values[torch.arange(len(values), device=device), to_device(row.pieces, device)].mean(1)
+                for row, values in zip(rows, logits.split(masks.tolist()), strict=True)
+            ]
+        )
 
 
 # Where the masks are of the batch that this thread runs
 _asked = threading.local()
 
 
-def keep_masked_states_only(module: Any) -> bool:
-    """Let only the masks' states reach the head: it works place by place, and a vocabulary is large.
-
-    Done once for a module that components share. RETURNS (bool): False for one without a part below its head.
-    """
-    base = module.base_model
-    if base is module:
-        return False
-    if _keep_masked not in base._forward_hooks.values():
-        base.register_forward_hook(_keep_masked)
-    return True
-
-
 def _keep_masked(module: nn.Module, inputs: Any, output: Any) -> Any:
-    """Keep the last states at the masks, as one row; unless the encoder is run by itself."""
+    """Keep the last states at the masks, as one row; unless the encoder is run by itself. A head works place by place,
+    and a vocabulary is large."""
     places = getattr(_asked, "places", None)
     if places is None:
         return output
@@ -227,10 +203,3 @@ def _encode(part: str, tokenizer: Any) -> tuple[int, ...]:
     text = part.replace(MASK_SLOT, tokenizer.mask_token)
     encoded = tokenizer(text, add_special_tokens=False, padding=False, truncation=False, verbose=False)
     return tuple(encoded["input_ids"])
-
-
-def _by_length(found: HypothesisSet) -> list[tuple[Ints1d, Ints2d]]:
-    """Hypotheses by their wordpieces. RETURNS: numbers of those of one length, and their ids, (labels, length)."""
-    lengths = np.array([len(ids) for ids in found.pieces])
-    groups = [np.flatnonzero(lengths == length) for length in dict.fromkeys(lengths)]
-    return [(numbers, np.stack([found.pieces[i] for i in numbers])) for numbers in groups]

@@ -22,7 +22,6 @@ from ..util import first_line
 from .batching import Batch, HypothesisSet, PairScorer, Window
 from .cross_encoder import CrossEncoder
 from .decomposed import DecomposedEncoder, DecomposedScorer, Encoder, InteractionLayers
-from .device import Kernel
 from .packing import PackedSequences, RaggedIndex, gather
 
 CACHE_VARIABLE = "SPACY_ZEROSHOT_CACHE"
@@ -33,7 +32,7 @@ TOLERANCE = 1e-4
 EXAMPLES = ((2, (3, 5, 2)), (4, (4, 2)))
 
 
-def run_by_openvino(scorer: PairScorer, kernel: Kernel, name: str) -> PairScorer:
+def run_by_openvino(scorer: PairScorer, kernel: torch.dtype, name: str) -> PairScorer:
     """The same scorer, for scoring only, its model (in float32, on the CPU) run by OpenVINO. name: For errors.
 
     RAISES (ZeroShotError): Z034 without the package, Z035 if the model cannot be converted.
@@ -51,20 +50,15 @@ def run_by_openvino(scorer: PairScorer, kernel: Kernel, name: str) -> PairScorer
 class Converted:
     """A torch module that OpenVINO runs. Threads may share it; a forked process compiles its own.
 
-    module (nn.Module): Takes tensors by position and gives one tensor or a tuple; in float32, in evaluation mode.
-    examples (Sequence[tuple[Tensor, ...]]): Two sets of arguments of different shapes: the module is traced with
-        the first one and compared on the second one.
-    identity (str): Text that tells apart modules with equal weights, e.g. the config.
-    kernel (Kernel): What matrix products are computed in.
-    name (str): The checkpoint's name, for errors.
-    RAISES (ZeroShotError): Z034 without the package, Z035 for a module that cannot be converted.
+    The module takes tensors by position and gives one or a tuple, in float32. It is traced with the first of two
+    examples and checked on the second; `identity` tells it apart from others with equal weights.
     """
 
     def __init__(
-        self, module: nn.Module, examples: Sequence[tuple[Tensor, ...]], identity: str, kernel: Kernel, name: str
+        self, module: nn.Module, examples: Sequence[tuple[Tensor, ...]], identity: str, kernel: torch.dtype, name: str
     ):
         self._ov = import_openvino()
-        self._precision = "bf16" if kernel == "bfloat16" else "f32"
+        self._precision = "bf16" if kernel == torch.bfloat16 else "f32"
         path = cache_folder() / _digest(self._ov, module, identity) / FILE
         if not path.exists():
             model = _convert(self._ov, module, examples, name)
@@ -114,7 +108,7 @@ class Converted:
 class OpenVINOClassifier(nn.Module):
     """Stands in a CrossEncoder where its sequence classification model did."""
 
-    def __init__(self, scorer: CrossEncoder, kernel: Kernel, name: str):
+    def __init__(self, scorer: CrossEncoder, kernel: torch.dtype, name: str):
         super().__init__()
         self.original = module = scorer.module
         self.config = module.config
@@ -169,7 +163,7 @@ class _ByPosition(nn.Module):
         return self.call(*inputs)
 
 
-def _convert_decomposed(scorer: DecomposedScorer, kernel: Kernel, name: str) -> DecomposedEncoder:
+def _convert_decomposed(scorer: DecomposedScorer, kernel: torch.dtype, name: str) -> DecomposedEncoder:
     module = scorer.module
     texts, chunks = [], []
     with torch.inference_mode(False), torch.no_grad():

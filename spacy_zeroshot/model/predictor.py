@@ -5,11 +5,11 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
-from thinc.types import Floats2d, Ints1d, Ints2d
+from thinc.types import Floats2d, Ints1d
 from torch import nn
 
 from ..errors import ZeroShotError, warn
@@ -30,19 +30,6 @@ EMBEDDING_OVERLAP = 64
 SMALLEST_BUDGET = 64
 # In bfloat16 every new shape costs a kernel: lengths are rounded up to a multiple of this
 MULTIPLE = 16
-
-
-class Plan(NamedTuple):
-    """A tokenised input."""
-
-    windows: list[Window]  # premise by premise
-    sets: list[HypothesisSet]
-    spans: Ints2d  # shape (windows, 2): first and past-the-last character of each
-    n_windows: Ints1d  # shape (premises,)
-    n_hypotheses: Ints1d  # shape (premises,)
-
-    def output(self, logits: Floats2d) -> NLIOutput:
-        return NLIOutput(logits, self.spans, self.n_windows, self.n_hypotheses)
 
 
 class Predictor:
@@ -82,21 +69,23 @@ class Predictor:
 
         RAISES (ZeroShotError): Z011, Z012 for what does not fit, Z013 for logits that are not finite.
         """
-        self._process = mind_fork(self._process)
+        mind_fork(self._process)
         row_of: dict[tuple[str, tuple[str, ...]], int] = {}
         rows = [row_of.setdefault(key, len(row_of)) for key in zip(batch.premises, batch.hypotheses, strict=True)]
-        plan = self._plan(NLIInput([text for text, _ in row_of], [texts for _, texts in row_of], batch.windows))
-        logits = self._run(lambda budget: self._batches(plan, budget), self.scorer.forward)
+        distinct = NLIInput([text for text, _ in row_of], [texts for _, texts in row_of], batch.windows)
+        windows, sets, output = self._plan(distinct)
+        logits = self._run(lambda budget: self._batches(windows, sets, budget), self.scorer.forward)
         if not np.isfinite(logits).all():
             raise ZeroShotError("Z013", detail="NaN or infinity", precision=str(self.dtype).removeprefix("torch."))
-        output = plan.output(logits)
+        output = output._replace(logits=logits)
         return output if len(row_of) == len(rows) else _take(output, np.array(rows))
 
     def begin_update(self, batch: NLIInput) -> tuple[NLIOutput, Callable[[Floats2d], None]]:
         """As predict; the callback takes the gradient of the logits and adds to the gradients of the weights."""
-        plan = self._plan(batch)
+        windows, sets, output = self._plan(batch)
         with torch.inference_mode(False), torch.enable_grad(), self.autocast():
-            outputs = [(part.pairs, self.scorer.forward(part).float()) for part in self._batches(plan, self.budget)]
+            batches = self._batches(windows, sets, self.budget)
+            outputs = [(part.pairs, self.scorer.forward(part).float()) for part in batches]
 
         def backprop(d_logits: Floats2d) -> None:
             given = np.asarray(d_logits, dtype="float32")
@@ -104,7 +93,8 @@ class Predictor:
                 gradients = [torch.from_numpy(given[pairs]).to(self.device) for pairs, _ in outputs]
                 torch.autograd.backward([logits for _, logits in outputs], gradients)
 
-        return plan.output(self._gather([(pairs, to_host(logits)) for pairs, logits in outputs])), backprop
+        logits = self._gather([(pairs, to_host(logits)) for pairs, logits in outputs])
+        return output._replace(logits=logits), backprop
 
     def embed(self, texts: Sequence[str]) -> Floats2d:
         """Embed texts. A long one gets the mean of its windows' embeddings. Equal texts are embedded once.
@@ -112,7 +102,7 @@ class Predictor:
         RETURNS (Floats2d): Shape (texts, width), float32, rows of length one.
         RAISES (ZeroShotError): Z240 if the model makes no sentence embeddings.
         """
-        self._process = mind_fork(self._process)
+        mind_fork(self._process)
         encoder = self.scorer.encoder
         row_of: dict[str, int] = {}
         rows = [row_of.setdefault(text, len(row_of)) for text in texts]
@@ -153,8 +143,8 @@ class Predictor:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, dtype=self.dtype)
 
-    def _plan(self, batch: NLIInput) -> Plan:
-        """Tokenise premises and cut them into windows."""
+    def _plan(self, batch: NLIInput) -> tuple[list[Window], list[HypothesisSet], NLIOutput]:
+        """Tokenise premises and cut them into windows. RETURNS: those, the hypothesis sets, and no logits yet."""
         number_of: dict[tuple[str, ...], int] = {}
         set_of = [number_of.setdefault(texts, len(number_of)) for texts in batch.hypotheses]
         sets = [self.tokenizer.hypothesis_set(texts) for texts in number_of]
@@ -175,9 +165,10 @@ class Predictor:
             for start, end in cut:
                 windows.append(Window(ids[start:end], number, first))
                 first += sizes[number]
-        n_hypotheses = np.array(sizes, dtype="int64")[np.array(set_of, dtype="int64")]
+        n_hypotheses = np.array([sizes[number] for number in set_of], dtype="int64")
         places = np.array(spans, dtype="int64").reshape(-1, 2)
-        return Plan(windows, sets, places, np.array(n_windows, dtype="int64"), n_hypotheses)
+        none = np.zeros((0, self.scorer.classes), dtype="float32")
+        return windows, sets, NLIOutput(none, places, np.array(n_windows, dtype="int64"), n_hypotheses)
 
     def _room(self, hypotheses: HypothesisSet) -> int:
         lengths = [len(ids) for ids in hypotheses.pieces]
@@ -201,8 +192,8 @@ class Predictor:
             first = 0 if start == 0 else int(offsets[start, 0])
             yield first, len(text) if end == length else int(offsets[end - 1, 1])
 
-    def _batches(self, plan: Plan, budget: int) -> Iterator[Batch]:
-        return self.scorer.batches(plan.windows, plan.sets, budget) if plan.windows else iter(())
+    def _batches(self, windows: list[Window], sets: list[HypothesisSet], budget: int) -> Iterator[Batch]:
+        return self.scorer.batches(windows, sets, budget) if windows else iter(())
 
     def _run(self, batches: Callable[[int], Iterator[Batch]], forward: Callable[[Batch], torch.Tensor]) -> Floats2d:
         """One array of the results of all batches; where a GPU runs out of memory, again with half the budget.

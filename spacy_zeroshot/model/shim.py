@@ -4,7 +4,6 @@ Not thinc's PyTorchShim, which holds a module from the start, flips train() and 
 with several threads), and stores weights as a pickle. torch is imported with the first use only.
 """
 
-import copy
 import itertools
 import os
 import re
@@ -36,10 +35,7 @@ _BELOW = ("embed", "shared", "wte", "wpe")
 
 
 class ModelShim(Shim):
-    """Holds a checkpoint that is loaded at first use.
-
-    spec (ModelSpec): What the config says.
-    """
+    """Holds a checkpoint that is loaded at first use. spec: What the config says."""
 
     def __init__(self, spec: ModelSpec):
         super().__init__(None)
@@ -87,10 +83,8 @@ class ModelShim(Shim):
     # Learning
 
     def set_trainable(self, trainable: bool, train_encoder: bool = False) -> None:
-        """Whether the weights are to be updated, and the encoder's of the bundled layout too.
-
-        RAISES (ZeroShotError): Z241 if this architecture only scores.
-        """
+        """Whether the weights are to be updated, and the encoder's of the bundled layout too. RAISES (ZeroShotError):
+        Z241 if this architecture only scores."""
         if trainable and self.spec.architecture != "NLIClassifier":
             raise ZeroShotError("Z241", architecture=self.spec.architecture)
         with self._lock:
@@ -173,33 +167,25 @@ class ModelShim(Shim):
             self._save_source(folder)
 
     def restore(self, folder: Path) -> None:
-        """Take a folder written by save, to be loaded at first use.
-
-        RAISES (ZeroShotError): Z052 if it refers to another bundled model than the installed one.
-        """
+        """Take a folder written by save, to be loaded at first use. RAISES (ZeroShotError): Z052 if it refers to another
+        bundled model than the installed one."""
         if (folder / REFERENCE).exists():
             self._refer(srsly.read_json(folder / REFERENCE))
         else:
             self._take(str(folder))
 
     def to_bytes(self) -> bytes:
-        """RETURNS (bytes): The checkpoint's files, or a reference to the bundled one."""
-        if self._is_bundled and not self.changed:
-            return srsly.msgpack_dumps({"reference": self._reference()})
-        return srsly.msgpack_dumps({"files": self._read_files()})
+        """RETURNS (bytes): The files that save writes."""
+        return srsly.msgpack_dumps(self._read_files())
 
     def from_bytes(self, data: bytes) -> "ModelShim":
         """Take what to_bytes gave, to be loaded at first use. RAISES (ZeroShotError): Z052, as restore."""
-        message = srsly.msgpack_loads(data)
-        if "reference" in message:
-            self._refer(message["reference"])
+        files = srsly.msgpack_loads(data)
+        if REFERENCE in files:
+            self._refer(srsly.json_loads(files[REFERENCE]))
         else:
-            self._take(message["files"])
+            self._take(files)
         return self
-
-    def copy(self) -> "ModelShim":
-        """RETURNS (ModelShim): A shim with weights of its own."""
-        return copy.deepcopy(self)
 
     def to_device(self, device_type: str, device_id: int) -> None:
         """Nothing to move: the checkpoint is loaded to thinc's device, or to the one in the config."""

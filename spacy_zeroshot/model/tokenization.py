@@ -33,16 +33,15 @@ class SpecialTokens(NamedTuple):
 
 
 class PairTokenizer:
-    """A tokenizer that reads texts alone and knows which special tokens the model wants around one and around a pair.
+    """A tokenizer that reads texts alone and knows the special tokens around one and around a pair.
 
-    The two halves of a pair are tokenised independently by every family supported here, so a text needs tokenising
-    once and not once per label. A lead is a space that stands before premises or hypotheses where the model reads
-    them, or nothing: byte-level tokenizers make it part of the first word.
+    Every family supported here tokenises the two halves of a pair independently. A lead is a space that stands before
+    premises or hypotheses where the model reads them, or nothing: byte-level tokenizers make it part of the first word.
     """
 
     def __init__(self, tokenizer: Any, premise_lead: str = "", hypothesis_lead: str = ""):
-        # A copy of our own: transformers changes truncation and padding of its one in place, which other threads
-        # would see, and some tokenizer files (all-MiniLM) pad and cut to 128 by themselves.
+        # Our own: transformers changes truncation and padding of its one in place, and some tokenizer files
+        # (all-MiniLM) pad and cut to 128 by themselves.
         self._rust = _copy_of(tokenizer.backend_tokenizer)
         self._rust.no_truncation()
         self._rust.no_padding()
@@ -53,7 +52,6 @@ class PairTokenizer:
         # DistilBERT's tokenizer file numbers both texts, but its model is not to see the numbers
         self.emits_types = "token_type_ids" in tokenizer.model_input_names
         self.pad_id = int(tokenizer.pad_token_id or 0)
-        self.max_length = int(tokenizer.model_max_length)
         self._leads = premise_lead, hypothesis_lead
         # encode_batch_fast computes no offsets; older tokenizers lack it
         self._encode_fast = getattr(self._rust, "encode_batch_fast", self._rust.encode_batch)
@@ -61,17 +59,17 @@ class PairTokenizer:
         self._sets: Cache[tuple[str, ...], HypothesisSet] = Cache(CACHE_SIZE // 20)
 
     def encode(self, texts: Sequence[str]) -> list[Ints1d]:
-        """RETURNS (list[Ints1d]): The wordpieces of premises, without special tokens."""
+        """The wordpieces of premises, without special tokens."""
         return self._encode(texts, self._leads[0])
 
     def offsets(self, text: str) -> Ints2d:
-        """RETURNS (Ints2d): Shape (wordpieces, 2): first and past-the-last character of each piece of a premise."""
+        """First and past-the-last character of each wordpiece of a premise. RETURNS (Ints2d): Shape (wordpieces, 2)."""
         lead = self._leads[0]
         found = self._rust.encode(lead + _without_surrogates(text), add_special_tokens=False).offsets
         return np.maximum(np.asarray(found, dtype="int64").reshape(-1, 2) - len(lead), 0)
 
     def hypothesis_set(self, texts: tuple[str, ...]) -> HypothesisSet:
-        """The hypotheses of a premise, remembered. Threads may share the tokenizer."""
+        """The hypotheses of a premise, remembered."""
         found = self._sets.get(texts)
         if found is None:
             pieces = self._pieces.compute(texts, lambda missing: self._encode(missing, self._leads[1]))
@@ -80,7 +78,7 @@ class PairTokenizer:
         return found
 
     def add_special_tokens(self, ids: Ints1d) -> Ints1d:
-        """RETURNS (Ints1d): The wordpieces of one text as the model reads it on its own."""
+        """The wordpieces of one text as the model reads it on its own."""
         prefix, suffix = self.single
         return np.concatenate([prefix, ids, suffix]).astype("int64")
 
@@ -94,7 +92,7 @@ class PairTokenizer:
 
 
 def _copy_of(rust: Any) -> Any:
-    """RETURNS (Tokenizer): A copy that finds no special tokens in texts once it is told to encode them."""
+    """A copy that finds no special tokens in texts once it is told to encode them."""
     from tokenizers import Tokenizer
 
     content = rust.to_str()
@@ -118,14 +116,14 @@ def _without_surrogates(text: str) -> str:
 
 
 def _single_tokens(rust: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Read the special tokens off one encoded text."""
+    """The special tokens before and after one text."""
     single = rust.encode("a")
     text = [i for i, owner in enumerate(single.sequence_ids) if owner == 0]
     return tuple(single.ids[: text[0]]), tuple(single.ids[text[-1] + 1 :])
 
 
 def _pair_tokens(rust: Any) -> SpecialTokens:
-    """Read the special tokens and token types off one encoded pair."""
+    """The special tokens and token types of a pair."""
     pair = rust.encode("a", "b")
     # 0 for the first text, 1 for the second, None for special tokens
     first, second = ([i for i, owner in enumerate(pair.sequence_ids) if owner == text] for text in (0, 1))

@@ -75,7 +75,7 @@ def test_pairs_equal_torch(make_checkpoint, family):
     expected = score(scorer)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        converted = run_by_openvino(scorer, "float32", "tiny")
+        converted = run_by_openvino(scorer, torch.float32, "tiny")
     assert difference(score(converted), expected) < 1e-3
     assert expected.std() > 0.05
     # the scorer it was made from still runs in torch
@@ -84,7 +84,7 @@ def test_pairs_equal_torch(make_checkpoint, family):
 
 def test_decomposed_equals_torch(decomposed_folder):
     scorer = decomposed(decomposed_folder)
-    converted = run_by_openvino(decomposed(decomposed_folder), "float32", "tiny")
+    converted = run_by_openvino(decomposed(decomposed_folder), torch.float32, "tiny")
     for sets in ([HYPOTHESES], [HYPOTHESES[:7], HYPOTHESES[4:5]]):
         for budget in (10_000, 100, 1):
             assert difference(score(converted, sets, budget), score(scorer, sets, budget)) < 1e-4
@@ -93,11 +93,11 @@ def test_decomposed_equals_torch(decomposed_folder):
 def test_bfloat16_stays_near(nli_folder, decomposed_folder):
     for scorer in (pairs(nli_folder), decomposed(decomposed_folder)):
         exact = score(scorer)
-        assert 0 < difference(score(run_by_openvino(scorer, "bfloat16", "tiny")), exact) < 0.3
+        assert 0 < difference(score(run_by_openvino(scorer, torch.bfloat16, "tiny")), exact) < 0.3
 
 
 def test_conversion_is_kept(nli_folder, cache, monkeypatch):
-    first = score(run_by_openvino(pairs(nli_folder), "float32", "tiny"))
+    first = score(run_by_openvino(pairs(nli_folder), torch.float32, "tiny"))
     kept = sorted(folder.name for folder in cache.iterdir())
     assert not [name for name in kept if name.startswith(".draft")]
 
@@ -105,19 +105,19 @@ def test_conversion_is_kept(nli_folder, cache, monkeypatch):
         raise AssertionError("converted again")
 
     monkeypatch.setattr("spacy_zeroshot.model.openvino._convert", refuse)
-    assert difference(score(run_by_openvino(pairs(nli_folder), "float32", "tiny")), first) == 0.0
+    assert difference(score(run_by_openvino(pairs(nli_folder), torch.float32, "tiny")), first) == 0.0
     assert sorted(folder.name for folder in cache.iterdir()) == kept
 
 
 def test_other_weights_are_converted_anew(make_checkpoint, nli_folder, cache):
-    run_by_openvino(pairs(nli_folder), "float32", "tiny")
+    run_by_openvino(pairs(nli_folder), torch.float32, "tiny")
     known = set(cache.iterdir())
-    run_by_openvino(pairs(make_checkpoint(seed=8)), "float32", "tiny")
+    run_by_openvino(pairs(make_checkpoint(seed=8)), torch.float32, "tiny")
     assert len(set(cache.iterdir()) - known) == 1
 
 
 def test_threads_share_a_model(decomposed_folder):
-    scorer = run_by_openvino(decomposed(decomposed_folder), "float32", "tiny")
+    scorer = run_by_openvino(decomposed(decomposed_folder), torch.float32, "tiny")
     expected = score(scorer)
     found = {}
 
@@ -161,7 +161,7 @@ def test_importing_does_not_report():
 def test_z034_without_the_package(nli_folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(ZeroShotError, match=r"Z034.*spacy-zeroshot\[openvino\]"):
-        run_by_openvino(pairs(nli_folder), "float32", "tiny")
+        run_by_openvino(pairs(nli_folder), torch.float32, "tiny")
 
 
 def test_z035_for_a_module_that_cannot_be_converted():
@@ -172,19 +172,19 @@ def test_z035_for_a_module_that_cannot_be_converted():
 
     examples = [(torch.ones(2, 2),), (-torch.ones(3, 2),)]
     with pytest.raises(ZeroShotError, match=r"Z035.*tiny.*differ"):
-        Converted(Branching(), examples, "branching", "float32", "tiny")
+        Converted(Branching(), examples, "branching", torch.float32, "tiny")
 
 
 def test_z035_for_another_architecture(nli_folder):
     with pytest.raises(ZeroShotError, match=r"Z035.*tiny.*torch only"):
-        run_by_openvino(object(), "float32", "tiny")
+        run_by_openvino(object(), torch.float32, "tiny")
 
 
 def test_z110_where_nothing_can_be_kept(nli_folder, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("", encoding="utf8")
     monkeypatch.setenv("SPACY_ZEROSHOT_CACHE", str(tmp_path / "file"))
     with pytest.warns(ZeroShotWarning, match="Z110"):
-        converted = run_by_openvino(pairs(nli_folder), "float32", "tiny")
+        converted = run_by_openvino(pairs(nli_folder), torch.float32, "tiny")
     assert difference(score(converted), score(pairs(nli_folder))) < 1e-4
 
 
