@@ -11,7 +11,7 @@ from torch import Tensor
 from .batching import Batch, HypothesisSet, TextEncoder, Window, ranges, sorted_slices
 from .cache import Cache, n_bytes
 from .checkpoint import Checkpoint, pinned
-from .decomposed import PackedTextEncoder
+from .decomposed import DecomposedScorer
 from .device import to_device
 from .pooling import PooledEncoder, read_pooling
 from .tokenization import PairTokenizer
@@ -47,7 +47,7 @@ class BiEncoder:
         self.tokenizer = tokenizer
         temperature, midpoint = TEMPERATURE, MIDPOINT
         if checkpoint.is_decomposed:
-            self.encoder = PackedTextEncoder(checkpoint.module.encoder, tokenizer, checkpoint.max_length, multiple)
+            self.encoder = DecomposedScorer(checkpoint.module, tokenizer, checkpoint.max_length, multiple)
             scale, offset, _ = checkpoint.config.similarity
             if scale > 0:
                 temperature, midpoint = 1.0 / scale, -offset / scale

@@ -229,10 +229,6 @@ class Encoder(nn.Module):
         self.embeddings = Embeddings(config)
         self.layer = nn.ModuleList(Layer(config) for _ in range(config["num_hidden_layers"]))
 
-    @property
-    def device(self) -> torch.device:
-        return self.embeddings.LayerNorm.weight.device
-
     def forward(self, packed: PackedSequences, keep: range = range(0)) -> tuple[Tensor, list[Tensor]]:
         """Sentence embeddings, shape (sequences, width): the mean of the last states, at length one; and as `read`."""
         last, levels = self.read(packed, keep)
@@ -360,34 +356,14 @@ class DecomposedBatch(NamedTuple):
     chunks: list[Chunk]  # all pairs in order
 
 
-class PackedTextEncoder:
-    """Sentence embeddings by the encoder of this layout. A TextEncoder."""
-
-    evenness = EVENNESS
-    cpu_tokens = 4096
-
-    def __init__(self, encoder: Encoder, tokenizer: PairTokenizer, max_length: int, multiple: int):
-        self.module = encoder
-        self.tokenizer = tokenizer
-        self.max_length = max_length
-        self.max_tokens = max_length - sum(map(len, tokenizer.single))
-        self.multiple = multiple
-
-    def embed_batch(self, texts: Sequence[Ints1d]) -> Tensor:
-        packed = pack([self.tokenizer.add_special_tokens(ids) for ids in texts], self.multiple)
-        return self.module(move(packed, self.module.device))[0]
-
-
 class DecomposedScorer:
-    """Scores all hypotheses of a text with one pass over the text. A PairScorer; threads may share it.
+    """Scores all hypotheses of a text with one pass over the text. A PairScorer and a TextEncoder. Threads may share it.
 
-    module (DecomposedEncoder): The model, on its device, in its precision.
-    tokenizer (PairTokenizer): Its tokenizer.
-    max_length (int): Tokens a text, or a hypothesis, may have.
-    multiple (int): 1 for shapes as they come, more for few of them: see packing.few_sizes.
+    Texts and hypotheses have at most `max_length` tokens. A `multiple` above 1 asks for few shapes: see few_sizes.
     """
 
     classes = 2
+    evenness = EVENNESS
     # as large batches as a CPU runs at full speed, with few labels and with many
     cpu_tokens = 4096
     text_passes = "once for all labels"
@@ -395,14 +371,22 @@ class DecomposedScorer:
     def __init__(self, module: DecomposedEncoder, tokenizer: PairTokenizer, max_length: int, multiple: int = 1):
         self.module = module
         self.tokenizer = tokenizer
+        self.max_length = max_length
+        self.max_tokens = max_length - sum(map(len, tokenizer.single))
         self.multiple = multiple
-        self.encoder = PackedTextEncoder(module.encoder, tokenizer, max_length, multiple)
         self._hypotheses: Cache[bytes, Tensor] = Cache(HYPOTHESIS_BYTES, n_bytes)
         self._training_texts: Cache[bytes, Tensor] = Cache(TEXT_BYTES, n_bytes)
         self._recent_texts: Cache[bytes, Tensor] = Cache(0, n_bytes)
         self._prepared: Cache[Any, PreparedHypotheses] = Cache(PREPARED_BYTES, lambda one: sum(map(n_bytes, one)))
         self._distinct_sets: Cache[Any, Hypotheses] = Cache(KEPT)
         self._alike: Cache[Any, Chunk] = Cache(KEPT)
+
+    @property
+    def encoder(self) -> "DecomposedScorer":
+        return self
+
+    def embed_batch(self, texts: Sequence[Ints1d]) -> Tensor:
+        return self.module.encoder(self._pack([self.tokenizer.add_special_tokens(ids) for ids in texts]))[0]
 
     def remember_texts(self, max_bytes: int) -> None:
         """Keep the encoder's states of recent texts, for other label sets; 0 keeps none."""
@@ -414,7 +398,7 @@ class DecomposedScorer:
 
     def max_premise_tokens(self, longest_hypothesis: int) -> int:
         # a hypothesis takes no room from the text, but has to fit itself
-        return self.encoder.max_tokens if longest_hypothesis <= self.encoder.max_tokens else 0
+        return self.max_tokens if longest_hypothesis <= self.max_tokens else 0
 
     def batches(self, windows: Sequence[Window], sets: Sequence[HypothesisSet], budget: int) -> Iterator[Batch]:
         device = self.module.device
@@ -430,7 +414,7 @@ class DecomposedScorer:
             sequences = [self.tokenizer.add_special_tokens(window.ids) for window in part]
             inputs = DecomposedBatch(
                 sequences,
-                move(pack(sequences, self.multiple), device),
+                self._pack(sequences),
                 hypotheses,
                 to_device(np.repeat(np.arange(len(part)), n_pairs), device),
                 to_device(of_pair, device),
@@ -470,7 +454,7 @@ class DecomposedScorer:
             return found
         sequences, levels = hypotheses.sequences, self.module.levels[:1]
         if training and not self._is_frozen():
-            vectors, [states] = self.module.encoder(move(pack(sequences, self.multiple), self.module.device), levels)
+            vectors, [states] = self.module.encoder(self._pack(sequences), levels)
             states = states[: int(hypotheses.lengths.sum())]
         else:
             vectors, [states] = self._remembered(self._hypotheses, sequences, levels, torch.float32)
@@ -478,6 +462,9 @@ class DecomposedScorer:
         if not training and len(hypotheses.numbers) == 1:
             self._prepared.add({hypotheses.key: prepared})
         return prepared
+
+    def _pack(self, sequences: Sequence[Ints1d]) -> PackedSequences:
+        return move(pack(sequences, self.multiple), self.module.device)
 
     def _is_frozen(self) -> bool:
         return not any(parameter.requires_grad for parameter in self.module.encoder.parameters())
@@ -495,8 +482,8 @@ class DecomposedScorer:
     def _remembered(
         self, cache: Cache[bytes, Tensor], sequences: Sequence[Ints1d], levels: range, dtype: torch.dtype
     ) -> tuple[Tensor, Tensor]:
-        """What an encoder that is not trained makes of sequences: their vectors, shape (sequences, width), and their
-        states before some layers, shape (levels, tokens, width). What is new is kept in a precision."""
+        """As the encoder, which is not trained: vectors of sequences, and their states, shape (levels, tokens, width).
+        What is new is kept in a precision."""
 
         def encode(keys: Sequence[bytes]) -> list[Tensor]:
             rows = [np.frombuffer(key, dtype="int64") for key in keys]
@@ -504,8 +491,7 @@ class DecomposedScorer:
             # no inference tensors: these may be wanted in training
             with torch.inference_mode(False), torch.no_grad():
                 for chosen in sorted_slices([len(row) for row in rows], self.cpu_tokens, EVENNESS):
-                    packed = move(pack([rows[i] for i in chosen], self.multiple), self.module.device)
-                    vectors, states = self.module.encoder(packed, levels)
+                    vectors, states = self.module.encoder(self._pack([rows[i] for i in chosen]), levels)
                     lengths = [len(rows[i]) for i in chosen]
                     parts = torch.stack(states)[:, : sum(lengths)].float().split(lengths, dim=1)
                     for i, vector, part in zip(chosen, vectors, parts, strict=True):

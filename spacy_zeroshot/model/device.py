@@ -94,14 +94,8 @@ def to_device(array: np.ndarray, device: torch.device) -> torch.Tensor:
 
 
 def to_host(tensor: torch.Tensor) -> torch.Tensor:
-    """A tensor's float32 values for the CPU: from a GPU they are there only after `wait_for`."""
+    """A tensor's float32 values for the CPU: from a GPU they are there once it is synchronised."""
     return tensor.detach().float().to("cpu", non_blocking=True)
-
-
-def wait_for(device: torch.device) -> None:
-    """Wait until a GPU has computed and copied everything it was asked for."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def mind_fork(process: int) -> None:

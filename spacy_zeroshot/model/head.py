@@ -19,38 +19,32 @@ def find_head(config: Any, name: str, entailment: ClassRef = None, contradiction
     classes = {int(i): str(label) for i, label in config.id2label.items()}
     if not 1 <= len(classes) <= 3:
         raise ZeroShotError("Z029", name=name, count=len(classes))
-    wanted = _index(classes, entailment, name, "entailment")
-    against = _index(classes, contradiction, name, "contradiction")
+
+    def chosen(setting: str, value: ClassRef) -> int | None:
+        found = [i for i, label in classes.items() if value in (i, label)]
+        if value is not None and not found:
+            raise ZeroShotError("Z026", setting=setting, value=value, name=name, classes=list(classes.values()))
+        return found[0] if found else None
+
+    def only(numbers: list[int]) -> int | None:
+        return numbers[0] if len(numbers) == 1 else None
+
+    def starts(word: str) -> list[int]:
+        return [i for i, label in classes.items() if label.lower().startswith(word)]
+
+    for_, against = chosen("entailment", entailment), chosen("contradiction", contradiction)
     if len(classes) == 1:
         return (0,)
-    if wanted is None:
-        wanted = _by_name(classes, "entail")
-    if wanted is None:
+    for_ = only(starts("entail")) if for_ is None else for_
+    if for_ is None:
         raise ZeroShotError("Z025", wanted="entailment", name=name, classes=list(classes.values()))
-    rest = [i for i in sorted(classes) if i != wanted]
-    if against is None:
-        against = rest[0] if len(rest) == 1 else _by_name(classes, "contra")
-    if against is None:
-        # entailment and neutral are known by name: the third one is contradiction
-        left = [i for i in rest if not classes[i].lower().startswith("neutral")]
-        against = left[0] if len(left) == 1 else None
-    if against == wanted:
-        given = {"setting": "contradiction", "value": contradiction}
-        raise ZeroShotError("Z007", **given, reason="it is the class that means entailment")
+    rest = [i for i in sorted(classes) if i != for_]
+    # by its name, or as the only one left: of two classes, or of three where one is called neutral
+    for candidates in (rest, starts("contra"), [i for i in rest if i not in starts("neutral")]):
+        against = only(candidates) if against is None else against
     if against is None:
         raise ZeroShotError("Z025", wanted="contradiction", name=name, classes=list(classes.values()))
-    return (wanted, against, *(i for i in rest if i != against))
-
-
-def _by_name(classes: dict[int, str], start: str) -> int | None:
-    found = [i for i, label in classes.items() if label.lower().startswith(start)]
-    return found[0] if len(found) == 1 else None
-
-
-def _index(classes: dict[int, str], wanted: ClassRef, name: str, setting: str) -> int | None:
-    if wanted is None:
-        return None
-    for i, label in classes.items():
-        if wanted in (i, label):
-            return i
-    raise ZeroShotError("Z026", setting=setting, value=wanted, name=name, classes=list(classes.values()))
+    if against == for_:
+        given = {"setting": "contradiction", "value": contradiction}
+        raise ZeroShotError("Z007", **given, reason="it is the class that means entailment")
+    return (for_, against, *(i for i in rest if i != against))

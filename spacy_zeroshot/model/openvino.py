@@ -39,7 +39,7 @@ def run_by_openvino(scorer: PairScorer, kernel: torch.dtype, name: str) -> PairS
     """
     if isinstance(scorer, DecomposedScorer):
         module = _convert_decomposed(scorer, kernel, name)
-        return DecomposedScorer(module, scorer.tokenizer, scorer.encoder.max_length, scorer.multiple)
+        return DecomposedScorer(module, scorer.tokenizer, scorer.max_length, scorer.multiple)
     if isinstance(scorer, CrossEncoder):
         converted = copy.copy(scorer)
         converted.module = OpenVINOClassifier(scorer, kernel, name)
@@ -132,7 +132,7 @@ class OpenVINOEncoder(Encoder):
 
     def __init__(self, original: Encoder, converted: Converted):
         nn.Module.__init__(self)
-        self.embeddings = original.embeddings
+        self.original = original
         self.converted = converted
 
     def read(self, packed: PackedSequences, keep: range) -> tuple[Tensor, list[Tensor]]:

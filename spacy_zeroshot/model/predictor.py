@@ -18,7 +18,7 @@ from .bi_encoder import BiEncoder
 from .checkpoint import Checkpoint, is_decomposed, load_checkpoint, share_checkpoint
 from .cross_encoder import CrossEncoder
 from .decomposed import DecomposedScorer
-from .device import choose_budget, choose_device, choose_dtype, choose_kernel, mind_fork, to_host, wait_for
+from .device import choose_budget, choose_device, choose_dtype, choose_kernel, mind_fork, to_host
 from .head import find_head
 from .masked_lm import MaskedLM, read_prompt
 from .tokenization import PairTokenizer
@@ -215,7 +215,8 @@ class Predictor:
         """One array of the results of all batches, in the order of their numbers."""
         if not outputs:
             return np.zeros((0, self.scorer.classes), dtype="float32")
-        wait_for(self.device)
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
         numbers = np.concatenate([part for part, _ in outputs])
         flat = np.empty((len(numbers), outputs[0][1].shape[1]), dtype="float32")
         flat[numbers] = np.concatenate([values.numpy() for _, values in outputs])

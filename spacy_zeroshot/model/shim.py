@@ -167,8 +167,8 @@ class ModelShim(Shim):
             self._save_source(folder)
 
     def restore(self, folder: Path) -> None:
-        """Take a folder written by save, to be loaded at first use. RAISES (ZeroShotError): Z052 if it refers to another
-        bundled model than the installed one."""
+        """Take a folder written by save, to be loaded at first use. RAISES (ZeroShotError): Z052 if it refers to a
+        bundled model that is not the installed one."""
         if (folder / REFERENCE).exists():
             self._refer(srsly.read_json(folder / REFERENCE))
         else:

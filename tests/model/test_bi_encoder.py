@@ -106,7 +106,7 @@ def test_one_encoder_for_both_architectures(decomposed_folder):
     similarity = runtime(decomposed_folder)
     nli = NLIClassifier(str(decomposed_folder), precision="float32").shims[0].runtime
     np.testing.assert_allclose(similarity.embed(TEXTS), nli.embed(TEXTS), atol=1e-6)
-    assert similarity.scorer.encoder.module is similarity.checkpoint.module.encoder
+    assert similarity.scorer.encoder.module is similarity.checkpoint.module is nli.checkpoint.module
 
 
 def test_hypotheses_are_embedded_once(nli_folder, monkeypatch):
