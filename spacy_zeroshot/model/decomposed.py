@@ -357,7 +357,7 @@ class DecomposedBatch(NamedTuple):
 
 
 class DecomposedScorer:
-    """Scores all hypotheses of a text with one pass over the text. A PairScorer and a TextEncoder. Threads may share it.
+    """Scores all hypotheses of a text with one pass over the text. A PairScorer and a TextEncoder; threads share it.
 
     Texts and hypotheses have at most `max_length` tokens. A `multiple` above 1 asks for few shapes: see few_sizes.
     """
