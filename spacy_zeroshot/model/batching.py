@@ -9,8 +9,6 @@ from thinc.types import Ints1d, Ints2d
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from .tokenization import PairTokenizer
-
 # Below this many padded tokens a batch costs its calls rather than its arithmetic.
 SMALL_BATCH = 512
 # How even the lengths of a batch are kept where every token is padded in every layer, as in a stock model
@@ -55,7 +53,7 @@ class TextEncoder(Protocol):
 class PairScorer(Protocol):
     """Scores windows of premises on sets of hypotheses."""
 
-    tokenizer: "PairTokenizer"
+    tokenizer: Any  # PairTokenizer
     classes: int  # columns of the logits: types.ENTAILMENT, types.CONTRADICTION, then the rest
     cpu_tokens: int  # tokens of a batch that a CPU runs fastest with
 

@@ -35,8 +35,6 @@ class BiEncoder:
 
     The evidence for a hypothesis is cosine / temperature, that against it midpoint / temperature. A text costs the
     same for any number of labels, as embeddings of hypotheses are remembered.
-
-    RAISES (ZeroShotError): Z240 for a pooling that is not known, Z020 if the Hub fails.
     """
 
     classes = 2

@@ -89,11 +89,8 @@ def share_checkpoint(spec: ModelSpec, device: torch.device, dtype: torch.dtype) 
 def load_checkpoint(
     spec: ModelSpec, device: torch.device | None = None, dtype: torch.dtype | None = None
 ) -> Checkpoint:
-    """Load config, tokenizer and weights, all of the same revision, for evaluation.
-
-    Without a dtype they keep the precision they are stored in.
-    RAISES (ZeroShotError): Z020 to Z024, Z027, Z028, Z030, Z245, and what find_head raises.
-    """
+    """Load config, tokenizer and weights, all of the same revision, for evaluation; without a dtype, in the precision
+    they are stored in."""
     with plain_tensors():
         folder = _decomposed_folder(spec)
         config = _load_config(spec) if folder is None else DecomposedConfig.from_folder(folder)
@@ -138,7 +135,7 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path, trained: bool = True) 
 
 @lru_cache(maxsize=1)
 def bundled_hash() -> str:
-    """SHA-256 of the installed bundled model, which a saved pipeline refers to. RETURNS (str): In hexadecimal."""
+    """SHA-256 of the installed bundled model, which a saved pipeline refers to."""
     digest = hashlib.sha256()
     for name in ("config.json", "tokenizer.json", WEIGHTS):
         with Path(ModelSpec(BUNDLED).location, name).open("rb") as file_:
@@ -148,7 +145,7 @@ def bundled_hash() -> str:
 
 
 def read_folder(folder: Path) -> dict[str, bytes]:
-    """The files of a folder and of those in it. RETURNS (dict[str, bytes]): By path, parts divided by "/"."""
+    """The files of a folder and of those in it, by path, its parts divided by "/"."""
     files = (path for path in sorted(folder.rglob("*")) if path.is_file())
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 

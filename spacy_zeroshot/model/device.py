@@ -24,7 +24,7 @@ LIVE_STATES = 24
 
 
 def choose_device(device: str | None) -> torch.device:
-    """The torch device of a setting; None follows thinc's active ops. RAISES (ZeroShotError): Z033 if it is missing."""
+    """The torch device of a setting; None follows thinc's active ops."""
     if device is None:
         return get_torch_default_device()
     try:
@@ -36,11 +36,7 @@ def choose_device(device: str | None) -> torch.device:
 
 
 def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
-    """The dtype to compute in.
-
-    "auto" is bfloat16 on a GPU that has it and on a CPU with native support, else float32: emulated bfloat16 is
-    several times slower. RAISES (ZeroShotError): Z032 for float16 on a CPU.
-    """
+    """The dtype to compute in. "auto" is bfloat16 where it is native, as emulated it is much slower than float32."""
     if precision == "auto":
         return torch.bfloat16 if has_native_bfloat16(device) else torch.float32
     if precision == "float16" and device.type == "cpu":
@@ -49,10 +45,7 @@ def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
 
 
 def choose_kernel(backend: Backend, precision: Precision, device: torch.device, trainable: bool) -> torch.dtype | None:
-    """What OpenVINO is to compute in; None for torch. "auto" asks for it where it is there and can do the task.
-
-    RAISES (ZeroShotError): Z032 for float16, Z036 for a GPU or for training.
-    """
+    """What OpenVINO is to compute in; None for torch. "auto" asks for it where it is there and can do the task."""
     reason = "only scores, and trainable is true" if trainable else None
     if device.type != "cpu":
         reason = f"runs on a CPU, and the device is {device}"
@@ -99,10 +92,7 @@ def to_host(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def mind_fork(process: int) -> None:
-    """Use one thread in a forked child: it deadlocks on torch's pool if torch ran multi-threaded in the parent.
-
-    process (int): The one that made the model.
-    """
+    """Use one thread in a forked child: it deadlocks on torch's pool if torch ran multi-threaded in the parent."""
     if os.getpid() != process:
         torch.set_num_threads(1)
 

@@ -13,8 +13,6 @@ def find_head(config: Any, name: str, entailment: ClassRef = None, contradiction
 
     RETURNS (tuple[int, ...]): The head's classes in the order of the logits: entailment, contradiction (or
         not-entailment), then the rest. (0,) for a head of one class, a sigmoid.
-    RAISES (ZeroShotError): Z007 if both are the same class, Z025 if no class means entailment or contradiction,
-        Z026 if the one named is not there, Z029 for a head of more than three classes.
     """
     classes = {int(i): str(label) for i, label in config.id2label.items()}
     if not 1 <= len(classes) <= 3:

@@ -176,10 +176,7 @@ def _keep_masked(module: nn.Module, inputs: Any, output: Any) -> Any:
 
 
 def read_prompt(prompt: str, tokenizer: Any, name: str) -> Prompt:
-    """Tokenise a prompt that check_prompt has passed.
-
-    RAISES (ZeroShotError): Z243 if the tokenizer has no mask, Z242 if the prompt names the mask itself as well.
-    """
+    """Tokenise a prompt that check_prompt has passed."""
     if tokenizer.mask_token_id is None:
         raise ZeroShotError("Z243", name=name)
     left, right = prompt.split(TEXT_SLOT)

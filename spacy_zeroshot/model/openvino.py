@@ -33,10 +33,7 @@ EXAMPLES = ((2, (3, 5, 2)), (4, (4, 2)))
 
 
 def run_by_openvino(scorer: PairScorer, kernel: torch.dtype, name: str) -> PairScorer:
-    """The same scorer, for scoring only, its model (in float32, on the CPU) run by OpenVINO. name: For errors.
-
-    RAISES (ZeroShotError): Z034 without the package, Z035 if the model cannot be converted.
-    """
+    """The same scorer, for scoring only, its model (in float32, on the CPU) run by OpenVINO. name: For errors."""
     if isinstance(scorer, DecomposedScorer):
         module = _convert_decomposed(scorer, kernel, name)
         return DecomposedScorer(module, scorer.tokenizer, scorer.max_length, scorer.multiple)

@@ -35,10 +35,7 @@ MEAN = Pooling()
 
 
 class PooledEncoder:
-    """Sentence embeddings by a model of transformers. A TextEncoder.
-
-    RAISES (ZeroShotError): Z240 for an encoder-decoder, whose last states are the decoder's.
-    """
+    """Sentence embeddings by a model of transformers, but no encoder-decoder. A TextEncoder."""
 
     evenness = EVENNESS
     cpu_tokens = 1024
@@ -66,10 +63,7 @@ class PooledEncoder:
 
 
 def read_pooling(spec: ModelSpec) -> Pooling:
-    """Read a checkpoint's pooling as sentence-transformers writes it. Without a word of it, it is the mean.
-
-    RAISES (ZeroShotError): Z240 for another pooling, or for further layers after it; Z020 if the Hub fails.
-    """
+    """Read a checkpoint's pooling as sentence-transformers writes it. Without a word of it, it is the mean."""
     path = POOLING
     for module in _read_json(spec, MODULES) or []:
         kind = str(module.get("type", "")).rpartition(".")[-1]

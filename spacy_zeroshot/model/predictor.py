@@ -22,7 +22,7 @@ from .device import choose_budget, choose_device, choose_dtype, choose_kernel, m
 from .head import find_head
 from .masked_lm import MaskedLM, read_prompt
 from .tokenization import PairTokenizer
-from .types import ModelSpec, NLIInput, NLIOutput, WindowConfig
+from .types import ModelSpec, NLIInput, NLIOutput
 
 # Wordpieces that neighbouring windows of a long text share where it is embedded
 EMBEDDING_OVERLAP = 64
@@ -33,7 +33,7 @@ MULTIPLE = 16
 
 
 class Predictor:
-    """A checkpoint on a device, in a precision, ready to score, to embed and, if trainable, to learn.
+    """A checkpoint on a device, ready to score, to embed and, if trainable, to learn.
 
     A trainable one has its weights in float32, and computes in `dtype` by autocast; `frozen` parts are not trained.
     """
@@ -65,10 +65,7 @@ class Predictor:
         return dict(self.checkpoint.module.named_parameters())
 
     def predict(self, batch: NLIInput) -> NLIOutput:
-        """Score premises on their hypotheses. Equal ones are scored once.
-
-        RAISES (ZeroShotError): Z011, Z012 for what does not fit, Z013 for logits that are not finite.
-        """
+        """Score premises on their hypotheses. Equal ones are scored once."""
         mind_fork(self._process)
         row_of: dict[tuple[str, tuple[str, ...]], int] = {}
         rows = [row_of.setdefault(key, len(row_of)) for key in zip(batch.premises, batch.hypotheses, strict=True)]
@@ -97,11 +94,7 @@ class Predictor:
         return output._replace(logits=logits), backprop
 
     def embed(self, texts: Sequence[str]) -> Floats2d:
-        """Embed texts. A long one gets the mean of its windows' embeddings. Equal texts are embedded once.
-
-        RETURNS (Floats2d): Shape (texts, width), float32, rows of length one.
-        RAISES (ZeroShotError): Z240 if the model makes no sentence embeddings.
-        """
+        """Embed texts, rows of length one. A long one gets the mean of its windows' embeddings."""
         mind_fork(self._process)
         encoder = self.scorer.encoder
         row_of: dict[str, int] = {}
@@ -159,7 +152,11 @@ class Predictor:
                 cut = [(0, len(ids))]
                 spans.append((0, len(text)))
             else:
-                cut = self._cut(len(ids), room[number], batch.windows)
+                cut = [(0, room[number])]
+                if batch.windows.long_text == "truncate":
+                    self._warn_once("Z101", length=len(ids), room=room[number])
+                else:
+                    cut = split_windows(len(ids), room[number], batch.windows.overlap)
                 spans.extend(self._spans(text, len(ids), cut))
             n_windows.append(len(cut))
             for start, end in cut:
@@ -178,12 +175,6 @@ class Predictor:
             most = self.scorer.max_premise_tokens(0) - 1
             raise ZeroShotError("Z011", hypothesis=hypotheses.texts[longest], length=lengths[longest], room=most)
         return room
-
-    def _cut(self, length: int, room: int, how: WindowConfig) -> list[tuple[int, int]]:
-        if how.long_text != "truncate":
-            return split_windows(length, room, how.overlap)
-        self._warn_once("Z101", length=length, room=room)
-        return [(0, room)]
 
     def _spans(self, text: str, length: int, cut: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
         """The characters of windows; the first and the last one reach the text's ends."""
@@ -229,10 +220,7 @@ class Predictor:
 
 
 def load_predictor(spec: ModelSpec, trainable: bool, train_encoder: bool) -> Predictor:
-    """Load a checkpoint and make it work as its architecture says.
-
-    Weights that are trained are a model's own, and float32; the encoder of the bundled layout may be left out of that.
-    """
+    """Load a checkpoint. Trained weights are a model's own, and float32; the encoder may be left out of that."""
     device = choose_device(spec.device)
     kernel = choose_kernel(spec.backend, spec.precision, device, trainable)
     dtype = choose_dtype("float32" if kernel else spec.precision, device)
@@ -276,11 +264,7 @@ def _make_scorer(spec: ModelSpec, checkpoint: Checkpoint, multiple: int) -> Pair
 
 
 def split_windows(length: int, room: int, overlap: int) -> list[tuple[int, int]]:
-    """Cover `length` wordpieces with windows of `room`; neighbours share exactly `overlap`, the last may be shorter.
-
-    RETURNS (list[tuple[int, int]]): First and past-the-last wordpiece of each window; at least one.
-    RAISES (ZeroShotError): Z012 if the windows would not move on.
-    """
+    """Cover `length` wordpieces with windows of `room`; neighbours share exactly `overlap`, the last may be shorter."""
     if length <= room:
         return [(0, length)]
     if overlap >= room:
