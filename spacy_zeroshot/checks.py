@@ -21,7 +21,6 @@ from .component import ZeroShotTextCategorizer
 from .errors import ZeroShotError, named
 from .labels import DEFAULT_TEMPLATE, check_templates
 from .loading import FACTORY, NO_PIPELINE, load_pipeline, pipeline_error
-from .scores import softmax
 from .tuning.score import predictor_of, score_texts, writers_of_keys
 
 ERROR, WARNING = "error", "warning"
@@ -30,10 +29,6 @@ LARGE = 0.5
 # Pairs of labels whose scores go together more closely than this are pointed out. Synonyms are above it, related labels
 # come near, and labels that have nothing in common stay far below.
 ALIKE = 0.75
-# A label that is never the best and scores less than this share of an equal one barely fits.
-BARELY = 0.5
-# Templates without which this share of texts keep their best label have no effect.
-NO_EFFECT = 0.99
 # Costs are shown of a short paragraph, about the most one window of a BERT-like model holds, and a long article; and of
 # the first with other numbers of labels.
 LENGTHS = (100, 500, 5000)
@@ -210,25 +205,13 @@ def check_room(pipe: ZeroShotTextCategorizer) -> Iterator[Issue]:
 
 
 def check_scores(nlp: Language, pipe: ZeroShotTextCategorizer, texts: Sequence[str] = ()) -> Iterator[Issue]:
-    """Labels and templates that do nothing, or the same, over texts like those the pipeline is meant for. Without any,
-    built-in ones tell which labels are read alike, and nothing else is looked for."""
-    templates = pipe.templates if not pipe.label_groups else ()
-    label_sets = [pipe.label_set(templates=template) for template in templates] or [pipe.label_set()]
-    found = score_texts(nlp, pipe, texts or SAMPLES, label_sets).logits
-    if not len(found[0]):
-        return
-    for group in label_sets[0].groups:
-        labels = label_sets[0].labels[group.start : group.stop]
-        parts = [logits[:, group.start : group.stop] for logits in found]
-        logits = np.mean(parts, axis=0)
-        for i, j, value in alike(logits):
-            yield _issue(WARNING, "Z076", pipe.name, labels=[labels[i], labels[j]], value=value)
-        if not texts or len(labels) < 2:
-            continue
-        for i, share in barely(logits):
-            yield _issue(WARNING, "Z077", pipe.name, label=labels[i], value=share)
-        for i, share in without_effect(parts):
-            yield _issue(WARNING, "Z078", pipe.name, template=templates[i], share=share)
+    """Labels whose scores go together over texts like those the pipeline is meant for, or over built-in ones."""
+    label_set = pipe.label_set()
+    (logits,) = score_texts(nlp, pipe, texts or SAMPLES, [label_set]).logits
+    for group in label_set.groups:
+        for i, j, value in alike(logits[:, group.columns]):
+            labels = [label_set.labels[group.start + i], label_set.labels[group.start + j]]
+            yield _issue(WARNING, "Z076", pipe.name, labels=labels, value=value)
 
 
 def alike(logits: np.ndarray) -> list[tuple[int, int, float]]:
@@ -242,25 +225,6 @@ def alike(logits: np.ndarray) -> list[tuple[int, int, float]]:
     pairs = combinations(range(logits.shape[1]), 2)
     found = [(i, j, float(correlation[i, j])) for i, j in pairs if correlation[i, j] > ALIKE]
     return sorted(found, key=lambda pair: -pair[2])
-
-
-def barely(logits: np.ndarray) -> list[tuple[int, float]]:
-    """Columns of logits, shape (texts, labels), that are the best of no text and have a small mean score where labels
-    compete; and that score."""
-    shares, best = softmax(logits).mean(axis=0), set(logits.argmax(axis=1).tolist())
-    few = np.flatnonzero(shares < BARELY / logits.shape[1]).tolist()
-    return [(i, float(shares[i])) for i in few if i not in best]
-
-
-def without_effect(logits: Sequence[np.ndarray]) -> list[tuple[int, float]]:
-    """Of several arrays of logits, shape (texts, labels) each, one a template: those that could be left out, and the
-    share of texts that then keep their best label."""
-    if len(logits) < 2:
-        return []
-    total = np.sum(logits, axis=0)
-    best = total.argmax(axis=1)
-    shares = [float(((total - one).argmax(axis=1) == best).mean()) for one in logits]
-    return [(i, share) for i, share in enumerate(shares) if share >= NO_EFFECT]
 
 
 def costs(

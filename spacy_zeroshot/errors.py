@@ -98,10 +98,6 @@ MESSAGES: dict[str, str] = {
     "read more than twice. Set it to {half} or less.",
     "Z076": "the labels {labels} read alike: their scores go together over the sample texts (correlation {value:.2f}). "
     "Word them apart, or merge them.",
-    "Z077": "label {label!r} barely fits: its mean score over the sample texts is {value:.3f}, and it is the best "
-    "label of none. If the texts should have it, word it otherwise.",
-    "Z078": "the template {template!r} has no effect: without it {share:.1%} of the sample texts keep their best "
-    "label. Remove it to save a pass, or word it otherwise.",
     "Z079": "the components {components} write the same keys of doc.cats, {keys}: of each key the last one's score is "
     "left. Set key_prefix in one of them.",
     "Z230": "the labels {labels} are in another script than hypothesis_template = {template!r}. Set "

@@ -113,7 +113,7 @@ def evaluate(
             gold = np.array([[label in row.labels for label in label_set.labels] for row in rows], dtype=bool)
         scores = np.array(list(track(scores_of(nlp, pipe, rows, label_set), len(rows), name))).reshape(gold.shape)
         for group, rule in zip(label_set.groups, pipe.rules(label_set)):
-            columns = slice(group.start, group.stop)
+            columns = group.columns
             right, names = gold[:, columns], list(label_set.labels[columns])
             has_none = none_label is not None and not right.any(axis=1).all()
             if threshold is not None:

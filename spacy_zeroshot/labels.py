@@ -50,6 +50,11 @@ class LabelGroup:
     stop: int
     exclusive: bool
 
+    @property
+    def columns(self) -> slice:
+        """RETURNS (slice): The group's columns."""
+        return slice(self.start, self.stop)
+
 
 @dataclass(frozen=True)
 class LabelSet:

@@ -9,11 +9,9 @@ import spacy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacy_zeroshot import checks
 from spacy_zeroshot.checks import (
     TEMPLATES,
     alike,
-    barely,
     check_keys,
     check_labels_of,
     check_language,
@@ -24,11 +22,10 @@ from spacy_zeroshot.checks import (
     language_of,
     plain_form,
     reads,
-    without_effect,
     wordpieces,
 )
 
-from .util import SENTENCES, make_nlp, words
+from .util import make_nlp, words
 
 
 def make(folder: Path, labels: list[str], **settings: Any) -> Any:
@@ -231,21 +228,6 @@ def test_alike_by_hand():
     assert alike(twins[:2]) == [] and alike(twins[:, [1, 4]]) == []
 
 
-def test_barely_by_hand():
-    logits = np.tile([2.0, 2.1, -3.0], (10, 1))
-    logits[:5, 0] += 1
-    assert [i for i, _ in barely(logits)] == [2]
-    logits[0, 2] = 9.0
-    assert barely(logits) == []
-
-
-def test_without_effect_by_hand():
-    state = np.random.default_rng(0)
-    strong, weak, other = (state.normal(size=(200, 3)) * scale for scale in (5, 0.001, 5))
-    assert [i for i, _ in without_effect([strong, weak, other])] == [1]
-    assert without_effect([strong]) == []
-
-
 def test_z076_labels_that_are_read_alike(nli_folder):
     # two labels, one wording but for a sign the tiny tokenizer does not know apart
     own = [{"label": "a", "text": "It is sport."}, {"label": "b", "text": "It is SPORT."}]
@@ -254,27 +236,3 @@ def test_z076_labels_that_are_read_alike(nli_folder):
     found = list(check_scores(nlp, pipe))
     assert [f.code for f in found if "['a', 'b']" in f.message] == ["Z076"]
     assert all(f.level == "warning" and f.component == pipe.name for f in found)
-
-
-def test_z078_templates_without_effect(nli_folder):
-    templates = ["This text is about {}.", "This text is about {} .", "This text is about {}."]
-    nlp = make_nlp(nli_folder, hypothesis_template=templates)
-    pipe = nlp.get_pipe("zero_shot_textcat")
-    codes = {issue.code for issue in check_scores(nlp, pipe, SENTENCES)}
-    # the templates say the same, so each can be left out
-    assert "Z078" in codes
-    assert "Z078" not in {issue.code for issue in check_scores(nlp, pipe)}
-
-
-def test_z077_labels_that_barely_fit(nli_folder, monkeypatch):
-    # the tiny model gives all labels like scores: move the line
-    monkeypatch.setattr(checks, "BARELY", 2.0)
-    labels = ["sport", "music", "politics", "vote", "penalty", "planets", "park", "parliament"]
-    nlp = make_nlp(nli_folder, labels=labels, hypothesis_template="{}")
-    pipe = nlp.get_pipe("zero_shot_textcat")
-    scored = np.array([list(doc.cats.values()) for doc in nlp.pipe(SENTENCES)])
-    never = {label for i, label in enumerate(labels) if i not in scored.argmax(axis=1)}
-    found = [issue.message for issue in check_scores(nlp, pipe, SENTENCES) if issue.code == "Z077"]
-    assert never and len(found) == len(never)
-    assert all(any(f"label {label!r}" in message for message in found) for label in never)
-    assert "Z077" not in [issue.code for issue in check_scores(nlp, pipe)]

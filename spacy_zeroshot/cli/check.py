@@ -36,9 +36,8 @@ def check(
 
     One line per issue, then a table: texts of some lengths in wordpieces, the windows they are cut into, the pairs of
     window and hypothesis, the passes through the model and the tokens in them; and the same for 10, 100 and 1,000
-    labels. Sample texts are scored to find labels that the model reads alike; with --texts, also labels that barely
-    fit and templates without effect. Settings of a config can be given as options, as for spacy train. Exit code 1 if
-    there are errors, 0 if there are only warnings.
+    labels. Sample texts are scored to find labels that the model reads alike. Settings of a config can be given as
+    options, as for spacy train. Exit code 1 if there are errors, 0 if there are only warnings.
 
     Example: python -m spacy zeroshot check config.cfg --components.zero_shot_textcat.model.name bundled
     """

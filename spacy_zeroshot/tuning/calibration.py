@@ -51,8 +51,8 @@ class Calibrated(NamedTuple):
     labels: tuple[str, ...]
     biases: np.ndarray  # (labels,): in logits
     temperature: float  # 1.0 without gold labels
-    rates: tuple[np.ndarray, np.ndarray]  # (labels,) each: mean scores over the texts, without and with calibration
-    reliability: tuple[Reliability, Reliability] | None  # on the labelled texts, without and with calibration
+    rates: tuple[np.ndarray, ...]  # (labels,) each: mean scores over the texts, without and with calibration
+    reliability: tuple[Reliability, ...] | None  # on the labelled texts, without and with calibration
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -110,10 +110,9 @@ def calibrate(
     if len(labelled):
         known, rows = score([row.text for row in labelled], "labelled texts", track)
         temperature = max(round(fit_temperature(known - biases, gold[rows], label_set), 4), 1e-4)
-        scores = to_scores(known, label_set), to_scores(adjust(known, biases, temperature), label_set)
-        measured = reliability(scores[0], gold[rows], label_set), reliability(scores[1], gold[rows], label_set)
-    before, after = to_scores(logits, label_set), to_scores(adjust(logits, biases, temperature), label_set)
-    rates = before.mean(axis=0), after.mean(axis=0)
+        both = known, adjust(known, biases, temperature)
+        measured = tuple(reliability(to_scores(one, label_set), gold[rows], label_set) for one in both)
+    rates = tuple(to_scores(one, label_set).mean(axis=0) for one in (logits, adjust(logits, biases, temperature)))
     return Calibrated(pipe.name, label_set.labels, biases, temperature, rates, measured)
 
 
@@ -136,7 +135,7 @@ def check_prior(prior: Mapping[str, float], label_set: LabelSet) -> np.ndarray:
     shares = np.array([prior[label] for label in labels], dtype="float64")
     for group in label_set.groups:
         if group.exclusive:
-            shares[group.start : group.stop] /= shares[group.start : group.stop].sum()
+            shares[group.columns] /= shares[group.columns].sum()
     return shares
 
 
@@ -145,10 +144,10 @@ def prior_biases(logits: np.ndarray, label_set: LabelSet) -> np.ndarray:
     compete the logarithm of their mean distribution, as in contextual calibration, else each label's mean margin."""
     biases = logits.mean(axis=0)
     for group in label_set.groups:
-        columns = slice(group.start, group.stop)
+        own = biases[group.columns]
         if group.exclusive:
-            biases[columns] = np.log(np.maximum(softmax(logits[:, columns]).mean(axis=0), 1e-12))
-        biases[columns] -= biases[columns].mean()
+            own[:] = np.log(np.maximum(softmax(logits[:, group.columns]).mean(axis=0), 1e-12))
+        own -= own.mean()
     return biases
 
 
@@ -160,11 +159,10 @@ def marginal_biases(logits: np.ndarray, label_set: LabelSet, prior: np.ndarray |
     """
     biases = np.zeros(logits.shape[1])
     for group in label_set.groups:
-        columns = slice(group.start, group.stop)
-        match = _match_shares if group.exclusive else _match_rates
-        biases[columns] = match(logits[:, columns], None if prior is None else prior[columns])
+        own, match = biases[group.columns], _match_shares if group.exclusive else _match_rates
+        own[:] = match(logits[:, group.columns], None if prior is None else prior[group.columns])
         if group.exclusive or prior is None:
-            biases[columns] -= biases[columns].mean()
+            own -= own.mean()
     return biases
 
 
@@ -176,7 +174,7 @@ def fit_temperature(logits: np.ndarray, gold: np.ndarray, label_set: LabelSet) -
     """
     parts = []
     for group in label_set.groups:
-        values, targets = logits[:, group.start : group.stop], gold[:, group.start : group.stop].astype("float64")
+        values, targets = logits[:, group.columns], gold[:, group.columns].astype("float64")
         if group.exclusive:
             known = targets.any(axis=1)
             values, targets = values[known], targets[known] / targets[known].sum(axis=1, keepdims=True)
@@ -202,7 +200,7 @@ def reliability(scores: np.ndarray, gold: np.ndarray, label_set: LabelSet) -> Re
     """Measure how often scores are right: where labels compete that of each text's best label, else every one."""
     sure, met = [], []
     for group in label_set.groups:
-        values, targets = scores[:, group.start : group.stop], gold[:, group.start : group.stop]
+        values, targets = scores[:, group.columns], gold[:, group.columns]
         if group.exclusive:
             best = values.argmax(axis=1)[:, None]
             values, targets = (np.take_along_axis(array, best, axis=1) for array in (values, targets))

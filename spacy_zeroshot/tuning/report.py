@@ -11,16 +11,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from ..decisions import Rule
 from ..evaluation import with_none
 from .calibration import reliability
-from .search import KINDS, Goal, among_best, make_grid, sweep, sweep_top_k
+from .search import KINDS, Goal, among_best, make_grid, sweep
 from .tune import Tuned, TunedGroup
 
 GOALS: dict[Goal, str] = {"macro_f1": "macro-F1", "micro_f1": "micro-F1", "accuracy": "accuracy"}
-# Characters of a text
-EXCERPT = 280
-# Rows of the tables at most, and the highest top-k in the chart
-HARDEST, MISTAKES, MOST_K = 20, 30, 20
+# Rows of the tables at most
+HARDEST, MISTAKES = 20, 30
 NONE = "none of these"
-QUARTERS = tuple((x, f"{x:g}") for x in (0.0, 0.25, 0.5, 0.75, 1.0))
 
 
 class Chart(NamedTuple):
@@ -30,7 +27,6 @@ class Chart(NamedTuple):
     xlabel: str
     caption: str
     lines: dict[str, list[tuple[float, float, float]]]
-    ticks: Sequence[tuple[float, str]] = QUARTERS
     mark: float | None = None
     diagonal: bool = False
 
@@ -94,17 +90,12 @@ def mistakes(gold: np.ndarray, chosen: np.ndarray, labels: Sequence[str]) -> lis
 
 def _charts(group: TunedGroup) -> list[Chart]:
     scores, gold, exclusive, rule = group.after.scores, group.gold, group.label_set.exclusive, group.after.rule
-    grid, most = make_grid(scores), min(scores.shape[1], MOST_K)
+    grid = make_grid(scores)
     found = sweep(among_best(scores, 1 if exclusive else None), gold, grid, group.none)
     caption = "F1 against one threshold for all labels, with the tuned template and temperature."
     mark = rule.threshold if rule.threshold or rule.top_k is None else None
     lines = {"macro-F1": _points(grid, found.macro_f1), "micro-F1": _points(grid, found.micro_f1)}
-    charts = [Chart("F1 against threshold", "threshold", caption, lines, mark=mark)]
-    if not exclusive and most > 1:
-        found, x = sweep_top_k(scores, gold, most, group.none), np.linspace(0.0, 1.0, most)
-        lines = {"macro-F1": _points(x, found.macro_f1, 3), "micro-F1": _points(x, found.micro_f1, 3)}
-        ticks = [(x[k], str(k + 1)) for k in range(0, most, 1 + most // 11)]
-        charts.append(Chart("F1 against top-k", "top-k", "F1 of the k best labels of every text.", lines, ticks))
+    threshold = Chart("F1 against threshold", "threshold", caption, lines, mark)
     lines = {}
     for name, measured in (("before", group.before), ("after", group.after)):
         bins = reliability(measured.scores, gold, group.label_set)
@@ -112,7 +103,7 @@ def _charts(group: TunedGroup) -> list[Chart]:
         lines[f"{name}, ECE {bins.ece:.3f}"] = _points(bins.confidence[some], bins.accuracy[some], sizes[some])
     caption = f"How often {'the best labels' if exclusive else 'labels'} are right, by their score: on the dashed line "
     caption += "a score of 0.8 is right 8 times in 10. ECE is the mean distance from it; larger marks are more scores."
-    return [*charts, Chart("Reliability before and after", "score", caption, lines, diagonal=True)]
+    return [threshold, Chart("Reliability before and after", "score", caption, lines, diagonal=True)]
 
 
 def _points(x: np.ndarray, y: np.ndarray, sizes: float | np.ndarray = 0) -> list[tuple[float, float, float]]:
@@ -148,9 +139,5 @@ def _hardest(group: TunedGroup, texts: Sequence[str]) -> list[list[str]]:
         labels = [f"{label} {scores[row, j]:.2f}" for j, label in enumerate(group.label_set.labels) if mask[j]]
         return ", ".join(labels) or NONE
 
-    rows = []
-    for i in wrong[np.argsort(-loss[wrong], kind="stable")][:HARDEST].tolist():
-        text = " ".join(texts[i].split())
-        excerpt = text if len(text) <= EXCERPT else f"{text[:EXCERPT]}…"
-        rows.append([excerpt, named(group.gold[i], i), named(chosen[i], i)])
-    return rows
+    hardest = wrong[np.argsort(-loss[wrong], kind="stable")][:HARDEST].tolist()
+    return [[texts[i], named(group.gold[i], i), named(chosen[i], i)] for i in hardest]

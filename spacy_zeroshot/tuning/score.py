@@ -94,7 +94,7 @@ def docs_before(nlp: Language, name: str, texts: Sequence[str]) -> Iterator[tupl
 def part_of(label_set: LabelSet, group: LabelGroup) -> LabelSet:
     """RETURNS (LabelSet): One group of a label set, as a label set of its own."""
     first, last = sum(label_set.counts[: group.start]), sum(label_set.counts[: group.stop])
-    columns = slice(group.start, group.stop)
+    columns = group.columns
     alone = LabelGroup(group.name, 0, group.stop - group.start, group.exclusive)
     return LabelSet(label_set.labels[columns], label_set.hypotheses[first:last], label_set.counts[columns], (alone,))
 

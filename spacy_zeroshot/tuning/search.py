@@ -208,11 +208,6 @@ def among_best(scores: np.ndarray, top_k: int | None) -> np.ndarray:
     return scores if top_k is None else np.where(ranks(scores) < top_k, scores, -1.0)
 
 
-def sweep_top_k(scores: np.ndarray, gold: np.ndarray, most: int, none: bool = False) -> Sweep:
-    """RETURNS (Sweep): As `sweep`, for the k best labels of every text, k from 1 to `most`."""
-    return sweep(-ranks(scores), gold, -np.arange(most), none)
-
-
 def _rules(
     scores: np.ndarray, gold: np.ndarray, label_set: LabelSet, goal: Goal, none: bool, kept: Rule | None
 ) -> dict[str, Rule]:
@@ -228,8 +223,8 @@ def _rules(
     if len(labels) == 1:
         return rules
     if kept is None:
-        by_rank = getattr(sweep_top_k(scores, gold, min(len(labels), MOST_RANKS), none), goal)
-        rules[TOP_K] = Rule(0.0, top_k=int(np.argmax(by_rank)) + 1)
+        by_rank = sweep(-ranks(scores), gold, -np.arange(min(len(labels), MOST_RANKS)), none)
+        rules[TOP_K] = Rule(0.0, top_k=int(np.argmax(getattr(by_rank, goal))) + 1)
     steps = found.f1[: len(labels)].argmax(axis=1)
     own = {label: float(grid[step]) for label, step, n in zip(labels, steps, gold.sum(axis=0)) if n >= LEAST_GOLD}
     rules[LABELS] = Rule(threshold, own, top_k)

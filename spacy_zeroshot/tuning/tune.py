@@ -119,7 +119,7 @@ def tune(
     votes = pipe.votes(scored.texts, own_set, leave_out=True) if pipe.examples and pipe.examples_weight else None
     alone, groups = len(own_set.groups) == 1, []
     for group, rule in zip(own_set.groups, pipe.rules(own_set)):
-        columns = slice(group.start, group.stop)
+        columns = group.columns
         label_set, right = part_of(own_set, group), gold[scored.rows, columns]
         biases = np.array([pipe.calibration.get(label, 0.0) for label in label_set.labels])
         own_votes = votes and Votes(votes[0][0][:, columns], votes[1][columns], pipe.examples_weight)

@@ -23,7 +23,6 @@ from spacy_zeroshot.tuning.search import (
     search,
     split_folds,
     sweep,
-    sweep_top_k,
 )
 from spacy_zeroshot.tuning.tune import variants
 
@@ -197,7 +196,7 @@ def test_thresholds(seed: int, none: bool) -> None:
 @given(st.integers(0, 10_000))
 def test_ranks_and_steps_are_what_decisions_are_made_of(seed: int) -> None:
     scores, gold = sample(seed)
-    by_rank = sweep_top_k(scores, gold, 4)
+    by_rank = sweep(-ranks(scores), gold, -np.arange(4))
     for k in range(1, 5):
         chosen = decide_rows(scores, NAMES, Rule(0.0, top_k=k))
         assert np.array_equal(ranks(scores) < k, chosen)
