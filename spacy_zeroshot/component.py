@@ -19,13 +19,15 @@ from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc, SpanGroup
 from spacy.training import Example, validate_examples, validate_get_examples
 from thinc.api import Model, Optimizer, set_dropout_rate
-from thinc.types import Floats1d, Floats2d
+from thinc.types import Floats2d
 
+from . import settings as fields
 from .decisions import Decision, RankedLabels, Rule, decide, default_rule, rank
 from .errors import ZeroShotError, named, warn
 from .explain import Explanation, explain
 from .labels import (
     DEFAULT_TEMPLATE,
+    OWN_LABELS,
     SLOT,
     LabelSet,
     Question,
@@ -35,39 +37,13 @@ from .labels import (
     make_label_set,
     own_gold,
     own_labels,
-    register_labels_extension,
 )
 from .model.architectures import check_model
 from .model.types import InitConfig, NLIInput, WindowConfig
 from .neighbors import ExampleStore, mix_groups
 from .premises import Premise, SpanGetter, count_unread, is_blank, premises_of, window_spans
-from .scores import (
-    DocScores,
-    WindowLogits,
-    blank_scores,
-    calibrate,
-    pool_windows,
-    split_by_label_set,
-    to_scores,
-)
-from .settings import (
-    DOLLARLESS,
-    ByLabel,
-    Setting,
-    Settings,
-    as_json,
-    block_beside,
-    check_each,
-    check_settings,
-    entries_of,
-    from_config,
-    overrides_of,
-    reject_dollars,
-    restore_settings,
-    take_old_settings,
-    upgrade,
-    write_through,
-)
+from .scores import DocScores, WindowLogits, blank_scores, calibrate, pool_windows, split_by_label_set, to_scores
+from .settings import Settings, as_json, check_settings
 from .training import draw_examples, loss_of
 from .util import replace_folder
 
@@ -143,26 +119,26 @@ class ZeroShotTextCategorizer(TrainablePipe):
     Settings are attributes: assigned ones are checked, saved by nlp.to_disk, and written to nlp.config.
     """
 
-    label_groups = Setting()
-    none_label = Setting()
-    hypothesis_template = Setting()
-    hypotheses = Setting()
-    multi_label = Setting()
-    threshold = Setting()
-    label_thresholds = ByLabel("threshold")
-    calibration = ByLabel("bias")
-    top_k = Setting()
-    temperature = Setting()
-    n_neighbors = Setting()
-    examples_weight = Setting()
-    key_prefix = Setting()
-    long_text = Setting()
-    window_overlap = Setting()
-    pooling = Setting()
-    spans_key = Setting()
-    trainable = Setting()
-    train_encoder = Setting()
-    max_negatives = Setting()
+    label_groups = fields.entries()
+    none_label = fields.optional(fields.visible_text())
+    hypothesis_template = fields.text_or_list()
+    hypotheses = fields.entries()
+    multi_label = fields.flag()
+    threshold = fields.optional(fields.share())
+    label_thresholds = fields.entries("threshold")
+    top_k = fields.optional(fields.whole(1))
+    calibration = fields.entries("bias")
+    temperature = fields.positive()
+    n_neighbors = fields.whole(1)
+    examples_weight = fields.share()
+    key_prefix = fields.text()
+    long_text = fields.one_of("windows", "truncate")
+    window_overlap = fields.whole(0)
+    pooling = fields.one_of("max", "mean", "first")
+    spans_key = fields.optional(fields.visible_text())
+    trainable = fields.flag()
+    train_encoder = fields.flag()
+    max_negatives = fields.whole(1)
 
     def __init__(
         self,
@@ -208,19 +184,18 @@ class ZeroShotTextCategorizer(TrainablePipe):
         self.get_spans = get_spans
         self._listwise_weight = 0.0
         self._warned_unread = False
+        self._loads_model = True
+        self._settings = Settings(DEFAULTS)
+        self._examples = ExampleStore()
         # the label set of these settings
         self._worded: tuple[Settings, LabelSet] | None = None
         with named(name):
             check_model(model)
-            # what the config says by now, so that only changes are written to it
-            self._configured = as_json(given)
-            for key, sign in (("labels", "${"), ("examples", "${"), *((key, "$") for key in DOLLARLESS)):
-                reject_dollars(key, given[key], sign)
-            take_old_settings(given, abstain, calibrated)
-            self._take({**as_json(given), "labels": from_config(labels)})
-        self._loads_model = True
+            fields.check_dollars(given)
+            fields.take_old_settings(given, abstain, calibrated)
+            self._take({**given, "labels": fields.undo_joints(labels)})
         _pipelines[self] = weakref.ref(nlp)
-        _register_extensions()
+        register_extensions()
 
     # Settings
 
@@ -274,10 +249,6 @@ class ZeroShotTextCategorizer(TrainablePipe):
         """RETURNS (tuple[str, ...]): The hypothesis templates in use; just the slot for a model with a prompt."""
         return (SLOT,) if self.has_own_prompt else check_templates(self.hypothesis_template)
 
-    @templates.setter
-    def templates(self, templates: str | Sequence[str]) -> None:
-        self.hypothesis_template = templates if isinstance(templates, str) else list(templates)
-
     @property
     def has_own_prompt(self) -> bool:
         """RETURNS (bool): Whether the model reads labels as they are, in a prompt of its own."""
@@ -292,7 +263,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
         RAISES (ZeroShotError): Z002, Z003, Z005, Z006, Z007.
         """
         with named(self.name):
-            kept = entries_of(check_labels(labels), self._settings.values)
+            kept = fields.entries_of(check_labels(labels), self._settings.values)
             if hypotheses is not None:
                 kept["hypotheses"] = hypotheses
             self._take({**self._settings.values, **kept, "labels": labels, "label_groups": []})
@@ -307,12 +278,11 @@ class ZeroShotTextCategorizer(TrainablePipe):
         """
         if label in self.labels:
             return 0
-        if self.label_groups:
-            with named(self.name):
-                raise ZeroShotError(
-                    "Z007", setting="labels", value=label, reason="the labels are in label_groups; set those"
-                )
-        self.set_labels((*self.labels, label))
+        with named(self.name):
+            if self.label_groups:
+                reason = "the labels are in label_groups; set those"
+                raise ZeroShotError("Z007", setting="labels", value=label, reason=reason)
+            self.set_labels((*self.labels, label))
         return 1
 
     def label_set(
@@ -356,22 +326,11 @@ class ZeroShotTextCategorizer(TrainablePipe):
         return default_rule(exclusive, self.threshold, self._settings.thresholds, self.top_k, self.none_label)
 
     def rules(self, label_set: LabelSet, key_prefix: str = "") -> list[Rule]:
-        """The rule of each group of labels.
-
-        label_set (LabelSet): Labels in groups.
-        key_prefix (str): Put before the labels that have their own thresholds.
-        RETURNS (list[Rule]): The rules.
-        """
+        """RETURNS (list[Rule]): The rule of each group of labels. key_prefix (str): Put before labels in them."""
         thresholds = {question.name: question.threshold for question in self._settings.questions}
         own = {key_prefix + label: value for label, value in self._settings.thresholds.items()}
         return [
-            default_rule(
-                group.exclusive,
-                thresholds[group.name] if thresholds.get(group.name) is not None else self.threshold,
-                own,
-                self.top_k,
-                self.none_label,
-            )
+            default_rule(group.exclusive, thresholds.get(group.name, self.threshold), own, self.top_k, self.none_label)
             for group in label_set.groups
         ]
 
@@ -406,30 +365,21 @@ class ZeroShotTextCategorizer(TrainablePipe):
         return decisions
 
     def own_cats(self, cats: Mapping[str, float], labels: Sequence[str] | None = None) -> dict[str, float]:
-        """This component's part of doc.cats.
-
-        cats (Mapping[str, float]): Scores of several components.
-        labels (Sequence[str] | None): The labels to look for; None for the component's.
-        RETURNS (dict[str, float]): Scores by label, without key_prefix, in the order of the labels.
-        """
+        """RETURNS (dict[str, float]): This component's part of doc.cats: scores by label, without key_prefix, in the
+        order of the labels. labels (Sequence[str] | None): Others than the component's."""
         wanted = self.labels if labels is None else labels
         return {label: cats[self.key_prefix + label] for label in wanted if self.key_prefix + label in cats}
 
     def gold_cats(self, cats: Mapping[str, float]) -> dict[str, float]:
-        """This component's part of gold doc.cats, which may be written with key_prefix or without.
-
-        cats (Mapping[str, float]): Gold cats, perhaps also of other components.
-        RETURNS (dict[str, float]): Values by label, without key_prefix. Labels of other components are left out, and
-            those this one does not have, if it has any of the others.
-        """
+        """RETURNS (dict[str, float]): This component's part of gold doc.cats, which may be written with key_prefix or
+        without: values by label, without it. See labels.own_gold."""
         return own_gold(cats, self.labels, self.key_prefix, self._foreign_keys())
 
     def explain(self, doc: Doc, label: str | None = None, *, n_sentences: int = 2, max_parts: int = 64) -> Explanation:
         """Find out which sentences and words speak for a label, and which against it, by leaving them out.
 
         doc (Doc): The document; it is not changed.
-        label (str | None): The label, with key_prefix or without; None for the best one.
-        n_sentences, max_parts (int): As in spacy_zeroshot.explain.explain, which also says what weights do not mean.
+        label, n_sentences, max_parts: As in spacy_zeroshot.explain.explain, which also says what weights do not mean.
         RETURNS (Explanation): The parts with their weights, and how many texts were scored.
         RAISES (ZeroShotError): Z209 for a label that is not scored.
         """
@@ -489,7 +439,8 @@ class ZeroShotTextCategorizer(TrainablePipe):
             blank = np.zeros((0, 2), dtype="int64")
             found = [DocScores(one, blank_scores(one), blank, np.zeros((0, len(one.labels)))) for one in sets]
             for read in self._window_logits(docs, sets):
-                values = calibrate(read.values, self._bias_of(read.label_set), self.temperature)
+                biases = [self._settings.biases.get(label, 0.0) for label in read.label_set.labels]
+                values = calibrate(read.values, np.array(biases), self.temperature)
                 scores = to_scores(pool_windows(values, read.firsts, self.pooling), read.label_set)
                 window_scores = to_scores(values, read.label_set)
                 if self._examples and self.examples_weight:
@@ -509,7 +460,6 @@ class ZeroShotTextCategorizer(TrainablePipe):
         docs (Iterable[Doc]): The documents. Labels of their own (doc._.zero_shot_labels) are not looked at.
         label_set (LabelSet | None): What to score; None for the component's labels.
         RETURNS (Floats2d): Shape (docs, labels), float64; NaN for blank documents.
-        RAISES (ZeroShotError): If a document cannot be scored.
         """
         docs = list(docs)
         with named(self.name):
@@ -519,46 +469,21 @@ class ZeroShotTextCategorizer(TrainablePipe):
                 logits[read.docs] = pool_windows(read.values, read.firsts, self.pooling)
         return logits
 
-    def scores_from(
-        self,
-        logits: Floats2d,
-        label_set: LabelSet | None = None,
-        biases: Mapping[str, float] | None = None,
-        temperature: float | None = None,
-    ) -> Floats2d:
-        """Turn label logits into scores, without the votes of examples.
-
-        logits (Floats2d): Shape (docs, labels): what label_logits gave.
-        label_set (LabelSet | None): The labels; None for the component's.
-        biases (Mapping[str, float] | None): By label; None for the setting `calibration`.
-        temperature (float | None): None for the setting.
-        RETURNS (Floats2d): Shape (docs, labels): scores between 0 and 1.
-        """
-        label_set = self.label_set() if label_set is None else label_set
-        values = calibrate(
-            logits, self._bias_of(label_set, biases), self.temperature if temperature is None else temperature
-        )
-        blank = np.isnan(values).all(axis=1)
-        scores = to_scores(np.where(blank[:, None], 0.0, values), label_set)
-        scores[blank] = blank_scores(label_set)
-        return scores
-
     def set_annotations(self, docs: Iterable[Doc], scores: Sequence[DocScores]) -> None:
         """Write scores to doc.cats and, with spans_key, to doc.spans.
 
         docs (Iterable[Doc]): The documents.
         scores (Sequence[DocScores]): What predict gave.
         """
-        docs = list(docs)
         # for doc._.zero_shot: of a copied component, and of one that another pipeline took over
         _pipelines.setdefault(self, None)
-        self.vocab = docs[0].vocab if docs else self.vocab
         prefix, spans_key = self.key_prefix, self.spans_key
-        keys: dict[int, list[str]] = {}
+        # documents share label sets
+        sets = {id(found.label_set): found.label_set for found in scores}
+        keys = {key: [prefix + label for label in one.labels] for key, one in sets.items()}
         for doc, found in zip(docs, scores):
-            names = keys.get(id(found.label_set))
-            if names is None:
-                names = keys[id(found.label_set)] = [prefix + label for label in found.label_set.labels]
+            self.vocab = doc.vocab
+            names = keys[id(found.label_set)]
             doc.cats.update(zip(names, found.scores.tolist()))
             if spans_key is not None:
                 spans = window_spans(doc, found.windows.tolist())
@@ -566,27 +491,14 @@ class ZeroShotTextCategorizer(TrainablePipe):
                 doc.spans[spans_key] = SpanGroup(doc, name=spans_key, spans=spans, attrs={"cats": cats})
 
     def embed(self, texts: Sequence[str]) -> Floats2d:
-        """Embed texts by the component's own encoder.
-
-        texts (Sequence[str]): The texts.
-        RETURNS (Floats2d): Shape (texts, width), float32, rows of length one.
-        RAISES (ZeroShotError): If the model cannot be loaded, or has no encoder.
-        """
+        """Embed texts by the component's own encoder. RETURNS (Floats2d): Shape (texts, width), rows of length one."""
         with named(self.name):
             return self._shim.embed(list(texts))
 
     def votes(
         self, texts: Sequence[str], label_set: LabelSet, counts: Sequence[int] | None = None, leave_out: bool = False
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Let the examples vote on texts.
-
-        texts (Sequence[str]): The texts.
-        label_set (LabelSet): The labels.
-        counts (Sequence[int] | None): Numbers of neighbours; None for the setting n_neighbors.
-        leave_out (bool): Whether a text that is an example itself is no neighbour of its own.
-        RETURNS (tuple[np.ndarray, np.ndarray]): Shape (counts, texts, labels): shares between 0 and 1; and shape
-            (labels,), bool: the labels that have examples.
-        """
+        """Let the examples vote on texts, as ExampleStore.vote. counts: None for the setting n_neighbors."""
         asked = [self.n_neighbors] if counts is None else counts
         return self._examples.vote(texts, label_set, self.embed, self._shim.weights_key(), asked, leave_out)
 
@@ -732,14 +644,14 @@ class ZeroShotTextCategorizer(TrainablePipe):
         """
         path = Path(path)
         exclude = list(exclude)
+        # nlp.from_disk excludes the vocab, a call by hand does not, and knows of no config
+        nlp = self._nlp if "vocab" in exclude else None
+        readers = {
+            "cfg": lambda p: self._restore(saved := _read_settings(p), fields.overrides_of(nlp, path, saved)),
+            "model": self._read_model,
+            "examples": lambda p: self._take_vectors(p.read_bytes() if p.is_file() else b""),
+        }
         with named(self.name):
-            # nlp.from_disk excludes the vocab, a call by hand does not, and knows of no config
-            nlp = self._nlp if "vocab" in exclude else None
-            readers = {
-                "cfg": lambda p: self._restore(saved := _read_settings(p), overrides_of(nlp, path, saved)),
-                "model": self._read_model,
-                "examples": lambda p: self._take_vectors(p.read_bytes() if p.is_file() else b""),
-            }
             util.from_disk(path, readers, exclude)
         return self
 
@@ -782,25 +694,30 @@ class ZeroShotTextCategorizer(TrainablePipe):
     def _windows(self) -> WindowConfig:
         return WindowConfig(self.long_text, self.window_overlap)
 
-    def _take(self, values: Mapping[str, Any]) -> None:
+    def _take(self, given: Mapping[str, Any]) -> None:
         """Check settings and take them all at once: other threads see the old ones or the new."""
-        before: dict[str, Any] = self._settings.values if hasattr(self, "_settings") else {}
-        values = check_each(values)
-        examples = values["examples"], values["key_prefix"]
-        kept = before and examples == (before["examples"], before["key_prefix"])
-        store: ExampleStore = self._examples if kept else ExampleStore(*examples)
+        before, values = self._settings.values, as_json(given)
+        for name, value in values.items():
+            if name not in ("labels", "examples"):
+                getattr(type(self), name).check(value)
+        store = self._examples
+        if (store.setting, store.key_prefix) != (values["examples"], values["key_prefix"]):
+            store = ExampleStore(values["examples"], values["key_prefix"])
         plain = (SLOT,) if self.has_own_prompt else None
         settings = check_settings(values, plain, store.listed_labels)
         template = values["hypothesis_template"]
-        if plain and template not in (SLOT, before.get("hypothesis_template", DEFAULT_TEMPLATE)):
+        if plain and template not in (SLOT, before["hypothesis_template"]):
             warn("Z105", template=check_templates(template)[0])
         self._shim.set_trainable(values["trainable"], values["train_encoder"])
-        self._settings: Settings = settings
-        self._examples: ExampleStore = store
+        self._settings, self._examples = settings, store
 
     def _write_config(self, *names: str) -> None:
-        for name in names:
-            write_through(self._nlp, self.name, name, self._settings.values[name], DEFAULTS[name])
+        """Write settings to the config that nlp.to_disk saves; the default of those that it could not give back."""
+        if self._nlp is not None:
+            block = self._nlp.get_pipe_config(self.name)
+            for name in names:
+                value = self._settings.values[name]
+                block[name] = as_json(DEFAULTS[name] if fields.find_lost(name, value) else value)
 
     def _own_label_set(self) -> LabelSet:
         """The component's label set, made once for all documents; it takes the labels of its examples if it must."""
@@ -841,25 +758,18 @@ class ZeroShotTextCategorizer(TrainablePipe):
 
     def _window_logits(self, docs: Sequence[Doc], sets: Sequence[LabelSet]) -> Iterator[WindowLogits]:
         """Label logits of all windows, one label set after the other."""
-        read = [(number, premise) for number, doc in enumerate(docs) for premise in self._premises(doc)]
-        if read:
-            texts = [premise.text for _, premise in read]
-            owners = [number for number, _ in read]
+        premises = [(number, *premise) for number, doc in enumerate(docs) for premise in self._premises(doc)]
+        if premises:
+            owners, texts, starts = zip(*premises)
             output = self.model.predict(NLIInput(texts, [sets[i].hypotheses for i in owners], self._windows))
-            yield from split_by_label_set(output, [premise.start for _, premise in read], owners, sets)
+            yield from split_by_label_set(output, starts, owners, sets)
 
     def _premises(self, doc: Doc) -> list[Premise]:
         premises = premises_of(doc, self.get_spans)
-        if self.get_spans is not None and not self._warned_unread:
-            missing = count_unread(doc, premises)
-            if missing:
-                self._warned_unread = True
-                warn("Z104", missing=missing, total=len(doc))
+        if self.get_spans is not None and not self._warned_unread and (missing := count_unread(doc, premises)):
+            self._warned_unread = True
+            warn("Z104", missing=missing, total=len(doc))
         return premises
-
-    def _bias_of(self, label_set: LabelSet, biases: Mapping[str, float] | None = None) -> Floats1d:
-        biases = self._settings.biases if biases is None else biases
-        return np.array([biases.get(label, 0.0) for label in label_set.labels])
 
     def _one_by_one(self, docs: Sequence[Doc], label_set: LabelSet | None) -> Iterator[Doc]:
         """Score each document alone, to find the one that a batch failed for."""
@@ -877,34 +787,33 @@ class ZeroShotTextCategorizer(TrainablePipe):
 
     # Inside: serialisation
 
-    def _saved(self, config: Mapping[str, Any] | None = None) -> bytes:
+    def _saved(self, block: Mapping[str, Any] = {}) -> bytes:
         """What the file cfg holds. By Python's json: srsly reads 0.7 as 0.7000000000000001.
 
-        config (Mapping[str, Any] | None): The block of the config.cfg beside it: an entry of that file that says
-            otherwise when it is loaded was edited by hand.
+        block (Mapping[str, Any]): The component's block in the config.cfg that is saved with it.
         """
         model = {name: getattr(self._shim.spec, name) for name in ("architecture", *MEANING)}
         saved = {"format": SETTINGS_FORMAT, "settings": self._settings.values, "model": model, "cfg": self.cfg}
-        if config:
-            saved["config"] = {name: config[name] for name in DEFAULTS if name in config}
+        if block:
+            saved["block"] = block
         if self._examples:
             saved["examples"] = self._examples.to_list()
         return json.dumps(saved, indent=2, ensure_ascii=False).encode("utf8")
 
     def _restore(self, saved: Mapping[str, Any], overridden: Collection[str] = ()) -> None:
-        """Take what _saved wrote, but for what the user overrides."""
+        """Take what _saved gave, but for what the user overrides."""
         version = saved.get("format", 0)
         if version > SETTINGS_FORMAT:
             raise ZeroShotError("Z050", detail=f"format {version}")
         if version < SETTINGS_FORMAT:
-            saved = upgrade(saved)
-        settings = saved["settings"]
-        self._take(restore_settings(settings, self._settings.values, overridden))
+            saved = fields.upgrade(saved)
+        before = self._settings.values
+        self._take(fields.restore(saved["settings"], before, overridden))
         values = self._settings.values
-        if "examples" in saved and values["examples"] == settings["examples"]:
+        if "examples" in saved and values["examples"] == saved["settings"]["examples"]:
             self._examples.take_rows(saved["examples"])
         self.cfg.update(saved.get("cfg", {}))
-        self._write_config(*(name for name in DEFAULTS if values[name] != self._configured[name]))
+        self._write_config(*(name for name in DEFAULTS if values[name] != before[name]))
         # another checkpoint or architecture that the user names wins over the saved one
         self._loads_model = CHECKPOINT.isdisjoint(overridden)
         if self._loads_model and "model" in saved:
@@ -916,7 +825,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
 
     def _write_settings(self, path: Path) -> None:
         # nlp.to_disk has written the config by now
-        path.write_bytes(self._saved(block_beside(path.parent)))
+        path.write_bytes(self._saved(fields.block_beside(path.parent)))
 
     def _write_model(self, folder: Path) -> None:
         with replace_folder(folder) as fresh:
@@ -962,13 +871,15 @@ def _rank(doc: Doc) -> RankedLabels | None:
     return next(iter(found.values()))._replace(components=found) if found else None
 
 
-def _register_extensions() -> None:
-    register_labels_extension()
+def register_extensions() -> None:
+    """Also again, of a table of extensions that someone has emptied."""
+    if not Doc.has_extension(OWN_LABELS):
+        Doc.set_extension(OWN_LABELS, default=None)
     if not Doc.has_extension("zero_shot"):
         Doc.set_extension("zero_shot", getter=_rank)
 
 
-_register_extensions()
+register_extensions()
 
 
 def _read_settings(path: Path) -> dict[str, Any]:

@@ -12,7 +12,6 @@ import numpy as np
 
 from .errors import ZeroShotError
 
-THRESHOLD_FORM = '{"label": "...", "threshold": 0.7}'
 # What a threshold of null means where each label stands on its own
 DEFAULT_THRESHOLD = 0.5
 
@@ -100,13 +99,7 @@ def decide(cats: Mapping[str, float], rule: Rule) -> Decision:
 
 
 def decide_rows(scores: np.ndarray, labels: Sequence[str], rule: Rule) -> np.ndarray:
-    """decide() on an array.
-
-    scores (np.ndarray): Shape (texts, labels), between 0 and 1.
-    labels (Sequence[str]): The columns' labels.
-    rule (Rule): How to choose.
-    RETURNS (np.ndarray): Shape (texts, labels), bool: the chosen ones.
-    """
+    """decide() on an array of shape (texts, labels). RETURNS (np.ndarray): The same shape, bool: the chosen ones."""
     chosen = scores >= np.array([rule.label_thresholds.get(label, rule.threshold) for label in labels])
     if rule.top_k is not None and rule.top_k < len(labels):
         order = np.argsort(np.where(chosen, -scores, np.inf), axis=1, kind="stable")
@@ -127,13 +120,6 @@ def default_rule(
 
     Where labels compete, the best one is chosen; whatever its score if the threshold is None, as spaCy's textcat
     does: scores that sum to one rarely reach a fixed threshold when labels are many.
-
-    exclusive (bool): Whether labels compete for one text.
-    threshold (float | None): The setting `threshold`.
-    label_thresholds (Mapping[str, float] | None): The setting `label_thresholds`, as check_thresholds gives it.
-    top_k (int | None): The setting `top_k`.
-    none_label (str | None): The setting `none_label`.
-    RETURNS (Rule): The rule.
     """
     if threshold is None:
         threshold = 0.0 if exclusive else DEFAULT_THRESHOLD
@@ -144,32 +130,47 @@ def default_rule(
 
 def check_threshold(value: float | None, setting: str = "threshold") -> float | None:
     """RETURNS (float | None): The threshold. RAISES (ZeroShotError): Z007 outside of [0, 1]."""
-    if value is not None and not (_is_number(value) and 0.0 <= value <= 1.0):
+    if value is not None and not is_share(value):
         raise ZeroShotError("Z007", setting=setting, value=value, reason="it must lie in [0, 1]")
     return value
 
 
 def check_top_k(top_k: int | None) -> int | None:
     """RETURNS (int | None): The number. RAISES (ZeroShotError): Z007 for less than 1."""
-    if top_k is not None and (not isinstance(top_k, int) or isinstance(top_k, bool) or top_k < 1):
+    if top_k is not None and not is_whole(top_k, 1):
         raise ZeroShotError("Z007", setting="top_k", value=top_k, reason="it must be at least 1")
     return top_k
 
 
 def check_thresholds(entries: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Read the setting label_thresholds.
+    """Read the setting label_thresholds, [{"label": ..., "threshold": ...}].
 
-    entries (Sequence[Mapping[str, Any]]): [{"label": ..., "threshold": ...}].
     RETURNS (dict[str, float]): Thresholds by label.
     RAISES (ZeroShotError): Z006 for an entry of another form, Z007 for a threshold outside [0, 1].
     """
-    own: dict[str, float] = {}
+    thresholds = numbers_of(entries, "label_thresholds", "threshold")
+    for value in thresholds.values():
+        check_threshold(value, "label_thresholds")
+    return thresholds
+
+
+def numbers_of(entries: Sequence[Mapping[str, Any]], setting: str, key: str) -> dict[str, float]:
+    """RETURNS (dict[str, float]): Numbers by label. RAISES (ZeroShotError): Z006 for an entry of another form."""
+    numbers = {}
     for entry in entries:
-        if not isinstance(entry, Mapping) or set(entry) != {"label", "threshold"} or not _is_number(entry["threshold"]):
-            raise ZeroShotError("Z006", setting="label_thresholds", entry=entry, form=THRESHOLD_FORM)
-        own[str(entry["label"])] = float(check_threshold(entry["threshold"]) or 0.0)
-    return own
+        if not isinstance(entry, Mapping) or set(entry) != {"label", key} or not is_number(entry[key]):
+            raise ZeroShotError("Z006", setting=setting, entry=entry, form=f'{{"label": "...", "{key}": 0.7}}')
+        numbers[str(entry["label"])] = float(entry[key])
+    return numbers
 
 
-def _is_number(value: object) -> bool:
+def is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def is_share(value: Any) -> bool:
+    return is_number(value) and 0.0 <= value <= 1.0
+
+
+def is_whole(value: Any, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least

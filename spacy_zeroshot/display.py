@@ -5,53 +5,30 @@
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
 from itertools import pairwise
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from spacy.tokens import Doc
 from spacy.util import is_in_jupyter
 
 from .errors import ZeroShotError, named
-from .explain import Explanation, Part
+from .explain import Explanation
 
 # Labels beyond these are counted, not drawn
 MOST_LABELS = 12
-STYLE = """
-.zsc { color-scheme: light dark; --zsc-ink: #1a1c20; --zsc-soft: #5c6370; --zsc-line: #e3e6eb; --zsc-bar: #8aa4bd;
-  --zsc-best: #0072b2; --zsc-against: #d55e00; font: 16px/1.6 system-ui, sans-serif; color: var(--zsc-ink);
-  margin: 0 0 2rem; max-width: 48rem; overflow-wrap: anywhere; }
-@media (prefers-color-scheme: dark) { .zsc { --zsc-ink: #e8eaee; --zsc-soft: #a5acb8; --zsc-line: #2c313a;
-  --zsc-bar: #5b7389; --zsc-best: #56b4e9; --zsc-against: #e69f00; } }
-.zsc h2 { font-size: 1.1rem; margin: 0 0 .5rem; }
-.zsc .text { white-space: pre-wrap; unicode-bidi: plaintext; margin: 0 0 1rem; }
-.zsc .text mark { color: inherit; border-radius: .2rem; padding: .1em 0; -webkit-box-decoration-break: clone;
-  box-decoration-break: clone; background: color-mix(in srgb, var(--zsc-best) var(--zsc-tint), transparent); }
-.zsc .text .for { border-bottom: 2px solid var(--zsc-best); }
-.zsc .text .against { border-bottom: 2px dashed var(--zsc-against);
-  background: color-mix(in srgb, var(--zsc-against) var(--zsc-tint), transparent); }
-.zsc .parts { margin: 1rem 0 0; padding: 0; list-style: none; }
-.zsc .labels { display: grid; grid-template-columns: minmax(5rem, max-content) 1fr auto; gap: .25rem .7rem;
-  margin: 0; align-items: center; }
-.zsc .track { background: var(--zsc-line); border-radius: .2rem; height: .8rem; }
-.zsc .bar { background: var(--zsc-bar); border-radius: .2rem; height: 100%; }
-.zsc .best { font-weight: 600; } .zsc .best + .track .bar { background: var(--zsc-best); }
-.zsc .value { font-variant-numeric: tabular-nums; text-align: right; }
-.zsc .note { color: var(--zsc-soft); font-size: .85rem; margin: .5rem 0 0; }
-"""
-PAGE_STYLE = "body { margin: 0 auto; padding: 1rem; max-width: 50rem; } @media (prefers-color-scheme: dark) { body "
-PAGE_STYLE += "{ background: #14161a; } }"
+# The darkest tints, in percent: the text stays readable on either background
+DARKEST_SUPPORT, DARKEST_WORD = 60, 50
 
 
 class Piece(NamedTuple):
-    """A piece of a text.
-
-    text (str): The piece.
-    support (float | None): How strongly it supports the label, None where nothing was scored.
-    """
+    """A piece of a text: how it is marked, with its number, or None where it is not."""
 
     text: str
-    support: float | None
+    number: str | None = None
+    tint: int = 0
+    css: str = ""
 
 
 def render(
@@ -79,18 +56,15 @@ def render(
     RAISES (ZeroShotError): Z205 for a document without scores, Z206 for one without spans or without the label,
         Z219 for an explanation of another text.
     """
-    given = [docs] if isinstance(docs, Doc) else list(docs)
+    given = [docs] if isinstance(docs, Doc) else docs
     with named("display"):
-        parts = [_document(doc, number, spans_key, label, explanation) for number, doc in enumerate(given)]
-    html = "\n".join([f"<style>{STYLE}</style>", *parts])
-    if page:
-        html = (
-            '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-            '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-            f"<title>Zero-shot scores</title>\n<style>{PAGE_STYLE}</style>\n</head>\n<body>\n{html}\n</body>\n</html>"
-        )
+        shown = [_show(doc, number, spans_key, label, explanation) for number, doc in enumerate(given)]
+    loader = FileSystemLoader(Path(__file__).parent)
+    template = Environment(loader=loader, autoescape=True, undefined=StrictUndefined).get_template("display.html.jinja")
+    html = template.render(docs=shown, page=page, most_labels=MOST_LABELS)
     if minify:
-        html = _minify(html)
+        # line breaks of texts stay
+        html = html.replace(">\n<", "><").replace("\n  ", " ")
     if jupyter or (jupyter is None and is_in_jupyter()):
         from IPython.display import HTML, display
 
@@ -99,45 +73,41 @@ def render(
     return html
 
 
-def pieces(doc: Doc, spans: Sequence[tuple[int, int]], support: Sequence[float]) -> list[Piece]:
-    """Cut a text where spans begin and end. Where several overlap, the strongest counts.
-
-    doc (Doc): The document.
-    spans (Sequence[tuple[int, int]]): First and past-the-last character of each span.
-    support (Sequence[float]): One number per span.
-    RETURNS (list[Piece]): The whole text, in order.
-    """
-    cuts = sorted({0, len(doc.text), *(place for span in spans for place in span)})
+def cut_at(text: str, spans: Sequence[tuple[int, int]], support: Sequence[float]) -> list[tuple[str, float | None]]:
+    """Cut a text where spans begin and end. RETURNS: All of it in order, with the strongest support for each piece."""
+    cuts = sorted({0, len(text), *(place for span in spans for place in span)})
     found = []
     for start, end in pairwise(cuts):
         covering = [value for (a, b), value in zip(spans, support) if a <= start and end <= b]
-        found.append(Piece(doc.text[start:end], max(covering, default=None)))
+        found.append((text[start:end], max(covering, default=None)))
     return found
 
 
-def _document(
-    doc: Doc, number: int, spans_key: str | None, label: str | None, explanation: Explanation | None = None
-) -> str:
+def _show(
+    doc: Doc, number: int, spans_key: str | None, label: str | None, why: Explanation | None
+) -> Mapping[str, Any]:
+    """What the template needs of a document."""
     tables = _scores_of(doc)
-    if explanation is not None:
-        tables = tables or [{explanation.label: explanation.score}]
+    if why is not None:
+        tables = tables or [{why.label: why.score}]
     if not tables:
         raise ZeroShotError("Z205", number=number)
-    if label is not None:
-        # the component whose label it is comes first
-        tables.sort(key=lambda cats: label not in cats)
-    shown = label if label is not None else max(tables[0], key=lambda key: tables[0][key])
-    text, note = escape(doc.text), ""
-    if spans_key is not None:
-        spans, scored = _scored_spans(doc, number, spans_key, shown)
-        text = "".join(_tinted(piece) for piece in pieces(doc, spans, scored))
-        note = f'<p class="note">Tinted by how much each part supports {escape(shown)}</p>\n'
-    if explanation is not None:
-        text, note = _explained(doc, number, explanation)
-    title = doc.user_data.get("title")
-    head = f"<h2>{escape(str(title))}</h2>\n" if title else ""
-    bars = "\n".join(_bars(cats, max(cats, key=lambda key: cats[key])) for cats in tables)
-    return f'<article class="zsc">\n{head}<p class="text">{text}</p>\n{bars}\n{note}</article>'
+    if label is None:
+        label = max(tables[0], key=lambda key: tables[0][key])
+    pieces = [Piece(doc.text)]
+    if why is not None:
+        pieces = _explained(doc, number, why)
+    elif spans_key is not None:
+        pieces = _supported(doc, number, spans_key, label)
+    # the component whose label it is comes first
+    tables.sort(key=lambda cats: label not in cats)
+    return {
+        "title": doc.user_data.get("title"),
+        "pieces": pieces,
+        "tables": [sorted(cats.items(), key=lambda pair: -pair[1]) for cats in tables],
+        "supports": label if spans_key is not None and why is None else None,
+        "why": why,
+    }
 
 
 def _scores_of(doc: Doc) -> list[Mapping[str, float]]:
@@ -148,63 +118,30 @@ def _scores_of(doc: Doc) -> list[Mapping[str, float]]:
     return [{key: doc.cats[key] for key in one.keys} for one in ranked.components.values()]
 
 
-def _scored_spans(doc: Doc, number: int, spans_key: str, label: str) -> tuple[list[tuple[int, int]], list[float]]:
+def _supported(doc: Doc, number: int, spans_key: str, label: str) -> list[Piece]:
+    """A text in pieces, each with the support of the spans that cover it."""
     group = doc.spans.get(spans_key)
     cats: Sequence[Mapping[str, float]] | None = None if group is None else group.attrs.get("cats")
     if group is None or cats is None or any(label not in one for one in cats):
         raise ZeroShotError("Z206", number=number, spans_key=spans_key, label=label, known=list(doc.spans))
-    return [(span.start_char, span.end_char) for span in group], [float(one[label]) for one in cats]
+    places = [(span.start_char, span.end_char) for span in group]
+    return [
+        Piece(text)
+        if support is None or not text.strip()
+        else Piece(text, f"{support:.3f}", round(DARKEST_SUPPORT * support))
+        for text, support in cut_at(doc.text, places, [one[label] for one in cats])
+    ]
 
 
-def _tinted(piece: Piece) -> str:
-    text = escape(piece.text)
-    if piece.support is None or not piece.text.strip():
-        return text
-    # at most this dark, so that the text stays readable on either background
-    tint = round(60 * min(max(piece.support, 0.0), 1.0))
-    return f'<mark style="--zsc-tint: {tint}%" title="{piece.support:.3f}">{text}</mark>'
-
-
-def _explained(doc: Doc, number: int, explanation: Explanation) -> tuple[str, str]:
-    """RETURNS (tuple[str, str]): A text with its words marked, and its sentences with their weights."""
-    parts = [*explanation.sentences, *explanation.words]
-    if any(doc.text[part.start : part.end] != part.text for part in parts):
+def _explained(doc: Doc, number: int, why: Explanation) -> list[Piece]:
+    """A text in pieces, of which words are marked for or against the label."""
+    if any(doc.text[part.start : part.end] != part.text for part in [*why.sentences, *why.words]):
         raise ZeroShotError("Z219", number=number)
-    largest = max((abs(part.weight) for part in explanation.words), default=0.0) or 1.0
-    text, done = "", 0
-    for part in explanation.words:
-        css, tint = "for" if part.weight > 0 else "against", round(50 * abs(part.weight) / largest)
-        mark = f'<mark class="{css}" style="--zsc-tint: {tint}%" title="{part.weight:+.2f}">{escape(part.text)}</mark>'
-        text += escape(doc.text[done : part.start]) + mark
+    largest = max((abs(part.weight) for part in why.words), default=0.0) or 1.0
+    pieces, done = [], 0
+    for part in why.words:
+        tint = round(DARKEST_WORD * abs(part.weight) / largest)
+        css = "for" if part.weight > 0 else "against"
+        pieces += [Piece(doc.text[done : part.start]), Piece(part.text, f"{part.weight:+.2f}", tint, css)]
         done = part.end
-    text += escape(doc.text[done:])
-    label = escape(explanation.label)
-    note = f"Solid: speaks for {label}. Dashed: speaks against it. Weight: by how much the log-odds of "
-    note += f"{explanation.score:.3f} fall without the part; {explanation.n_texts} texts were scored."
-    items = "\n".join(_listed(part) for part in explanation.sentences)
-    listed = f'<ol class="parts">\n{items}\n</ol>\n' if items else ""
-    return text, f'{listed}<p class="note">{note}</p>\n'
-
-
-def _listed(part: Part) -> str:
-    return f'<li><span class="value">{part.weight:+.2f}</span> {escape(part.text.strip())}</li>'
-
-
-def _bars(cats: Mapping[str, float], best: str) -> str:
-    order = sorted(cats, key=lambda key: -cats[key])
-    rows = []
-    for key in order[:MOST_LABELS]:
-        width = round(100 * min(max(float(cats[key]), 0.0), 1.0), 1)
-        css = "label best" if key == best else "label"
-        rows.append(
-            f'<span class="{css}">{escape(key)}</span><div class="track"><div class="bar" style="width: {width}%">'
-            f'</div></div><span class="value">{cats[key]:.3f}</span>'
-        )
-    if len(order) > MOST_LABELS:
-        rows.append(f'<span class="label">and {len(order) - MOST_LABELS} more</span><span></span><span></span>')
-    return '<div class="labels">\n' + "\n".join(rows) + "\n</div>"
-
-
-def _minify(html: str) -> str:
-    """Without line breaks between elements. Those of texts stay: a text's own newlines are shown."""
-    return html.replace(">\n<", "><").replace("\n  ", " ")
+    return [*pieces, Piece(doc.text[done:])]

@@ -214,12 +214,10 @@ class ZeroShotWarning(UserWarning):
 
 
 @contextmanager
-def named(name: str) -> Iterator[None]:
+def named(name: str | None) -> Iterator[None]:
     """Put a name before the messages of all errors and warnings raised inside: the component's, or the command's.
 
     Set once, at the boundary, so that nothing inside has to carry the name along. The innermost name counts.
-
-    name (str): The name of a component in its pipeline, or of a command.
     """
     token = _speaker.set(name)
     try:
@@ -229,12 +227,7 @@ def named(name: str) -> Iterator[None]:
 
 
 def warn(code: str, stacklevel: int = 2, **values: Any) -> None:
-    """Warn with a code of MESSAGES.
-
-    code (str): The code, e.g. "Z101".
-    stacklevel (int): As in warnings.warn, from the caller's view.
-    values (Any): What the message names.
-    """
+    """Warn with a code of MESSAGES, e.g. "Z101". stacklevel: As in warnings.warn, from the caller's view."""
     warnings.warn(_format(code, _speaker.get(), values), ZeroShotWarning, stacklevel=stacklevel + 1)
 
 
@@ -244,11 +237,8 @@ def _format(code: str, name: str | None, values: dict[str, Any]) -> str:
 
 
 def _rebuild(code: str, name: str | None, values: dict[str, Any]) -> ZeroShotError:
-    token = _speaker.set(name)
-    try:
+    with named(name):
         return ZeroShotError(code, **values)
-    finally:
-        _speaker.reset(token)
 
 
 def _shorten(value: Any) -> Any:

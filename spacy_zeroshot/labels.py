@@ -1,5 +1,6 @@
 """From labels to hypotheses: each label is worded as one or more sentences that a text may entail."""
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -13,7 +14,6 @@ from .premises import is_blank
 
 DEFAULT_TEMPLATE = "This text is about {}."
 SLOT = "{}"
-HYPOTHESIS_FORM = '{"label": "...", "text": "..."}'
 GROUP_FORM = '{"name": "...", "labels": ["...", "..."], "multi_label": false}'
 GROUP_KEYS: dict[str, Any] = {
     "labels": list,
@@ -27,27 +27,15 @@ GROUP_KEYS: dict[str, Any] = {
 OWN_LABELS = "zero_shot_labels"
 
 
-def register_labels_extension() -> None:
-    """Register doc._.zero_shot_labels, if it is not there (any more)."""
-    if not Doc.has_extension(OWN_LABELS):
-        Doc.set_extension(OWN_LABELS, default=None)
-
-
-register_labels_extension()
-
-
 @dataclass(frozen=True)
 class LabelGroup:
-    """Labels that answer one question: columns start to stop of a label set.
+    """Labels that answer one question: columns start to stop of a label set."""
 
-    name (str): The group's name, "" for the labels of a component without groups.
-    start, stop (int): First and past-the-last column.
-    exclusive (bool): Whether the labels compete: one of several is right.
-    """
-
+    # "" for the labels of a component without groups
     name: str
     start: int
     stop: int
+    # whether the labels compete: one of several is right
     exclusive: bool
 
     @property
@@ -84,17 +72,10 @@ class LabelSet:
 
 @dataclass(frozen=True)
 class Question:
-    """What a group of labels is made of: one entry of the setting label_groups, or the component's own settings.
-
-    name (str): The group's name.
-    labels (tuple[str, ...]): The words that fill the templates.
-    templates (tuple[str, ...]): Hypothesis templates.
-    multi_label (bool): Each label on its own.
-    threshold (float | None): For decisions.
-    key_prefix (str): Put before each of its labels.
-    """
+    """What a group of labels is made of: one entry of the setting label_groups, or the component's own settings."""
 
     name: str
+    # the words that fill the templates
     labels: tuple[str, ...]
     templates: tuple[str, ...]
     multi_label: bool = False
@@ -103,16 +84,13 @@ class Question:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """RETURNS (tuple[str, ...]): The labels with their prefix."""
+        """The labels with their prefix."""
         return tuple(self.key_prefix + label for label in self.labels)
 
 
 def make_label_set(questions: Sequence[Question], own: Mapping[str, Sequence[str]]) -> LabelSet:
     """Word labels: in the user's own words if there are any, else through every template.
 
-    questions (Sequence[Question]): The groups of labels.
-    own (Mapping[str, Sequence[str]]): Own wordings by label; most labels need none.
-    RETURNS (LabelSet): Labels and hypotheses.
     RAISES (ZeroShotError): Z001 if there are no labels.
     """
     labels = tuple(key for question in questions for key in question.keys)
@@ -134,12 +112,7 @@ def make_label_set(questions: Sequence[Question], own: Mapping[str, Sequence[str
 
 
 def fill_template(template: str, label: str) -> str:
-    """Put a label into a template's slot. Nothing else in template or label is interpreted.
-
-    template (str): A template with one slot, "{}".
-    label (str): Any text.
-    RETURNS (str): The hypothesis.
-    """
+    """Put a label into a template's slot. Nothing else in template or label is interpreted."""
     before, after = template.split(SLOT, 1)
     return before + label + after
 
@@ -147,14 +120,11 @@ def fill_template(template: str, label: str) -> str:
 def check_labels(labels: Sequence[str]) -> tuple[str, ...]:
     """Check that labels are visible strings and unique.
 
-    labels (Sequence[str]): The labels.
-    RETURNS (tuple[str, ...]): The labels.
     RAISES (ZeroShotError): Z002 for a repeated label, Z003 for one that is blank, no string, or that no file can
         hold, Z007 for anything but a list.
     """
     if not isinstance(labels, (list, tuple)):
         raise ZeroShotError("Z007", setting="labels", value=labels, reason="it must be a list of strings")
-    seen = set()
     for label in labels:
         if not isinstance(label, str):
             raise ZeroShotError("Z003", label=label, reason="is not a string")
@@ -162,62 +132,58 @@ def check_labels(labels: Sequence[str]) -> tuple[str, ...]:
             raise ZeroShotError("Z003", label=label, reason="has no visible character")
         if not _is_utf8(label):
             raise ZeroShotError("Z003", label=label, reason="holds half a character (a lone surrogate)")
-        if label in seen:
+    for label, count in Counter(labels).items():
+        if count > 1:
             raise ZeroShotError("Z002", label=label)
-        seen.add(label)
     return tuple(labels)
 
 
 def check_templates(templates: str | Sequence[str]) -> tuple[str, ...]:
     """Check one hypothesis template or several.
 
-    templates (str | Sequence[str]): The setting hypothesis_template.
-    RETURNS (tuple[str, ...]): The templates.
     RAISES (ZeroShotError): Z004 for one without exactly one plain slot, Z007 for an empty list.
     """
     listed = (templates,) if isinstance(templates, str) else tuple(templates)
     if not listed:
         raise ZeroShotError("Z007", setting="hypothesis_template", value=[], reason="the list is empty")
     for template in listed:
-        if not isinstance(template, str) or not _is_utf8(template):
-            raise ZeroShotError("Z004", template=template)
-        rest = template.replace(SLOT, "", 1)
-        if SLOT not in template or "{" in rest or "}" in rest:
+        parts = template.split(SLOT) if isinstance(template, str) and _is_utf8(template) else []
+        if len(parts) != 2 or any(brace in part for part in parts for brace in "{}"):
             raise ZeroShotError("Z004", template=template)
     return listed
 
 
 def check_hypotheses(entries: Iterable[Mapping[str, str]], labels: Sequence[str] | None) -> dict[str, tuple[str, ...]]:
-    """Read own wordings, [{"label": ..., "text": ...}].
+    """Read the setting `hypotheses`. labels: Those there are; None to take any. RETURNS: The wordings by label.
 
-    entries (Iterable[Mapping[str, str]]): The setting `hypotheses`.
-    labels (Sequence[str] | None): The labels there are; None or none of them to take any.
-    RETURNS (dict[str, tuple[str, ...]]): The wordings by label, in the order given.
     RAISES (ZeroShotError): Z006 for an entry of another form or a blank text, Z005 for a label that is not there.
     """
     own: dict[str, tuple[str, ...]] = {}
     for entry in entries:
-        if not isinstance(entry, Mapping) or set(entry) != {"label", "text"} or not is_text(entry["text"]):
-            raise ZeroShotError("Z006", setting="hypotheses", entry=entry, form=HYPOTHESIS_FORM)
+        check_entry("hypotheses", entry)
         if labels is not None and entry["label"] not in labels:
             raise ZeroShotError("Z005", label=entry["label"], labels=list(labels))
         own[entry["label"]] = (*own.get(entry["label"], ()), entry["text"])
     return own
 
 
-def check_groups(entries: Sequence[Mapping[str, Any]], templates: Sequence[str]) -> tuple[Question, ...]:
-    """Read groups of labels.
+def check_entry(setting: str, entry: Any) -> None:
+    """RAISES (ZeroShotError): Z006 for anything but {"label": ..., "text": ...} with a text that is not blank."""
+    if not isinstance(entry, Mapping) or set(entry) != {"label", "text"} or not is_text(entry["text"]):
+        raise ZeroShotError("Z006", setting=setting, entry=entry, form='{"label": "...", "text": "..."}')
 
-    entries (Sequence[Mapping[str, Any]]): The setting label_groups: "name" and "labels", and as needed "multi_label",
-        "threshold", "hypothesis_template" and "key_prefix".
-    templates (Sequence[str]): Templates of groups that have none of their own.
-    RETURNS (tuple[Question, ...]): The groups.
+
+def check_groups(
+    entries: Sequence[Mapping[str, Any]], templates: Sequence[str], threshold: float | None = None
+) -> tuple[Question, ...]:
+    """Read the setting label_groups. templates, threshold: Those of groups that have none of their own.
+
     RAISES (ZeroShotError): Z006 for an entry of another form, Z002 for a name or a key that is there twice, and what
         check_labels and check_templates raise.
     """
-    questions: list[Question] = []
+    questions = []
     for entry in entries:
-        if not isinstance(entry, Mapping) or not _is_group(entry):
+        if not _is_group(entry):
             raise ZeroShotError("Z006", setting="label_groups", entry=entry, form=GROUP_FORM)
         own = entry.get("hypothesis_template")
         question = Question(
@@ -225,23 +191,21 @@ def check_groups(entries: Sequence[Mapping[str, Any]], templates: Sequence[str])
             check_labels(entry["labels"]),
             tuple(templates) if own is None else check_templates(own),
             entry.get("multi_label", False),
-            check_threshold(entry.get("threshold")),
+            threshold if entry.get("threshold") is None else check_threshold(entry["threshold"]),
             entry.get("key_prefix", ""),
         )
-        if not question.labels:
-            raise ZeroShotError("Z006", setting="label_groups", entry=entry, form=GROUP_FORM)
-        if any(question.name == other.name for other in questions):
-            raise ZeroShotError("Z002", label=question.name)
         questions.append(question)
-    # a key of doc.cats can only hold one score
+    # neither a name nor a key of doc.cats can stand for two things
+    check_labels([question.name for question in questions])
     check_labels([key for question in questions for key in question.keys])
     return tuple(questions)
 
 
-def _is_group(entry: Mapping[str, Any]) -> bool:
-    if not {"name", "labels"} <= set(entry) <= {"name", *GROUP_KEYS} or not is_text(entry["name"]):
+def _is_group(entry: Any) -> bool:
+    if not isinstance(entry, Mapping) or not {"name", "labels"} <= set(entry) <= {"name", *GROUP_KEYS}:
         return False
-    return all(isinstance(entry[key], kinds) for key, kinds in GROUP_KEYS.items() if key in entry)
+    kinds = all(isinstance(entry[key], kinds) for key, kinds in GROUP_KEYS.items() if key in entry)
+    return kinds and is_text(entry["name"]) and bool(entry["labels"])
 
 
 def own_labels(doc: Doc) -> Sequence[str] | None:
@@ -255,17 +219,13 @@ def own_gold(
 ) -> dict[str, float]:
     """A component's part of gold cats, which may be written with its key_prefix or without.
 
-    cats (Mapping[str, float]): Gold cats, perhaps also of other components.
-    labels (Collection[str]): The component's labels.
-    key_prefix (str): What it puts before them.
-    foreign (Collection[str]): Keys that other components write.
+    labels, foreign (Collection[str]): The component's labels, and keys that other components write.
     RETURNS (dict[str, float]): Values by label, without key_prefix. Labels that the component does not have are left
         out if it has any of the others.
     """
     mine = {key.removeprefix(key_prefix): cats[key] for key in cats if key_prefix and key.startswith(key_prefix)}
     mine = mine or {key: value for key, value in cats.items() if key not in foreign}
-    known = {label: value for label, value in mine.items() if label in labels}
-    return known or mine
+    return {label: value for label, value in mine.items() if label in labels} or mine
 
 
 def is_text(value: object) -> bool:

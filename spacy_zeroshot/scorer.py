@@ -17,7 +17,7 @@ Groups = Sequence[tuple[Sequence[str], bool, Rule]]
 
 
 def make_scorer() -> Callable:
-    """RETURNS (Callable): score_zero_shot."""
+    """The registered function. RETURNS (Callable): score_zero_shot."""
     return score_zero_shot
 
 
@@ -111,11 +111,7 @@ def score_zero_shot(
 
 
 def _summary(counts: dict[str, PRFScore], curves: dict[str, ROCAUCScore], main: str) -> dict[str, Any]:
-    total = PRFScore()
-    for prf in counts.values():
-        total.tp += prf.tp
-        total.fp += prf.fp
-        total.fn += prf.fn
+    total = sum(counts.values(), PRFScore())
     areas = {key: curves[key].score if curves[key].is_binary() else None for key in counts}
     n_labels = max(len(counts), 1)
     macro_f = sum(prf.fscore for prf in counts.values()) / n_labels

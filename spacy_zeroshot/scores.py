@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from thinc.types import Floats1d, Floats2d, Floats3d, Ints1d, Ints2d
 
+from .decisions import numbers_of
 from .errors import ZeroShotError
 from .labels import LabelSet
 from .model.types import CONTRADICTION, ENTAILMENT, NLIOutput
 
 POOLINGS = ("max", "mean", "first")
-BIAS_FORM = '{"label": "...", "bias": 0.3}'
 
 
 class DocScores(NamedTuple):
@@ -36,20 +36,13 @@ class DocScores(NamedTuple):
 
 
 class WindowLogits(NamedTuple):
-    """Label logits of the documents that share one label set.
-
-    label_set (LabelSet): The labels.
-    docs (Ints1d): Shape (docs,): numbers of the documents that have a window, in order.
-    firsts (Ints1d): Shape (docs,): each one's first window.
-    values (Floats2d): Shape (windows, labels).
-    windows (Ints2d): Shape (windows, 2): first and past-the-last character in the document.
-    """
+    """Label logits of the documents that share one label set."""
 
     label_set: LabelSet
-    docs: Ints1d
-    firsts: Ints1d
-    values: Floats2d
-    windows: Ints2d
+    docs: Ints1d  # shape (docs,): numbers of the documents that have a window, in order
+    firsts: Ints1d  # shape (docs,): each one's first window
+    values: Floats2d  # shape (windows, labels)
+    windows: Ints2d  # shape (windows, 2): first and past-the-last character in the document
 
 
 def split_by_label_set(
@@ -57,11 +50,8 @@ def split_by_label_set(
 ) -> Iterator[WindowLogits]:
     """Take what a model said on premises apart, one label set after the other.
 
-    output (NLIOutput): The output.
-    starts (Sequence[int]): Each premise's first character in its document.
-    owners (Sequence[int]): The number of each premise's document, ascending.
+    starts, owners (Sequence[int]): Each premise's first character in its document, and that document's number.
     sets (Sequence[LabelSet]): Each document's label set; equal ones are one object.
-    YIELDS (WindowLogits): The label logits.
     """
     windows = output.windows + np.repeat(starts, output.n_windows)[:, None]
     doc_of_window = np.repeat(owners, output.n_windows)
@@ -78,20 +68,13 @@ def split_by_label_set(
 
 
 def label_logits(logits: Floats3d, label_set: LabelSet) -> Floats2d:
-    """Reduce the logits of hypotheses to one logit for each window and label.
-
-    logits (Floats3d): Shape (windows, hypotheses, classes).
-    label_set (LabelSet): The labels.
-    RETURNS (Floats2d): Shape (windows, labels), float64.
-    """
+    """Reduce logits of shape (windows, hypotheses, classes) to (windows, labels), float64."""
     values = logits[..., ENTAILMENT].astype("float64")
     against = logits[..., CONTRADICTION]
     counts = np.asarray(label_set.counts)
     if not label_set.exclusive:
-        on_their_own = np.zeros(len(counts), dtype=bool)
-        for group in label_set.groups:
-            on_their_own[group.start : group.stop] = not group.exclusive
-        values -= np.where(np.repeat(on_their_own, counts), against, 0.0)
+        alone = np.repeat([not g.exclusive for g in label_set.groups], [g.stop - g.start for g in label_set.groups])
+        values -= np.where(np.repeat(alone, counts), against, 0.0)
     if (counts == 1).all():
         return values
     starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
@@ -99,13 +82,7 @@ def label_logits(logits: Floats3d, label_set: LabelSet) -> Floats2d:
 
 
 def pool_windows(values: Floats2d, firsts: Ints1d, pooling: str) -> Floats2d:
-    """Pool the label logits of each text's windows.
-
-    values (Floats2d): Shape (windows, labels), text by text.
-    firsts (Ints1d): Shape (texts,): each text's first window; every text has one.
-    pooling (str): "max", "mean" or "first".
-    RETURNS (Floats2d): Shape (texts, labels).
-    """
+    """Pool label logits of shape (windows, labels) to (texts, labels). firsts: Each text's first window."""
     if len(values) == len(firsts) or pooling == "first":
         return values[firsts]
     if pooling == "max":
@@ -121,19 +98,12 @@ def calibrate(values: np.ndarray, biases: np.ndarray, temperature: float) -> np.
 
     values (np.ndarray): Shape (..., labels).
     biases (np.ndarray): Shape (labels,): the logit a label has for no reason of the text's.
-    temperature (float): Above 1 makes scores less sure, below 1 more.
-    RETURNS (np.ndarray): The same shape as `values`.
     """
     return (values - biases) / temperature
 
 
 def to_scores(values: np.ndarray, label_set: LabelSet) -> np.ndarray:
-    """Turn label logits into scores between 0 and 1: a softmax over labels that compete, a sigmoid for each other one.
-
-    values (np.ndarray): Shape (..., labels).
-    label_set (LabelSet): The labels.
-    RETURNS (np.ndarray): The same shape.
-    """
+    """Turn label logits into scores: a softmax over labels that compete, a sigmoid for each other one."""
     scores = np.empty_like(values)
     for group in label_set.groups:
         columns = slice(group.start, group.stop)
@@ -142,44 +112,31 @@ def to_scores(values: np.ndarray, label_set: LabelSet) -> np.ndarray:
 
 
 def softmax(values: np.ndarray) -> np.ndarray:
-    """RETURNS (np.ndarray): Softmax over the last axis."""
+    """Softmax over the last axis."""
     exponents = np.exp(values - values.max(axis=-1, keepdims=True))
     return exponents / exponents.sum(axis=-1, keepdims=True)
 
 
 def sigmoid(values: np.ndarray) -> np.ndarray:
-    """RETURNS (np.ndarray): The sigmoid of each value."""
     # exp of a negative number only: no overflow at either end
     small = np.exp(-np.abs(values))
     return np.where(values >= 0, 1.0, small) / (1.0 + small)
 
 
 def blank_scores(label_set: LabelSet) -> Floats1d:
-    """The scores of a text that says nothing: no label is preferred, none is supported.
-
-    label_set (LabelSet): The labels.
-    RETURNS (Floats1d): Shape (labels,): 1 / n of n labels that compete, else 0.
-    """
-    scores = np.zeros(len(label_set.labels))
-    for group in label_set.groups:
-        if group.exclusive:
-            scores[group.start : group.stop] = 1.0 / (group.stop - group.start)
-    return scores
+    """The scores of a text that says nothing: 1 / n of n labels that compete, else 0."""
+    sizes = [group.stop - group.start for group in label_set.groups]
+    return np.repeat([g.exclusive / size for g, size in zip(label_set.groups, sizes)], sizes)
 
 
 def check_calibration(entries: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Read the setting `calibration`.
+    """Read the setting `calibration`, [{"label": ..., "bias": ...}].
 
-    entries (Sequence[Mapping[str, Any]]): [{"label": ..., "bias": ...}].
     RETURNS (dict[str, float]): Biases by label, in logits.
     RAISES (ZeroShotError): Z006 for an entry of another form, Z007 for a bias that is not finite.
     """
-    biases: dict[str, float] = {}
-    for entry in entries:
-        value = entry.get("bias") if isinstance(entry, Mapping) else None
-        if not isinstance(value, (int, float)) or isinstance(value, bool) or set(entry) != {"label", "bias"}:
-            raise ZeroShotError("Z006", setting="calibration", entry=entry, form=BIAS_FORM)
+    biases = numbers_of(entries, "calibration", "bias")
+    for value in biases.values():
         if not np.isfinite(value):
             raise ZeroShotError("Z007", setting="calibration", value=value, reason="a bias is a finite number")
-        biases[str(entry["label"])] = float(value)
     return biases

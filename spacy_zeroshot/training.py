@@ -17,18 +17,12 @@ from .scores import softmax
 
 
 class NLIExample(NamedTuple):
-    """A document's premises, hypotheses, and the right answer to each.
+    """A document's premises, hypotheses, and the right answer to each."""
 
-    premises (tuple[Premise, ...]): At least one: the whole text, or the spans that scoring reads.
-    hypotheses (tuple[str, ...]): The hypotheses.
-    targets (Ints1d): Shape (hypotheses,): ENTAILMENT or CONTRADICTION.
-    exclusive (bool): Whether exactly one label of several is right.
-    """
-
-    premises: tuple[Premise, ...]
+    premises: Sequence[Premise]  # at least one: the whole text, or the spans that scoring reads
     hypotheses: tuple[str, ...]
-    targets: Ints1d
-    exclusive: bool
+    targets: Ints1d  # shape (hypotheses,): ENTAILMENT or CONTRADICTION
+    exclusive: bool  # whether exactly one label of several is right
 
 
 def draw_examples(
@@ -40,14 +34,12 @@ def draw_examples(
 ) -> list[NLIExample]:
     """Draw NLI pairs from examples: right labels are entailed, sampled wrong ones are not.
 
-    Blank texts and examples without gold cats give none.
-
     examples (Iterable[Example]): The keys of each one's gold cats are its label set.
     read (Callable[[Doc], Sequence[Premise]]): Gives a document's premises, none for a blank one.
     word (Callable[[Sequence[str]], LabelSet]): Words labels as hypotheses.
     gold (Callable[[Mapping[str, float]], Mapping[str, float]]): The component's own part of gold cats.
     max_negatives (int): Wrong labels per text; sampled with Python's `random`, which spaCy seeds.
-    RETURNS (list[NLIExample]): At most one per example.
+    RETURNS (list[NLIExample]): One per example that has gold cats and a text.
     RAISES (ZeroShotError): Z040 for gold cats that are not 0 or 1.
     """
     drawn = []
@@ -55,7 +47,7 @@ def draw_examples(
         cats = gold(example.reference.cats)
         if any(value not in (0.0, 1.0) for value in cats.values()):
             raise ZeroShotError("Z040", cats=dict(cats))
-        premises = tuple(read(example.predicted)) if cats else ()
+        premises = read(example.predicted) if cats else []
         if not premises:
             continue
         right = [label for label, value in cats.items() if value == 1.0]
@@ -72,9 +64,6 @@ def loss_of(
 ) -> tuple[float, Floats2d]:
     """The loss of a batch, and its gradient.
 
-    drawn (Sequence[NLIExample]): What was asked, with the right answers.
-    output (NLIOutput): What the model said on their premises.
-    pooling (str): How windows are pooled.
     listwise_weight (float): Weight of the cross-entropy over hypotheses that compete.
     RETURNS (tuple[float, Floats2d]): The mean loss of an example, and the gradient of the sum, of the shape of
         output.logits: gradients of a batch in parts add up to those of the whole.
@@ -96,12 +85,9 @@ def loss_of(
 
 
 def cross_entropy(logits: Floats3d, targets: Ints1d, pooling: str) -> tuple[float, Floats3d]:
-    """Cross-entropy on the head's classes, mean over the hypotheses of one text.
+    """Cross-entropy on the head's classes, mean over the hypotheses of one text, and its gradient.
 
-    logits (Floats3d): Shape (windows, hypotheses, classes).
-    targets (Ints1d): Shape (hypotheses,): the right class.
-    pooling (str): How windows are pooled.
-    RETURNS (tuple[float, Floats3d]): The loss, and its gradient, of the shape of `logits`.
+    logits (Floats3d): Shape (windows, hypotheses, classes). targets (Ints1d): Shape (hypotheses,): the right class.
     """
     shares = window_shares(logits, pooling)
     gradient = softmax((logits * shares[:, :, None]).sum(axis=0))
@@ -112,13 +98,8 @@ def cross_entropy(logits: Floats3d, targets: Ints1d, pooling: str) -> tuple[floa
 
 
 def listwise(logits: Floats3d, targets: Ints1d, pooling: str) -> tuple[float, Floats3d]:
-    """Cross-entropy over competing hypotheses, on the entailment logits that single-label scores are made of.
-
-    logits (Floats3d): Shape (windows, hypotheses, classes).
-    targets (Ints1d): Shape (hypotheses,): ENTAILMENT for those that are right.
-    pooling (str): How windows are pooled.
-    RETURNS (tuple[float, Floats3d]): The loss, and its gradient, of the shape of `logits`.
-    """
+    """Cross-entropy over competing hypotheses, on the entailment logits that single-label scores are made of, and its
+    gradient. Shapes as in cross_entropy."""
     shares = window_shares(logits, pooling)
     probabilities = softmax((logits[:, :, ENTAILMENT] * shares).sum(axis=0))
     right = (targets == ENTAILMENT) / (targets == ENTAILMENT).sum()
@@ -131,8 +112,6 @@ def listwise(logits: Floats3d, targets: Ints1d, pooling: str) -> tuple[float, Fl
 def window_shares(logits: Floats3d, pooling: str) -> np.ndarray:
     """Each window's share in the pooled logits. "max" takes, for each hypothesis, the window that supports it most.
 
-    logits (Floats3d): Shape (windows, hypotheses, classes).
-    pooling (str): "max", "mean" or "first".
     RETURNS (np.ndarray): Shape (windows, hypotheses), float32; columns sum to 1.
     """
     n_windows, n_hypotheses, _ = logits.shape

@@ -26,12 +26,8 @@ def first_line(error: BaseException) -> str:
 
 
 def require(module: str, extra: str, what: str) -> Any:
-    """Import a package that is only installed with an extra.
+    """Import a module that only the extra of that name installs. what: Needs it, for the error.
 
-    module (str): What to import, e.g. "pyarrow.parquet".
-    extra (str): The extra of spacy-zeroshot that brings it.
-    what (str): What needs it, for the error.
-    RETURNS (Any): The module.
     RAISES (ZeroShotError): Z085 if it is not installed.
     """
     try:
@@ -55,9 +51,6 @@ def replace_folder(folder: Path) -> Iterator[Path]:
 
     If writing fails, what was there before stays as it was. A model may so be saved into the very folder that its
     weights are mapped from, and no file of an older save is left beside the new ones.
-
-    folder (Path): The folder to write; need not be there.
-    YIELDS (Path): Where to write.
     """
     mark = f".{folder.name}-{uuid.uuid4().hex[:8]}"
     fresh, old = folder.with_name(f"{mark}-new"), folder.with_name(f"{mark}-old")

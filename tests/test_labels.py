@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from spacy.tokens import Doc
 
+from spacy_zeroshot.component import register_extensions
 from spacy_zeroshot.errors import ZeroShotError
 from spacy_zeroshot.labels import (
     LabelGroup,
@@ -15,7 +16,6 @@ from spacy_zeroshot.labels import (
     fill_template,
     make_label_set,
     own_labels,
-    register_labels_extension,
 )
 
 PLAIN = st.text(st.characters(exclude_characters="{}", exclude_categories=["Cs"]))
@@ -194,6 +194,6 @@ def test_a_documents_labels_are_found_while_the_extension_is_gone():
     doc._.zero_shot_labels = ["a", "b"]
     Doc.remove_extension("zero_shot_labels")
     assert own_labels(doc) == ["a", "b"]
-    register_labels_extension()
-    register_labels_extension()
+    register_extensions()
+    register_extensions()
     assert doc._.zero_shot_labels == ["a", "b"]

@@ -8,13 +8,13 @@ from spacy.scorer import Scorer
 from spacy.tokens import Doc
 from spacy.training import Example
 
+from spacy_zeroshot.component import register_extensions
 from spacy_zeroshot.decisions import Rule
-from spacy_zeroshot.labels import own_gold, register_labels_extension
+from spacy_zeroshot.labels import own_gold
 from spacy_zeroshot.scorer import score_zero_shot
 
 from .util import make_nlp
 
-register_labels_extension()
 NLP = spacy.blank("en")
 LABELS = ["a", "b", "c"]
 
@@ -225,7 +225,7 @@ def test_scores_do_not_need_the_extension():
         doc.cats, reference.cats = {"a": 0.9}, {"a": 1.0}
         assert score_zero_shot([Example(doc, reference)], labels=["a"])["cats_micro_f"] == 1.0
     finally:
-        register_labels_extension()
+        register_extensions()
 
 
 # In a pipeline

@@ -599,12 +599,33 @@ def test_assemble(nli_folder, tmp_path):
     assert same(scores(spacy.load(tmp_path / "out")), scores(nlp))
 
 
-def test_a_config_edited_by_hand_wins_over_what_was_saved(nli_folder, tmp_path):
-    nlp = make_nlp(nli_folder, threshold=0.3)
+def edit(path, before, after):
+    text = path.read_text(encoding="utf8")
+    assert before in text
+    path.write_text(text.replace(before, after), encoding="utf8")
+
+
+def test_a_config_edited_by_hand_wins_over_what_was_saved(nli_folder, make_checkpoint, tmp_path):
+    config = make_nlp(nli_folder).config.copy()
+    config["vars"] = {"threshold": 0.3}
+    config["components"]["zero_shot_textcat"]["threshold"] = "${vars.threshold}"
+    nlp = spacy.util.load_model_from_config(config)
+    component(nlp).temperature = 2.0
     nlp.to_disk(tmp_path)
-    path = tmp_path / "config.cfg"
-    path.write_text(path.read_text(encoding="utf8").replace("threshold = 0.3", "threshold = 0.7"), encoding="utf8")
-    assert spacy.load(tmp_path).get_pipe("zero_shot_textcat").threshold == 0.7
+    other = make_checkpoint(seed=7)
+    assert component(spacy.load(tmp_path)).threshold == 0.3
+    for before, after in [
+        ("threshold = 0.3", "threshold = 0.7"),
+        ("temperature = 2.0", "temperature = 1.0"),
+        (f'name = "{nli_folder}"', f'name = "{other}"'),
+    ]:
+        edit(tmp_path / "config.cfg", before, after)
+    loaded = spacy.load(tmp_path)
+    assert (component(loaded).threshold, component(loaded).temperature) == (0.7, 1.0)
+    assert same(scores(loaded), scores(make_nlp(other)))
+    # saved again, it is as it was edited
+    loaded.to_disk(tmp_path / "again")
+    assert component(spacy.load(tmp_path / "again")).threshold == 0.7
 
 
 def test_settings_of_a_component_taken_over_under_the_same_name_are_saved(nli_folder, tmp_path):

@@ -47,7 +47,7 @@ def main() -> None:
     console.print("The model was not trained on these labels. ● marks the best one.\n", soft_wrap=True)
     for sample in SAMPLES:
         pipe.set_labels(sample.labels)
-        pipe.templates = sample.template
+        pipe.hypothesis_template = sample.template
         cats = nlp(sample.text).cats
         console.print(sample.language, style="cyan")
         print_bars(console, sample.text, cats, [max(cats, key=cats.get)])
