@@ -439,8 +439,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
             blank = np.zeros((0, 2), dtype="int64")
             found = [DocScores(one, blank_scores(one), blank, np.zeros((0, len(one.labels)))) for one in sets]
             for read in self._window_logits(docs, sets):
-                biases = [self._settings.biases.get(label, 0.0) for label in read.label_set.labels]
-                values = calibrate(read.values, np.array(biases), self.temperature)
+                values = self._calibrated(read.values, read.label_set)
                 scores = to_scores(pool_windows(values, read.firsts, self.pooling), read.label_set)
                 window_scores = to_scores(values, read.label_set)
                 if self._examples and self.examples_weight:
@@ -468,6 +467,13 @@ class ZeroShotTextCategorizer(TrainablePipe):
             for read in self._window_logits(docs, [label_set] * len(docs)):
                 logits[read.docs] = pool_windows(read.values, read.firsts, self.pooling)
         return logits
+
+    def scores_from(self, logits: Floats2d, label_set: LabelSet) -> Floats2d:
+        """RETURNS (Floats2d): Scores of what label_logits gave, without the votes of examples."""
+        values = self._calibrated(logits, label_set)
+        scores = to_scores(np.nan_to_num(values), label_set)
+        scores[np.isnan(values).all(axis=1)] = blank_scores(label_set)
+        return scores
 
     def set_annotations(self, docs: Iterable[Doc], scores: Sequence[DocScores]) -> None:
         """Write scores to doc.cats and, with spans_key, to doc.spans.
@@ -770,6 +776,10 @@ class ZeroShotTextCategorizer(TrainablePipe):
             self._warned_unread = True
             warn("Z104", missing=missing, total=len(doc))
         return premises
+
+    def _calibrated(self, values: Floats2d, label_set: LabelSet) -> Floats2d:
+        biases = [self._settings.biases.get(label, 0.0) for label in label_set.labels]
+        return calibrate(values, np.array(biases), self.temperature)
 
     def _one_by_one(self, docs: Sequence[Doc], label_set: LabelSet | None) -> Iterator[Doc]:
         """Score each document alone, to find the one that a batch failed for."""

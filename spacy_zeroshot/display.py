@@ -16,6 +16,8 @@ from spacy.util import is_in_jupyter
 from .errors import ZeroShotError, named
 from .explain import Explanation
 
+FOLDER = Path(__file__).parent
+STYLE = (FOLDER / "display.css").read_text(encoding="utf8")
 # Labels beyond these are counted, not drawn
 MOST_LABELS = 12
 # The darkest tints, in percent: the text stays readable on either background
@@ -59,9 +61,10 @@ def render(
     given = [docs] if isinstance(docs, Doc) else docs
     with named("display"):
         shown = [_show(doc, number, spans_key, label, explanation) for number, doc in enumerate(given)]
-    loader = FileSystemLoader(Path(__file__).parent)
-    template = Environment(loader=loader, autoescape=True, undefined=StrictUndefined).get_template("display.html.jinja")
-    html = template.render(docs=shown, page=page, most_labels=MOST_LABELS)
+    templates = Environment(loader=FileSystemLoader(FOLDER), autoescape=True, undefined=StrictUndefined)
+    html = templates.get_template("display.html.jinja").render(
+        docs=shown, page=page, style=STYLE, most_labels=MOST_LABELS
+    )
     if minify:
         # line breaks of texts stay
         html = html.replace(">\n<", "><").replace("\n  ", " ")

@@ -64,10 +64,7 @@ def score_zero_shot(
     none_key = None if none_label is None else key_prefix + none_label
 
     def count(key: str, score: float, right: float, chosen: bool) -> None:
-        prf = counts.setdefault(key, PRFScore())
-        prf.tp += bool(right > 0 and chosen)
-        prf.fp += bool(chosen and not right > 0)
-        prf.fn += bool(right > 0 and not chosen)
+        counts.setdefault(key, PRFScore()).score_set({key} if chosen else set(), {key} if right > 0 else set())
         curves.setdefault(key, ROCAUCScore()).score_set(score, right)
 
     own_sets = False

@@ -10,8 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spacy_zeroshot.scores import to_scores
-
 from .util import LABELS, TEXTS, make_nlp, table
 
 ROOT = Path(__file__).parent.parent
@@ -117,7 +115,7 @@ def test_threads_with_other_label_sets_do_not_meet(folder, request):
     def work(label_set):
         return [
             np.array([found.scores for found in pipe.predict(docs, label_set)]),
-            to_scores(pipe.label_logits(docs, label_set), label_set or pipe.label_set()),
+            pipe.scores_from(pipe.label_logits(docs, label_set), label_set or pipe.label_set()),
         ]
 
     expected = [work(label_set) for label_set in asked]

@@ -34,7 +34,7 @@ def draw(cats, text="A text.", max_negatives=5, prefix="", templates=("about {}"
 
 def test_right_labels_come_first_and_wrong_ones_follow():
     (drawn,) = draw([{"a": 0.0, "b": 1.0}])
-    assert drawn.premises == (Premise("A text.", 0),)
+    assert drawn.premises == [Premise("A text.", 0)]
     assert drawn.hypotheses == ("about b", "about a")
     assert drawn.targets.tolist() == [ENTAILMENT, CONTRADICTION]
     assert drawn.exclusive
