@@ -182,7 +182,6 @@ class ZeroShotTextCategorizer(TrainablePipe):
         self.cfg: dict[str, Any] = {}
         self.scorer = scorer
         self.get_spans = get_spans
-        self._listwise_weight = 0.0
         self._warned_unread = False
         self._loads_model = True
         self._settings = Settings(DEFAULTS)
@@ -555,7 +554,6 @@ class ZeroShotTextCategorizer(TrainablePipe):
         freeze: Sequence[str] = (),
         layer_decay: float = 1.0,
         head_rate: float = 1.0,
-        listwise_weight: float = 0.0,
     ) -> None:
         """Load the model as its checkpoint has it and, if no labels are set, take those of the examples.
 
@@ -565,7 +563,6 @@ class ZeroShotTextCategorizer(TrainablePipe):
         freeze (Sequence[str]): Weights whose names start so stay as they are.
         layer_decay (float): Factor on the learning rate per layer below the top one.
         head_rate (float): Factor on the learning rate of the head.
-        listwise_weight (float): Weight of a second loss, cross-entropy over an example's hypotheses that compete.
         RAISES (ZeroShotError): Z041 if no labels can be had.
         """
         if nlp is not None:
@@ -584,7 +581,6 @@ class ZeroShotTextCategorizer(TrainablePipe):
                 self.set_labels(list(gold))
             if not self.trainable and not gold.keys().isdisjoint(self.labels):
                 warn("Z124")
-            self._listwise_weight = listwise_weight
             self._shim.initialize(InitConfig(tuple(freeze), layer_decay, head_rate))
 
     def update(
@@ -619,7 +615,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
             premises = [premise.text for one in drawn for premise in one.premises]
             hypotheses = [one.hypotheses for one in drawn for _ in one.premises]
             output, backprop = self.model.begin_update(NLIInput(premises, hypotheses, self._windows))
-            loss, gradient = loss_of(drawn, output, self.pooling, self._listwise_weight)
+            loss, gradient = loss_of(drawn, output, self.pooling)
             backprop(gradient)
             if sgd is not None:
                 self.finish_update(sgd)

@@ -40,7 +40,6 @@ def render(
     label: str | None = None,
     explanation: Explanation | None = None,
     page: bool = False,
-    minify: bool = False,
     jupyter: bool | None = None,
 ) -> str | None:
     """Show documents with their doc.cats as bars.
@@ -52,7 +51,6 @@ def render(
     explanation (Explanation | None): What pipe.explain found about the one document: words are underlined, solid for
         the label and dashed against it, and sentences listed with their weights. It need not be scored.
     page (bool): A whole HTML page, not just a piece of one.
-    minify (bool): Without line breaks between elements.
     jupyter (bool | None): Show it in a notebook and return nothing; None finds out.
     RETURNS (str | None): HTML; all of the documents' text is escaped.
     RAISES (ZeroShotError): Z205 for a document without scores, Z206 for one without spans or without the label,
@@ -65,9 +63,6 @@ def render(
     html = templates.get_template("display.html.jinja").render(
         docs=shown, page=page, style=STYLE, most_labels=MOST_LABELS
     )
-    if minify:
-        # line breaks of texts stay
-        html = html.replace(">\n<", "><").replace("\n  ", " ")
     if jupyter or (jupyter is None and is_in_jupyter()):
         from IPython.display import HTML, display
 

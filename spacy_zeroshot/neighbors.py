@@ -18,8 +18,6 @@ ExamplesSetting = str | Sequence[Mapping[str, str]]
 Embed = Callable[[Sequence[str]], Floats2d]
 # A neighbour whose cosine is a tenth less has about a third of the weight
 SHARPNESS = 0.1
-VECTORS, DIGEST = "vectors", "digest"
-
 # Threads that come at the same time embed examples once
 _lock = threading.RLock()
 
@@ -125,7 +123,7 @@ class ExampleStore:
 
         if self._vectors is None or self._vectors[0] != weights:
             return b""
-        return save({VECTORS: self._vectors[1], DIGEST: self._digest(weights)})
+        return save({self._digest(weights): self._vectors[1]})
 
     def take_vectors(self, data: bytes, weights: str) -> None:
         """Take what dump_vectors gave, if it is of these examples and weights; else it is computed anew.
@@ -138,11 +136,11 @@ class ExampleStore:
         if not data or not self:
             return
         try:
-            found = load(data)
+            vectors = load(data).get(self._digest(weights))
         except SafetensorError as reason:
             raise ZeroShotError("Z051", path="the examples' embeddings", reason=str(reason)) from reason
-        if np.array_equal(found.get(DIGEST, ()), self._digest(weights)):
-            self._vectors = weights, found[VECTORS]
+        if vectors is not None:
+            self._vectors = weights, vectors
 
     # Inside
 
@@ -157,17 +155,18 @@ class ExampleStore:
         column = {label: i for i, label in enumerate(self.labels)}
         if self._carried is None:
             # the last column is that of labels without examples
-            self._carried = np.zeros((len(self.rows), len(column) + 1), dtype=bool)
-            for row, has in zip(self.rows, self._carried):
+            carried = np.zeros((len(self.rows), len(column) + 1), dtype=bool)
+            for row, has in zip(self.rows, carried):
                 has[[column[label] for label in row.labels]] = True
+            self._carried = carried
         return self._carried[:, [column.get(label, -1) for label in labels]]
 
-    def _digest(self, weights: str) -> np.ndarray:
-        """SHA-256 of the texts and the weights. RETURNS (np.ndarray): Shape (32,), uint8."""
+    def _digest(self, weights: str) -> str:
+        """What tells the embeddings of these texts by these weights from others."""
         digest = hashlib.sha256(weights.encode("utf8"))
         for row in self.rows:
             digest.update(b"\0" + row.text.encode("utf8", "surrogatepass"))
-        return np.frombuffer(digest.digest(), dtype="uint8")
+        return digest.hexdigest()
 
 
 def nearest(similarities: Floats2d, count: int) -> tuple[Floats2d, Ints2d]:

@@ -22,7 +22,6 @@ class NLIExample(NamedTuple):
     premises: Sequence[Premise]  # at least one: the whole text, or the spans that scoring reads
     hypotheses: tuple[str, ...]
     targets: Ints1d  # shape (hypotheses,): ENTAILMENT or CONTRADICTION
-    exclusive: bool  # whether exactly one label of several is right
 
 
 def draw_examples(
@@ -55,16 +54,13 @@ def draw_examples(
         sampled = random.sample(wrong, min(max_negatives, len(wrong)))
         worded = word([*right, *sampled])
         targets = np.repeat([ENTAILMENT] * len(right) + [CONTRADICTION] * len(sampled), worded.counts)
-        drawn.append(NLIExample(premises, worded.hypotheses, targets, len(right) == 1 and bool(sampled)))
+        drawn.append(NLIExample(premises, worded.hypotheses, targets))
     return drawn
 
 
-def loss_of(
-    drawn: Sequence[NLIExample], output: NLIOutput, pooling: str, listwise_weight: float = 0.0
-) -> tuple[float, Floats2d]:
+def loss_of(drawn: Sequence[NLIExample], output: NLIOutput, pooling: str) -> tuple[float, Floats2d]:
     """The loss of a batch, and its gradient.
 
-    listwise_weight (float): Weight of the cross-entropy over hypotheses that compete.
     RETURNS (tuple[float, Floats2d]): The mean loss of an example, and the gradient of the sum, of the shape of
         output.logits: gradients of a batch in parts add up to those of the whole.
     """
@@ -76,9 +72,6 @@ def loss_of(
         pairs = slice(start, start := int(ends[premise - 1]))
         logits = output.logits[pairs].reshape(-1, len(example.hypotheses), output.logits.shape[1])
         value, d_logits = cross_entropy(logits, example.targets, pooling)
-        if listwise_weight and example.exclusive:
-            more, d_more = listwise(logits, example.targets, pooling)
-            value, d_logits = value + listwise_weight * more, d_logits + listwise_weight * d_more
         total += value
         gradient[pairs] = d_logits.reshape(-1, output.logits.shape[1])
     return total / max(len(drawn), 1), gradient
@@ -95,18 +88,6 @@ def cross_entropy(logits: Floats3d, targets: Ints1d, pooling: str) -> tuple[floa
     loss = float(-np.log(np.maximum(gradient[rows, targets], 1e-12)).mean())
     gradient[rows, targets] -= 1.0
     return loss, (shares[:, :, None] * gradient / len(targets)).astype("float32")
-
-
-def listwise(logits: Floats3d, targets: Ints1d, pooling: str) -> tuple[float, Floats3d]:
-    """Cross-entropy over competing hypotheses, on the entailment logits that single-label scores are made of, and its
-    gradient. Shapes as in cross_entropy."""
-    shares = window_shares(logits, pooling)
-    probabilities = softmax((logits[:, :, ENTAILMENT] * shares).sum(axis=0))
-    right = (targets == ENTAILMENT) / (targets == ENTAILMENT).sum()
-    loss = float(-(right * np.log(np.maximum(probabilities, 1e-12))).sum())
-    gradient = np.zeros_like(logits)
-    gradient[:, :, ENTAILMENT] = shares * (probabilities - right)
-    return loss, gradient
 
 
 def window_shares(logits: Floats3d, pooling: str) -> np.ndarray:

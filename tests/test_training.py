@@ -13,7 +13,7 @@ from spacy_zeroshot.errors import ZeroShotError
 from spacy_zeroshot.labels import Question, make_label_set, own_gold
 from spacy_zeroshot.model.types import CONTRADICTION, ENTAILMENT, NLIOutput
 from spacy_zeroshot.premises import Premise, premises_of
-from spacy_zeroshot.training import NLIExample, cross_entropy, draw_examples, listwise, loss_of, window_shares
+from spacy_zeroshot.training import NLIExample, cross_entropy, draw_examples, loss_of, window_shares
 
 NLP = spacy.blank("en")
 POOLINGS = ("max", "mean", "first")
@@ -37,13 +37,12 @@ def test_right_labels_come_first_and_wrong_ones_follow():
     assert drawn.premises == [Premise("A text.", 0)]
     assert drawn.hypotheses == ("about b", "about a")
     assert drawn.targets.tolist() == [ENTAILMENT, CONTRADICTION]
-    assert drawn.exclusive
 
 
 def test_every_example_brings_its_own_labels():
     first, second = draw([{"a": 1.0, "b": 0.0}, {"c": 1.0}])
     assert set(first.hypotheses) == {"about a", "about b"}
-    assert second.hypotheses == ("about c",) and not second.exclusive
+    assert second.hypotheses == ("about c",)
 
 
 def test_every_template_is_a_hypothesis():
@@ -55,7 +54,6 @@ def test_every_template_is_a_hypothesis():
 def test_several_right_labels_do_not_compete():
     (drawn,) = draw([{"a": 1.0, "b": 1.0, "c": 0.0}])
     assert drawn.targets.tolist() == [ENTAILMENT, ENTAILMENT, CONTRADICTION]
-    assert not drawn.exclusive
 
 
 def test_no_right_label_still_teaches_what_is_wrong():
@@ -121,21 +119,6 @@ def test_cross_entropy_of_one_logit_is_that_of_a_sigmoid():
     assert loss == pytest.approx((np.log1p(np.exp(-2.0)) + np.log1p(np.exp(-1.0))) / 2)
 
 
-def test_listwise_by_hand():
-    logits = np.asarray([[[np.log(3.0), 9.0], [np.log(1.0), -9.0]]])
-    loss, gradient = listwise(logits, np.asarray([ENTAILMENT, CONTRADICTION]), "max")
-    assert loss == pytest.approx(-np.log(0.75))
-    np.testing.assert_allclose(gradient, [[[-0.25, 0.0], [0.25, 0.0]]], atol=1e-6)
-
-
-def test_listwise_shares_the_mass_between_wordings_of_the_right_label():
-    logits = np.zeros((1, 4, 2))
-    targets = np.asarray([ENTAILMENT, ENTAILMENT, CONTRADICTION, CONTRADICTION])
-    loss, gradient = listwise(logits, targets, "max")
-    assert loss == pytest.approx(np.log(4.0))
-    np.testing.assert_allclose(gradient[0, :, ENTAILMENT], [-0.25, -0.25, 0.25, 0.25], atol=1e-6)
-
-
 def test_shares_by_hand():
     # the first hypothesis is supported by window 1, the second by window 0
     logits = np.asarray([[[0.0, 1.0], [5.0, 0.0]], [[2.0, 1.0], [6.0, 9.0]]])
@@ -152,25 +135,24 @@ def test_confident_and_wrong_is_finite():
 
 @settings(max_examples=40)
 @given(
-    loss=st.sampled_from([cross_entropy, listwise]),
     pooling=st.sampled_from(POOLINGS),
     windows=st.integers(1, 3),
     hypotheses=st.integers(1, 4),
     classes=st.integers(2, 3),
     seed=st.integers(0, 1000),
 )
-def test_gradients_are_those_of_finite_differences(loss, pooling, windows, hypotheses, classes, seed):
+def test_gradients_are_those_of_finite_differences(pooling, windows, hypotheses, classes, seed):
     state = np.random.default_rng(seed)
     logits = state.normal(size=(windows, hypotheses, classes))
     targets = state.integers(0, 2, size=hypotheses)
     targets[0] = ENTAILMENT
-    _, gradient = loss(logits, targets, pooling)
+    _, gradient = cross_entropy(logits, targets, pooling)
     step = 1e-5
     for place in np.ndindex(*logits.shape):
         above, below = logits.copy(), logits.copy()
         above[place] += step
         below[place] -= step
-        slope = (loss(above, targets, pooling)[0] - loss(below, targets, pooling)[0]) / (2 * step)
+        slope = (cross_entropy(above, targets, pooling)[0] - cross_entropy(below, targets, pooling)[0]) / (2 * step)
         assert gradient[place] == pytest.approx(slope, abs=1e-4)
 
 
@@ -179,12 +161,11 @@ def test_gradients_are_those_of_finite_differences(loss, pooling, windows, hypot
 def test_losses_do_not_change_when_all_logits_shift(pooling, seed, shift):
     logits = np.random.default_rng(seed).normal(size=(2, 3, 3))
     targets = np.asarray([ENTAILMENT, CONTRADICTION, CONTRADICTION])
-    for loss in (cross_entropy, listwise):
-        value, gradient = loss(logits, targets, pooling)
-        moved, moved_gradient = loss(logits + shift, targets, pooling)
-        assert moved == pytest.approx(value, abs=1e-6)
-        np.testing.assert_allclose(moved_gradient, gradient, atol=1e-5)
-        assert value >= 0
+    value, gradient = cross_entropy(logits, targets, pooling)
+    moved, moved_gradient = cross_entropy(logits + shift, targets, pooling)
+    assert moved == pytest.approx(value, abs=1e-6)
+    np.testing.assert_allclose(moved_gradient, gradient, atol=1e-5)
+    assert value >= 0
 
 
 def batch(n_premises, n_windows, n_hypotheses, seed=0):
@@ -193,7 +174,7 @@ def batch(n_premises, n_windows, n_hypotheses, seed=0):
     drawn, premises, hypotheses = [], [], []
     for count, size in zip(n_premises, n_hypotheses):
         targets = np.array([ENTAILMENT] + [CONTRADICTION] * (size - 1))
-        drawn.append(NLIExample((Premise("a", 0),) * count, tuple(map(str, range(size))), targets, size > 1))
+        drawn.append(NLIExample((Premise("a", 0),) * count, tuple(map(str, range(size))), targets))
         premises += [n_windows[len(premises) + i] for i in range(count)]
         hypotheses += [size] * count
     n_windows, n_hypotheses = np.array(premises), np.array(hypotheses)
@@ -201,19 +182,15 @@ def batch(n_premises, n_windows, n_hypotheses, seed=0):
     return drawn, NLIOutput(logits, np.zeros((int(n_windows.sum()), 2), dtype=int), n_windows, n_hypotheses)
 
 
-@pytest.mark.parametrize("weight", [0.0, 0.5])
 @pytest.mark.parametrize("pooling", POOLINGS)
-def test_a_batch_is_the_sum_of_its_examples(pooling, weight):
+def test_a_batch_is_the_sum_of_its_examples(pooling):
     # an example's premises are pooled as windows are
     drawn, output = batch([2, 1, 1], [1, 3, 2, 1], [2, 3, 1])
-    loss, gradient = loss_of(drawn, output, pooling, weight)
+    loss, gradient = loss_of(drawn, output, pooling)
     total, parts = 0.0, []
     for one, rows in zip(drawn, np.split(output.logits, np.cumsum([8, 6]))):
         logits = rows.reshape(-1, len(one.hypotheses), 3)
         value, part = cross_entropy(logits, one.targets, pooling)
-        if one.exclusive:
-            more, d_more = listwise(logits, one.targets, pooling)
-            value, part = value + weight * more, part + weight * d_more
         total += value
         parts.append(part.reshape(-1, 3))
     assert loss == pytest.approx(total / 3)

@@ -215,7 +215,6 @@ def test_loss_falls_and_accuracy_rises(make_checkpoint, decomposed_folder, class
 )
 def test_gradient_of_the_weights_is_that_of_finite_differences(folder, places, request):
     nlp = build(request.getfixturevalue(folder))
-    nlp.config["initialize"]["components"] = {"zero_shot_textcat": {"listwise_weight": 0.5}}
     nlp.initialize()
     pipe, examples = component(nlp), toy(nlp)
     pipe.update(examples)
@@ -381,20 +380,6 @@ def test_nli_pairs_teach_hypotheses(folder, request):
     ]
     losses = learn(nlp, examples, 20)
     assert losses[-1] < 0.5 * losses[0]
-
-
-def test_listwise_loss_is_added_where_labels_compete(nli_folder):
-    def loss(weight, cats):
-        nlp = build(nli_folder)
-        nlp.config["initialize"]["components"] = {"zero_shot_textcat": {"listwise_weight": weight}}
-        nlp.initialize()
-        return component(nlp).update([example(nlp, "A man plays.", cats)])["zero_shot_textcat"]
-
-    one = {"sport": 1.0, "science": 0.0}
-    several = {"sport": 1.0, "science": 1.0, "politics": 0.0}
-    assert loss(2.0, one) - loss(0.0, one) == pytest.approx(2 * (loss(1.0, one) - loss(0.0, one)), rel=1e-4)
-    assert loss(1.0, one) > loss(0.0, one)
-    assert loss(1.0, several) == pytest.approx(loss(0.0, several), rel=1e-5)
 
 
 def test_not_trainable_means_nothing_changes(nli_folder):
