@@ -169,7 +169,7 @@ def overrides_of(nlp: Language | None, folder: Path, saved: Mapping[str, Any]) -
     # Language.from_disk has just read the file and the overrides into this. They are not to be had from the property
     # nlp.config: it puts what the components were made with in their place.
     now, before = _block_of(nlp._config, folder.name), saved.get("block") or block_beside(folder)
-    return {key for key in {*now, *before} if before and now.get(key, ...) != before.get(key, ...)}
+    return {key for key in {*now, *before} if now and before and now.get(key, ...) != before.get(key, ...)}
 
 
 def block_beside(folder: Path) -> dict[str, Any]:
