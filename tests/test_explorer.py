@@ -145,7 +145,7 @@ def test_answers_are_counted(explorer: Explorer) -> None:
     assert {pair.labels: pair.confused for pair in view.overlaps if pair.confused} == {
         tuple(label for label in LABELS if label in (wrong, chosen[1][0])): 1
     }
-    assert explorer.answers()[1] == {"text": explorer.docs[1].text, "labels": [wrong]}
+    assert explorer.gold[explorer.docs[1].text] == (wrong,)
     explorer.correct(1, None)
     assert explorer.view().answered == 1
 

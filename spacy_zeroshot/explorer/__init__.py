@@ -21,7 +21,7 @@ from ..component import DEFAULTS, ZeroShotTextCategorizer
 from ..decisions import Rule, decide_rows
 from ..evaluation import Figures, figures, with_none
 from ..evaluation import spread as evenly
-from ..labels import DEFAULT_TEMPLATE, LabelGroup, LabelSet, check_templates
+from ..labels import LabelGroup, LabelSet, check_templates
 from ..premises import is_blank, window_spans
 from ..readers import ACCEPT, LabelledText, Row, label_names
 from ..review import uncertainty
@@ -101,11 +101,8 @@ class Explorer:
         self._logits: dict[tuple[tuple[str, ...], bool], Floats1d] = {}
 
     def load(self, rows: Iterable[Row]) -> None:
-        """Take other texts. Blank ones are left out; labels that come with texts count as a person's answers, and a
-        component without labels takes them.
-
-        rows (Iterable[Row]): As readers.read_rows gives them.
-        """
+        """Take other texts, as readers.read_rows gives them; blank ones are left out. Labels that come with texts count
+        as a person's answers, and a component without labels takes them."""
         kept = [row for row in rows if not is_blank(row.text)]
         labelled = [LabelledText(row.text, row.labels) for row in kept if row.labels and row.answer == ACCEPT]
         names = [label for label in label_names(labelled) if label != self.pipe.none_label]
@@ -118,12 +115,8 @@ class Explorer:
         self._logits.clear()
 
     def change(self, settings: Mapping[str, Any]) -> None:
-        """Change settings of the component, all or none.
-
-        settings (Mapping[str, Any]): Some of EDITED, as a config has them. Thresholds and calibration of labels that
-            stay, stay.
-        RAISES (ZeroShotError): Z002 to Z009.
-        """
+        """Change some of EDITED, as a config has them: all or none. Labels that stay keep what they have of BY_LABEL.
+        RAISES (ZeroShotError): Z002 to Z009."""
         before = {name: self.pipe.setting(name) for name in (*EDITED, *BY_LABEL)}
         after = {**before, **settings}
         groups = after["label_groups"] or [{"labels": after["labels"]}]
@@ -137,12 +130,8 @@ class Explorer:
             raise
 
     def scores(self, track: Track = no_progress) -> Floats2d:
-        """Score the texts. The model runs for hypotheses it has not met on these texts, and reads each text once.
-
-        track (Track): Shows progress.
-        RETURNS (Floats2d): Shape (texts, labels).
-        RAISES (ZeroShotError): Z001 without labels, and what the model says of a text.
-        """
+        """RETURNS (Floats2d): Shape (texts, labels). The model reads each text once, and runs for new hypotheses only.
+        RAISES (ZeroShotError): Z001 without labels, and what the model says of a text."""
         label_set = self.pipe.label_set()
         if self.pipe.examples and self.pipe.examples_weight:
             # their votes depend on all labels
@@ -188,16 +177,11 @@ class Explorer:
         return View(rows, summaries, overlaps, len(known), measured)
 
     def correct(self, number: int, labels: Sequence[str] | None) -> None:
-        """Take a person's answer. number (int): The text's. labels (Sequence[str] | None): Its right labels, empty if
-        none fits; None takes an answer back."""
+        """Take a person's answer: a text's right labels, none if no label fits; or take it back (None)."""
         text = self.docs[number].text
         self.gold.pop(text, None)
         if labels is not None:
             self.gold[text] = tuple(labels)
-
-    def answers(self) -> list[dict[str, Any]]:
-        """RETURNS (list[dict[str, Any]]): A person's answers, as every command reads them."""
-        return [{"text": text, "labels": list(labels)} for text, labels in self.gold.items()]
 
     def tune(self) -> Tuned:
         """RETURNS (Tuned): What `tune` finds on a person's answers. RAISES (ZeroShotError): Z200, Z202."""
@@ -212,11 +196,8 @@ class Explorer:
             self._remember_texts()
 
     def render(self, number: int, label: str | None = None, explain: bool = False) -> tuple[str, int]:
-        """Show one text.
+        """Show one text, with the windows that support a label (None: the best one), or with the words that do.
 
-        number (int): The text's.
-        label (str | None): The label whose support is shown window by window; None for the best.
-        explain (bool): Show in its place which words and sentences speak for the label.
         RETURNS (tuple[str, int]): HTML, with all of the text escaped; and in how many windows it was scored.
         """
         doc = self.docs[number].copy()
@@ -287,30 +268,26 @@ def form_of(pipe: ZeroShotTextCategorizer) -> dict[str, Any]:
 
 
 def settings_of(form: Mapping[str, Any]) -> dict[str, Any]:
-    """Read a form.
+    """RETURNS (dict[str, Any]): Settings of the component.
 
     form (Mapping[str, Any]): "questions", each with "name", "labels" and "templates" (one a line), "multi_label",
-        "threshold" and "key_prefix"; "wordings", each "label = text"; "none_label". Questions without labels are left
-        out.
-    RETURNS (dict[str, Any]): Settings of the component.
+        "threshold" and "key_prefix", without labels left out; "wordings", each "label = text"; "none_label".
     """
-    questions = []
-    for entry in form["questions"]:
-        templates = _lines(entry["templates"])
-        question = {**entry, "labels": _lines(entry["labels"])}
-        question["hypothesis_template"] = templates[0] if len(templates) == 1 else templates
-        del question["templates"]
-        if question["labels"]:
-            questions.append(question)
+    questions = [
+        {
+            **{name: one[name] for name in ("name", "multi_label", "threshold", "key_prefix")},
+            "labels": _lines(one["labels"]),
+            "hypothesis_template": _lines(one["templates"]),
+        }
+        for one in form["questions"]
+        if one["labels"].strip()
+    ]
     keys = [question["key_prefix"] + label for question in questions for label in question["labels"]]
     wordings = [_wording(line, keys) for line in _lines(form["wordings"])]
     settings = {"hypotheses": wordings, "none_label": form["none_label"].strip() or None}
     if any(question["name"] or question["key_prefix"] for question in questions):
         # each group says what holds for it
-        plain = {"multi_label": False, "threshold": None, "hypothesis_template": DEFAULT_TEMPLATE, "key_prefix": ""}
-        groups = [{key: one[key] for key in one if key not in plain or one[key] != plain[key]} for one in questions]
-        del plain["key_prefix"]
-        return {**settings, **plain, "labels": [], "label_groups": groups}
+        return {**settings, "labels": [], "label_groups": questions, "threshold": None, "multi_label": False}
     alone = questions[0] if questions else {"labels": []}
     return {**settings, "label_groups": [], **{name: alone[name] for name in alone if name in EDITED}}
 

@@ -46,11 +46,9 @@ class Page:
         try:
             with self._lock, named("explore"):
                 return getattr(self, action)(**data), 200
-        except (ZeroShotError, OSError) as error:
-            return self._part("message", text=str(error)), 422
-        except ValueError as error:
-            # spaCy's own errors have a code; any other is a bug
-            if not str(error).startswith("[E"):
+        except (OSError, ValueError) as error:
+            # this package's errors and spaCy's own have a code; any other is a bug
+            if isinstance(error, ValueError) and not str(error).startswith("["):
                 raise
             return self._part("message", text=str(error)), 422
 
@@ -80,16 +78,12 @@ class Page:
         return self.score()
 
     def show(self, number: int, label: str | None = None, explain: bool = False) -> str:
-        explorer = self.explorer
-        html, windows = explorer.render(number, label, explain)
+        html, windows = self.explorer.render(number, label, explain)
+        gold = self.explorer.gold.get(self.explorer.docs[number].text)
+        label_set = self.explorer.pipe.label_set()
+        windows = 0 if explain else windows
         return self._part(
-            "text",
-            html=html,
-            windows=0 if explain else windows,
-            number=number,
-            label=label,
-            label_set=explorer.pipe.label_set(),
-            gold=explorer.gold.get(explorer.docs[number].text),
+            "text", html=html, windows=windows, number=number, label=label, label_set=label_set, gold=gold
         )
 
     def correct(self, number: int, labels: list[str] | None) -> str:
@@ -131,7 +125,8 @@ def make_app(page: Page) -> Any:
         return HTMLResponse(page.whole(), headers={"Content-Security-Policy": POLICY})
 
     def answers(request: Request) -> Response:
-        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in page.explorer.answers())
+        rows = [{"text": text, "labels": labels} for text, labels in page.explorer.gold.items()]
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         headers = {"Content-Disposition": 'attachment; filename="corrections.jsonl"'}
         return Response(lines, media_type="application/jsonl", headers=headers)
 
