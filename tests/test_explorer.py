@@ -160,12 +160,15 @@ def test_labels_of_texts_are_answers_and_a_limit_spreads(decomposed_folder: Path
 
 
 def test_tune_uses_the_answers(explorer: Explorer) -> None:
+    explorer.scores()
     with pytest.raises(ZeroShotError, match="Z20"):
         explorer.tune()
     for number, label in enumerate(["politics", "sport", "music", "music"]):
         explorer.correct(number, [label])
     tuned = explorer.tune()
     assert tuned.texts == [doc.text for doc in explorer.docs]
+    # what was computed of the texts is still there
+    assert explorer.pipe.model.shims[0].runtime.scorer.remembers_texts
     assert explorer.pipe.hypothesis_template == "This text is about {}."
 
 

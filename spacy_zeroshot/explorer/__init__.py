@@ -150,7 +150,7 @@ class Explorer:
         new = [key for key in dict.fromkeys(keys) if key not in self._logits]
         if new:
             if not self._logits:
-                self._remember_texts()
+                self.pipe.model.shims[0].remember_texts(MEMORY)  # type: ignore[attr-defined]
             batches = (self.pipe.label_logits(batch, _alone(new)) for batch in minibatch(self.docs, BATCH))
             rows = track(chain.from_iterable(batches), len(self.docs), "texts")
             self._logits.update(zip(new, np.array(list(rows)).reshape(-1, len(new)).T))
@@ -189,11 +189,7 @@ class Explorer:
         texts = dict.fromkeys(self.docs[number].text for number in known)
         none = {self.pipe.none_label}
         rows = [LabelledText(text, tuple(label for label in self.gold[text] if label not in none)) for text in texts]
-        try:
-            return tune(self.nlp, rows, component=self.pipe.name)
-        finally:
-            # tuning remembers its own texts, and then none
-            self._remember_texts()
+        return tune(self.nlp, rows, component=self.pipe.name)
 
     def render(self, number: int, label: str | None = None, explain: bool = False) -> tuple[str, int]:
         """Show one text, with the windows that support a label (None: the best one), or with the words that do.
@@ -229,9 +225,6 @@ class Explorer:
         changed = {key: value for key, value in block.items() if key in DEFAULTS and value != DEFAULTS[key]}
         mine = {"factory": block["factory"], **changed, "model": model}
         return Config({"components": {self.pipe.name: mine}}).to_str().removeprefix("[components]").strip()
-
-    def _remember_texts(self) -> None:
-        self.pipe.model.shims[0].remember_texts(MEMORY)  # type: ignore[attr-defined]
 
     def _assign(self, settings: Mapping[str, Any]) -> None:
         # nothing is left that a setting could contradict
@@ -314,7 +307,7 @@ def _alone(keys: Sequence[tuple[tuple[str, ...], bool]]) -> LabelSet:
 
 def _decide(scores: Floats2d, label_set: LabelSet, rules: Sequence[Rule]) -> np.ndarray:
     """Shape (texts, labels), bool: the labels of each text, of all groups."""
-    parts = [slice(group.start, group.stop) for group in label_set.groups]
+    parts = [group.columns for group in label_set.groups]
     found = [decide_rows(scores[:, part], label_set.labels[part], rule) for part, rule in zip(parts, rules)]
     return np.concatenate(found, axis=1)
 
