@@ -28,7 +28,7 @@ from spacy.language import Language
 from spacy.pipeline import MultiLabel_TextCategorizer, TextCategorizer
 from spacy.tokens import Doc
 
-from .annotation_journal import Chunk, Entry, Journal, cut, fingerprint, only_run, write_complete
+from .annotation_journal import Chunk, Entry, Journal, cut, fingerprint, write_complete
 from .annotation_output import FORMATS, Annotated, Columns, Output, SpacyOutput, make_output
 from .annotation_ray import score_on_ray
 from .component import ZeroShotTextCategorizer
@@ -42,6 +42,8 @@ Watch = Callable[[int, float, Sequence[Mapping[str, Any]]], None]
 # Scored chunks, and how much of the input is done with them
 Scored = Generator[tuple[Entry, float], None, None]
 COMMAND = "annotate"
+# Beside the output: the rows that could not be used; what a complete output was made of
+REJECTS, RECEIPT = ".rejects.jsonl", ".run.json"
 # Chunks that wait for each process: enough that none is idle, few enough to hold in memory
 AHEAD = 2
 THREADS = "OMP_NUM_THREADS"
@@ -74,16 +76,6 @@ class Job:
     def beside(self, ending: str) -> Path:
         """A file beside the output."""
         return self.output.with_name(self.output.name + ending)
-
-    @property
-    def rejects(self) -> Path:
-        """Where rows go that could not be used."""
-        return self.beside(".rejects.jsonl")
-
-    @property
-    def receipt(self) -> Path:
-        """What the complete output was made of: repeating the command has nothing to do."""
-        return self.beside(".run.json")
 
     def open(self) -> Language:
         """The pipeline, with what was given set."""
@@ -156,7 +148,7 @@ def annotate(
     if labels_field == cats_field:
         raise ZeroShotError("Z060", what="--cats-field", value=cats_field, reason="it is --labels-field, too")
     form, gzipped = split_name(path, FORMATS[:1] if path.suffix == ".gz" else FORMATS)
-    with only_run(path), contextlib.closing(DataFile(Path(source))) as file:
+    with contextlib.closing(DataFile(Path(source))) as file:
         given = {"pipeline": pipeline, **opening}
         given = {name: _full(value) for name, value in given.items() if value not in (None, (), [])}
         script = _full(code)
@@ -234,8 +226,8 @@ def begin(job: Job, journal: Journal, settings: dict[str, Any], overwrite: bool)
 
 def finished(job: Job, settings: dict[str, Any]) -> Summary | None:
     """What an output came to that is there already, made with these settings and not changed since."""
-    if job.receipt.exists() and job.output.exists():
-        receipt = json.loads(job.receipt.read_text(encoding="utf8"))
+    if job.beside(RECEIPT).exists() and job.output.exists():
+        receipt = json.loads(job.beside(RECEIPT).read_text(encoding="utf8"))
         if receipt["settings"] == settings and receipt["output"] == fingerprint(job.output):
             return Summary(**receipt["summary"])
     return None
@@ -243,22 +235,22 @@ def finished(job: Job, settings: dict[str, Any]) -> Summary | None:
 
 def finish(job: Job, journal: Journal, output: Output, settings: dict[str, Any], summary: Summary) -> None:
     """Make the output. Killed in between, the next run finds a complete journal and makes it again."""
-    rejects = (reject for entry in journal.entries(with_data=False) for reject in entry.rejects)
-    job.rejects.unlink(missing_ok=True)
+    path = job.beside(REJECTS)
+    path.unlink(missing_ok=True)
     if summary.rejected:
-        with write_complete(job.rejects) as file:
-            for reject in rejects:
+        with write_complete(path) as file:
+            for reject in (reject for entry in journal.entries(with_data=False) for reject in entry.rejects):
                 file.write((json.dumps(reject, ensure_ascii=False) + "\n").encode("utf8", "backslashreplace"))
     if not summary.written:
-        with job.rejects.open(encoding="utf8") as lines:
-            reason = json.loads(lines.readline())["error"].rstrip(".")
         journal.path.unlink()
+        with path.open(encoding="utf8") as lines:
+            reason = json.loads(lines.readline())["error"].rstrip(".")
         count = f"{summary.rejected:,}"
-        raise ZeroShotError("Z094", count=count, path=str(job.source), reason=reason, rejects=str(job.rejects))
+        raise ZeroShotError("Z094", count=count, path=str(job.source), reason=reason, rejects=str(path))
     with write_complete(job.output) as file:
         output.merge(journal.entries, file)
     receipt = {"output": fingerprint(job.output), "settings": settings, "summary": summary._asdict()}
-    with write_complete(job.receipt) as file:
+    with write_complete(job.beside(RECEIPT)) as file:
         file.write(json.dumps(receipt, indent=2).encode() + b"\n")
     journal.path.unlink()
 

@@ -100,16 +100,18 @@ class Journal:
 
     @contextlib.contextmanager
     def appending(self) -> Iterator[Callable[[Entry], None]]:
-        """Find the entries that are complete. YIELDS (Callable): Appends another one and sees it to the disk."""
-        with self.path.open("rb") as file:
-            end = len(file.readline())
-            while (entry := _read(file, with_data=False)) is not None:
-                self.known[entry.chunk] = (end, entry.digest)
-                end = file.tell()
+        """Find the entries that are complete. YIELDS (Callable): Appends another one and sees it to the disk.
+        RAISES (ZeroShotError): Z089 if another run does."""
         with disk_errors(self.path):
             # without a buffer: what a full disk did not take is not tried again when the file is closed
             opened = self.path.open("r+b", buffering=0)
         with opened:
+            lock(opened, str(self.path).removesuffix(".journal"))
+            with self.path.open("rb") as file:
+                end = len(file.readline())
+                while (entry := _read(file, with_data=False)) is not None:
+                    self.known[entry.chunk] = (end, entry.digest)
+                    end = file.tell()
             opened.truncate(end)
             opened.seek(end)
 
@@ -170,31 +172,16 @@ def fingerprint(path: Path) -> str:
     return f"{size} bytes, {digest.hexdigest()[:32]}"
 
 
-@contextlib.contextmanager
-def only_run(output: Path) -> Iterator[None]:
-    """Hold a lock on an output, which the operating system lets go when the process ends, however it ends.
-
-    RAISES (ZeroShotError): Z089 if another process holds it.
-    """
-    try:
+def lock(file: IO[bytes], output: str) -> None:
+    """Lock an open file until it is closed, or the process ends, however it ends. Windows has no such lock: there two
+    runs of one command would only do the same work twice. RAISES (ZeroShotError): Z089 if another run holds it."""
+    with contextlib.suppress(ImportError):
         import fcntl
-    except ImportError:
-        # Windows: two runs of one command would only do the same work twice
-        yield
-        return
-    path = output.with_name(f".{output.name}.lock")
-    with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("wb")
-    with file:
+
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise ZeroShotError("Z089", output=str(output)) from error
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
+            raise ZeroShotError("Z089", output=output) from error
 
 
 @contextlib.contextmanager
@@ -206,6 +193,7 @@ def write_complete(path: Path) -> Iterator[IO[bytes]]:
     # what a killed process leaves of it, the next run writes over
     temporary = path.with_name(f".{path.name}.tmp")
     with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with temporary.open("wb") as file:
                 yield file

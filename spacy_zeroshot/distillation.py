@@ -147,16 +147,18 @@ def distill(
     student_path = train_student(output, gpu_id)
     student = spacy.load(student_path)
     compared = [row.text for row in labelled] if labelled else [texts[row] for row in dev.rows]
-    theirs, their_speed = _decisions(nlp, compared, label_set, pipe.decide, unneeded, track)
-    its, its_speed = _decisions(student, compared, label_set, _decide_by(student), (), no_progress)
+    textcat: Any = student.get_pipe(student.pipe_names[-1])
+    rule = default_rule(label_set.exclusive, textcat.cfg["threshold"])
+    theirs, teacher_result = _decisions(nlp, compared, label_set, pipe.decide, gold, unneeded, track)
+    its, student_result = _decisions(student, compared, label_set, lambda doc: decide(doc.cats, rule), gold)
     done = Distilled(
         path=str(student_path),
         texts=len(texts),
         kept=dict(zip(label_set.labels, (selection.targets == 1.0).sum(axis=0).tolist())),
         compared_on=len(compared),
         compared_with_gold=gold is not None,
-        teacher=_result(gold, theirs, their_speed),
-        student=_result(gold, its, its_speed),
+        teacher=teacher_result,
+        student=student_result,
         agreement=float((theirs == its).all(axis=1).mean()) if compared else float("nan"),
     )
     report = json.dumps({"recipe": asdict(recipe), **asdict(done)}, indent=2)
@@ -264,10 +266,11 @@ def _decisions(
     texts: Sequence[str],
     label_set: LabelSet,
     decide: Callable[[Doc], Decision],
-    disable: Sequence[str],
-    track: Track,
-) -> tuple[np.ndarray, float]:
-    """Decisions of shape (texts, labels), and documents per second."""
+    gold: np.ndarray | None,
+    disable: Sequence[str] = (),
+    track: Track = no_progress,
+) -> tuple[np.ndarray, Result]:
+    """A pipeline's decisions of shape (texts, labels), and how good and fast they were."""
     chosen = np.zeros((len(texts), len(label_set.labels)), dtype=bool)
     # the first texts load weights and compile kernels
     list(nlp.pipe(texts[:32], disable=disable))
@@ -275,16 +278,6 @@ def _decisions(
     docs = nlp.pipe(texts, disable=disable)
     for row, doc in enumerate(track(docs, len(texts), f"comparison: {len(texts):,} texts")):
         chosen[row, [label_set.labels.index(label) for label in decide(doc).labels]] = True
-    return chosen, len(texts) / max(time.perf_counter() - start, 1e-9)
-
-
-def _result(gold: np.ndarray | None, chosen: np.ndarray, speed: float) -> Result:
+    speed = len(texts) / max(time.perf_counter() - start, 1e-9)
     found = None if gold is None else figures(gold, chosen)
-    return Result(found and found.accuracy, found and found.macro_f1, speed)
-
-
-def _decide_by(student: Language) -> Callable[[Doc], Decision]:
-    """How the student's textcat chooses: the best label, or those that reach its threshold."""
-    pipe: Any = student.get_pipe(student.pipe_names[-1])
-    rule = default_rule(student.pipe_names[-1] == "textcat", pipe.cfg["threshold"])
-    return lambda doc: decide(doc.cats, rule)
+    return chosen, Result(found and found.accuracy, found and found.macro_f1, speed)

@@ -489,8 +489,11 @@ def test_wrong_settings(run: Callable[..., Any], corpus: Path, tmp_path: Path, m
         run(tmp_path / "none.jsonl")
     with pytest.raises(ZeroShotError, match="Z043"):
         run(write_rows(tmp_path / "empty.jsonl", "", ""))
-    with annotation_journal.only_run(tmp_path / "out.jsonl"), pytest.raises(ZeroShotError, match="Z089"):
-        run(corpus)
+    with pytest.raises(ZeroShotError, match=r"Z089.*out\.jsonl"):
+        # another run of the same command while the first is at work
+        run(corpus, watch=lambda *told: run(corpus))
+    assert run(corpus) == (30, 0, 0)
+    (tmp_path / "out.jsonl").unlink()
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     with pytest.raises(ZeroShotError, match=r"Z085.*pip install 'spacy-zeroshot\[parquet\]'"):
         run(corpus, "out.parquet")
