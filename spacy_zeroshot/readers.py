@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from spacy.language import Language
-from spacy.tokens import Doc
 from spacy.training import Example
 
 from .corpus import BadRow, DataFile, RawRow, parse_row, text_of
@@ -36,16 +35,11 @@ class Row(NamedTuple):
 
 
 class LabelledText(NamedTuple):
-    """A text and what is known of its labels.
-
-    text (str): The text.
-    labels (tuple[str, ...]): Its right labels; empty if none fits.
-    rejected (tuple[str, ...]): Labels that an annotator rejected. With these alone nothing is known of other labels.
-    """
+    """A text and what is known of its labels."""
 
     text: str
-    labels: tuple[str, ...]
-    rejected: tuple[str, ...] = ()
+    labels: tuple[str, ...]  # the right ones; empty if none fits
+    rejected: tuple[str, ...] = ()  # by an annotator: with these alone nothing is known of other labels
 
 
 class NLIPair(NamedTuple):
@@ -146,12 +140,7 @@ def read_nli(path: Path | str) -> Iterator[NLIPair]:
 
 
 def is_nli(path: Path | str) -> bool:
-    """Whether a file holds NLI pairs, by its first row.
-
-    path (Path | str): A file that read_rows or read_nli reads.
-    RETURNS (bool): True for {"premise", "hypothesis", ...} rows.
-    RAISES (ZeroShotError): As read_rows.
-    """
+    """RETURNS (bool): Whether a file holds NLI pairs, by its first row. RAISES (ZeroShotError): As read_rows."""
     file = DataFile(Path(path))
     return {"premise", "hypothesis"} <= set(_parse(next(file.rows()), file, f"{TEXT_FORM} or {NLI_FORM}"))
 
@@ -182,7 +171,8 @@ def JsonlTextcat(
             rows = draw_per_label(rows, per_label, seed)
         for row in rows[: limit or None]:
             keys = row.rejected if row.rejected and not row.labels else names
-            yield _example(nlp, row.text, {key: float(key in row.labels) for key in keys})
+            cats = {key: float(key in row.labels) for key in keys}
+            yield Example.from_dict(nlp.make_doc(row.text), {"cats": cats})
 
     return read
 
@@ -205,7 +195,7 @@ def JsonlNLI(path: Path | str, limit: int = 0, max_hypotheses: int = 4) -> Reade
             parts[-1][pair.hypothesis] = float(pair.entailed)
         for premise, parts in groups.items():
             for cats in parts:
-                example = _example(nlp, premise, cats)
+                example = Example.from_dict(nlp.make_doc(premise), {"cats": cats})
                 # the hypotheses are also what the text is to be scored with
                 example.predicted._.zero_shot_labels = list(cats)
                 yield example
@@ -287,14 +277,6 @@ def _cell_labels(cell: str) -> Any:
         return json.loads(cell)
     except ValueError:
         raise BadRow(f'its labels {cell} are no JSON list, such as ["a", "b"]') from None
-
-
-def _example(nlp: Language, text: str, cats: dict[str, float]) -> Example:
-    predicted = nlp.make_doc(text)
-    words, spaces = [token.text for token in predicted], [bool(token.whitespace_) for token in predicted]
-    reference = Doc(nlp.vocab, words=words, spaces=spaces)
-    reference.cats = cats
-    return Example(predicted, reference)
 
 
 def _check_some_text(path: Path | str, texts: Iterable[str]) -> None:

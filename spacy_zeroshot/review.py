@@ -71,14 +71,8 @@ def choose_for_review(
 
 
 def uncertainty(scores: Floats1d, label_set: LabelSet, rules: Sequence[Rule]) -> float:
-    """How unsure a text's decisions are: 1 minus the margin between the best two labels that compete, or minus twice
-    the distance of a label on its own from its threshold. Of several questions the most unsure counts.
-
-    scores (Floats1d): Shape (labels,).
-    label_set (LabelSet): The labels.
-    rules (Sequence[Rule]): The rule of each group.
-    RETURNS (float): Between 0 and 1.
-    """
+    """How unsure a text's decisions are, from 0 to 1: 1 minus the margin between the best two labels that compete, or
+    minus twice the distance of a label on its own from its threshold. Of several groups the most unsure counts."""
     found = 0.0
     for group, rule in zip(label_set.groups, rules):
         own = scores[group.start : group.stop]
@@ -93,13 +87,8 @@ def uncertainty(scores: Floats1d, label_set: LabelSet, rules: Sequence[Rule]) ->
 
 
 def spread(weights: Floats1d, vectors: Floats2d, n: int) -> list[int]:
-    """Choose rows one by one: each time the one of the largest weight times squared distance from those chosen.
-
-    weights (Floats1d): Shape (rows,), not negative.
-    vectors (Floats2d): Shape (rows, width), of length one.
-    n (int): How many.
-    RETURNS (list[int]): Rows. Equal ones are chosen when no other is left.
-    """
+    """Choose n rows one by one: each time the one of the largest weight times squared distance from those chosen.
+    Weights are not negative, vectors (rows, width) of length one. Equal rows are chosen when no other is left."""
     chosen: list[int] = []
     distances = np.ones(len(weights))
     left = np.ones(len(weights), dtype=bool)
