@@ -43,7 +43,6 @@ def open_pipeline(
     model: str | None = None,
     labels: Sequence[str] | None = None,
     templates: Sequence[str] = (),
-    hypotheses: Sequence[Mapping[str, str]] = (),
     multi_label: bool | None = None,
     component: str | None = None,
 ) -> tuple[Language, ZeroShotTextCategorizer]:
@@ -54,7 +53,6 @@ def open_pipeline(
     model (str | None): A checkpoint, in place of a pipeline. If neither is given, the bundled one.
     labels (Sequence[str] | None): Labels in place of the pipeline's own.
     templates (Sequence[str]): Hypothesis templates in place of the pipeline's own.
-    hypotheses (Sequence[Mapping[str, str]]): Own wordings, [{"label": ..., "text": ...}].
     multi_label (bool | None): Whether each label stands on its own; None leaves it to the pipeline.
     component (str | None): The name of the zero-shot component; None for the first.
     RETURNS (tuple[Language, ZeroShotTextCategorizer]): The pipeline and its component.
@@ -70,9 +68,7 @@ def open_pipeline(
         nlp = load_pipeline(str(pipeline or model or BUNDLED)) if model is None else build_pipeline(model)
     pipe = find_component(nlp, component)
     if labels:
-        pipe.set_labels(list(labels), list(hypotheses) or None)
-    elif hypotheses:
-        pipe.hypotheses = [dict(entry) for entry in hypotheses]
+        pipe.set_labels(list(labels))
     if templates:
         pipe.hypothesis_template = templates[0] if len(templates) == 1 else list(templates)
     if multi_label is not None:

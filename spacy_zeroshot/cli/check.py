@@ -59,8 +59,12 @@ def check(
             print(json.dumps({"findings": found, "costs": prices}, ensure_ascii=False, indent=2))
         else:
             _print(report.issues, affordable)
-    if any(issue.level == "error" for issue in report.issues):
-        raise typer.Exit(1)
+        if any(issue.level == "error" for issue in report.issues):
+            raise typer.Exit(1)
+        if not as_json:
+            cli.note(
+                f"Next: python -m spacy zeroshot evaluate {pipeline} DATA, once it is saved as a pipeline's folder"
+            )
 
 
 def _print(issues: "list[Issue]", pipes: "list[ZeroShotTextCategorizer]") -> None:

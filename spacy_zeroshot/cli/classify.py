@@ -85,6 +85,8 @@ def classify(
                 _print_bars(doc.text, shown, decision, why)
         if failures:
             raise typer.Exit(1)
+        if not as_json:
+            cli.note("Next: python -m spacy zeroshot annotate TEXTS OUTPUT, with the same options, for a whole file")
 
 
 def reads_terminal() -> bool:
