@@ -57,17 +57,14 @@ class Converted:
         self._ov = import_openvino()
         self._precision = "bf16" if kernel == torch.bfloat16 else "f32"
         path = cache_folder() / _digest(self._ov, module, identity) / FILE
+        self._model: Any = path
         if not path.exists():
             model = _convert(self._ov, module, examples, name)
             try:
                 _save(self._ov, model, path)
             except (OSError, RuntimeError) as error:
                 warn("Z110", folder=str(cache_folder()), reason=first_line(error))
-                # as long as this object lives
-                self._folder = tempfile.TemporaryDirectory()
-                path = Path(self._folder.name) / FILE
-                self._ov.save_model(model, path, compress_to_fp16=False)
-        self._path = path
+                self._model = model
         self._parent = os.getpid()
         # By process, and by process and thread. What a forked process inherits stays: let go, it would wait for
         # threads that do not exist there. A lock of the parent's may have been held at the moment of the fork.
@@ -98,8 +95,7 @@ class Converted:
             # The threads of a parent's pool do not exist after a fork: more than one would wait for them for ever.
             "INFERENCE_NUM_THREADS": 1 if forked else torch.get_num_threads(),
         }
-        core = self._ov.Core()
-        return core.compile_model(core.read_model(self._path), "CPU", settings)
+        return self._ov.Core().compile_model(self._model, "CPU", settings)
 
 
 class OpenVINOClassifier(nn.Module):
