@@ -97,16 +97,13 @@ def MaskedLMClassifier(
 
     The text stands in a prompt, and a masked language model says how likely each label's words are at the mask. A
     label of several wordpieces gets as many masks (Schick and Schuetze, 2021b); its logit is the mean of its
-    wordpieces' log-probabilities, all predicted in one pass, each not knowing the others. The mean keeps long labels
-    comparable with short ones (Jiang et al., 2020, "independent" decoding and length normalisation).
-
-    The logit for a label is that log-probability; the logit against it is the same in the prompt with an empty text,
-    the content-free prior (Zhao et al., 2021; Holtzman et al., 2021). So competing labels get the softmax of
-    log-probabilities: their probabilities at the mask, scaled to sum to one. Labels on their own get
+    wordpieces' log-probabilities, each predicted without the others (Jiang et al., 2020). The logit against it is the
+    same with an empty text, the content-free prior (Zhao et al., 2021; Holtzman et al., 2021). So competing labels get
+    their probabilities at the mask, scaled to sum to one, and labels on their own get
     sigmoid(log p(label | text) - log p(label)): 0.5 where the text makes no difference.
 
-    Labels are read as they are: the component's hypothesis_template is not used, the prompt stands in its place.
-    Own words for a label go to the component's `hypotheses`, several for one label allowed.
+    Labels are read as they are: the prompt stands in the place of the component's hypothesis_template. Own words for a
+    label go to the component's `hypotheses`, several for one label allowed.
 
     name (str): A Hugging Face Hub name or a folder of a masked language model. The bundled model is none.
     prompt (str): Holds {text} and {mask}, in any order. Only the text is cut into windows if it is long.

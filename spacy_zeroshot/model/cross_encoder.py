@@ -45,7 +45,8 @@ class CrossEncoder:
         return PooledEncoder(self._checkpoint, self.tokenizer, self.multiple)
 
     def max_premise_tokens(self, longest_hypothesis: int) -> int:
-        return self.max_length - self.tokenizer.pair.n_tokens - longest_hypothesis
+        prefix, middle, suffix, _ = self.tokenizer.pair
+        return self.max_length - len(prefix) - len(middle) - len(suffix) - longest_hypothesis
 
     def batches(self, windows: Sequence[Window], sets: Sequence[HypothesisSet], budget: int) -> Iterator[Batch]:
         prefix, middle, suffix, types = self.tokenizer.pair

@@ -13,14 +13,12 @@ import torch.nn.functional as F
 from thinc.types import Ints1d
 from torch import Tensor
 
-from .batching import ranges
+from .batching import SMALL_BATCH, ranges
 from .device import to_device
 
 # Tokens that a batch is filled up by, at least and at most
 SMALLEST_STEP, LARGEST_STEP = 16, 256
-# A batch of so many tokens costs its calls as much as its arithmetic.
-SMALL = 512
-Packed = TypeVar("Packed", bound=tuple[Any, ...])
+Part = TypeVar("Part")
 
 
 class RaggedIndex(NamedTuple):
@@ -84,24 +82,21 @@ def few_sizes(total: int) -> int:
     """Round a number of tokens up to one of few sizes.
 
     In bfloat16 a CPU compiles a kernel of half a megabyte for every new shape of a matrix product, and keeps a
-    thousand of them. Sizes are two per power of two up to SMALL, four up to 1,024, then multiples of 256.
+    thousand of them. Sizes are two per power of two up to SMALL_BATCH, four up to 1,024, then multiples of 256.
     """
     power = 1 << max(0, (total - 1).bit_length() - 1)
-    step = min(max(SMALLEST_STEP, power // (2 if total <= SMALL else 4)), LARGEST_STEP)
+    step = min(max(SMALLEST_STEP, power // (2 if total <= SMALL_BATCH else 4)), LARGEST_STEP)
     return -(-total // step) * step
 
 
-def move(packed: Packed, device: torch.device) -> Packed:
-    """Index arrays and what they stand in, a named tuple, from the CPU to a device."""
-    if device.type == "cpu":
-        return packed
-
-    def moved(part: Any) -> Any:
-        if isinstance(part, Tensor):
-            return to_device(part.numpy(), device)
-        return move(part, device) if isinstance(part, tuple) else part
-
-    return type(packed)(*map(moved, packed))  # type: ignore[call-arg]
+def move(part: Part, device: torch.device) -> Part:
+    """Tensors, and named tuples of them, from the CPU to a device."""
+    moved: Any = part
+    if isinstance(part, Tensor):
+        moved = to_device(part.numpy(), device)
+    elif isinstance(part, tuple):
+        moved = type(part)(*(move(one, device) for one in part))
+    return moved
 
 
 def gather(flat: Tensor, index: Tensor | None) -> Tensor:

@@ -27,10 +27,6 @@ class SpecialTokens(NamedTuple):
     suffix: tuple[int, ...]
     types: tuple[int, int, int, int, int]  # token types of those and of the two texts, in reading order
 
-    @property
-    def n_tokens(self) -> int:
-        return len(self.prefix) + len(self.middle) + len(self.suffix)
-
 
 class PairTokenizer:
     """A tokenizer that reads texts alone and knows the special tokens around one and around a pair.
