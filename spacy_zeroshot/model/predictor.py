@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-import time
+import timeit
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -278,14 +278,12 @@ def faster_of(one: Predictor, other: Predictor) -> Predictor:
     """The one of two predictors that scores faster on this machine, by the best of three short trials."""
     labels = tuple(f"This text is about {word}." for word in ("sport", "politics", "music", "food", "travel"))
     trial = NLIInput([f"The minister {'really ' * n}resigned." for n in range(8, 72, 8)], [labels] * 8)
-    times: dict[int, list[float]] = {0: [], 1: []}
-    for _ in range(4):
-        for number, predictor in enumerate((one, other)):
-            start = time.perf_counter()
-            predictor.predict(trial)
-            times[number].append(time.perf_counter() - start)
-    # the first round compiles
-    return one if min(times[0][1:]) <= min(times[1][1:]) else other
+
+    def seconds(predictor: Predictor) -> float:
+        predictor.predict(trial)  # compiles
+        return min(timeit.repeat(lambda: predictor.predict(trial), number=1, repeat=3))
+
+    return one if seconds(one) <= seconds(other) else other
 
 
 def set_dropout(module: nn.Module, rate: float) -> None:
