@@ -203,12 +203,8 @@ class ZeroShotTextCategorizer(TrainablePipe):
         return self._settings.values[name]
 
     def change(self, name: str, value: Any) -> None:
-        """Change a setting, from the next document on; if it is not possible, the old one stays.
-
-        name (str): The setting.
-        value (Any): Its value, as a config has it.
-        RAISES (ZeroShotError): Z002 to Z009.
-        """
+        """Change a setting, given as a config has it, from the next document on; if it is not possible, the old one
+        stays. RAISES (ZeroShotError): Z002 to Z009."""
         with named(self.name):
             self._take({**self._settings.values, name: value})
             self._write_config(name)
@@ -271,7 +267,6 @@ class ZeroShotTextCategorizer(TrainablePipe):
     def add_label(self, label: str) -> int:
         """Add a label.
 
-        label (str): The label.
         RETURNS (int): 0 if it is already there, otherwise 1.
         RAISES (ZeroShotError): Z003 for a blank one, Z007 where labels are given in groups.
         """
@@ -346,11 +341,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
         return Decision(labels, min((one.none for one in found.values()), default=1.0), self.none_label)
 
     def decide_groups(self, doc: Doc) -> dict[str, Decision]:
-        """Choose labels for each question of a document.
-
-        doc (Doc): The document.
-        RETURNS (dict[str, Decision]): Decisions by the group's name, "" for a component without groups.
-        """
+        """RETURNS (dict[str, Decision]): What was decided in each group of labels, by its name; "" without groups."""
         own = own_labels(doc)
         if own is None and not self.labels:
             return {"": Decision([], 1.0, self.none_label)}
@@ -388,12 +379,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
     # Scoring
 
     def __call__(self, doc: Doc, **settings: Any) -> Doc:
-        """Score one document.
-
-        doc (Doc): The document, changed in place.
-        settings (Any): For this call only, as in `pipe`.
-        RETURNS (Doc): The same document.
-        """
+        """Score one document, in place. settings: For this call only, as in `pipe`. RETURNS (Doc): The document."""
         return next(iter(self.pipe([doc], batch_size=1, **settings)), doc)
 
     def pipe(
@@ -627,7 +613,6 @@ class ZeroShotTextCategorizer(TrainablePipe):
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
         """Save the checkpoint as a Hugging Face folder, and the settings as they are now.
 
-        path (str | Path): The component's folder.
         exclude (Iterable[str]): "model", "vocab", "cfg" or "examples" to leave out.
         """
         writers = {"model": self._write_model, "cfg": self._write_settings, "examples": self._write_vectors}
@@ -637,9 +622,8 @@ class ZeroShotTextCategorizer(TrainablePipe):
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> "ZeroShotTextCategorizer":
         """Take what to_disk wrote. The checkpoint is loaded at first use.
 
-        What spacy.load(config=...) overrides stays as it is.
+        What spacy.load(config=...) overrides, or was edited in config.cfg, counts in place of what was saved.
 
-        path (str | Path): The component's folder.
         exclude (Iterable[str]): "model", "vocab", "cfg" or "examples" to leave out.
         RETURNS (ZeroShotTextCategorizer): The component.
         RAISES (ZeroShotError): Z050, Z051 for what was not saved by this version or not whole.
@@ -664,12 +648,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
             return util.to_bytes(writers, list(exclude))
 
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "ZeroShotTextCategorizer":
-        """Take what to_bytes gave.
-
-        bytes_data (bytes): The bytes.
-        exclude (Iterable[str]): As in to_disk.
-        RETURNS (ZeroShotTextCategorizer): The component.
-        """
+        """Take what to_bytes gave. RETURNS (ZeroShotTextCategorizer): The component. exclude: As in to_disk."""
         readers = {
             "cfg": lambda data: self._restore(json.loads(data)),
             "model": self._shim.from_bytes,
@@ -794,16 +773,14 @@ class ZeroShotTextCategorizer(TrainablePipe):
     # Inside: serialisation
 
     def _saved(self, block: Mapping[str, Any] = {}) -> bytes:
-        """What the file cfg holds. By Python's json: srsly reads 0.7 as 0.7000000000000001.
-
-        block (Mapping[str, Any]): The component's block in the config.cfg that is saved with it.
-        """
+        """What the file cfg holds; block: the component's one in the config.cfg that is saved with it."""
         model = {name: getattr(self._shim.spec, name) for name in ("architecture", *MEANING)}
         saved = {"format": SETTINGS_FORMAT, "settings": self._settings.values, "model": model, "cfg": self.cfg}
         if block:
             saved["block"] = block
         if self._examples:
             saved["examples"] = self._examples.to_list()
+        # srsly reads 0.7 as 0.7000000000000001
         return json.dumps(saved, indent=2, ensure_ascii=False).encode("utf8")
 
     def _restore(self, saved: Mapping[str, Any], overridden: Collection[str] = ()) -> None:
