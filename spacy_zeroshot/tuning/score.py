@@ -16,7 +16,7 @@ from spacy.util import minibatch
 
 from ..component import ZeroShotTextCategorizer
 from ..errors import ZeroShotError, named
-from ..labels import LabelGroup, LabelSet
+from ..labels import LabelSet
 from ..premises import premises_of
 from ..readers import LabelledText, read_labelled
 from ..util import Track, no_progress
@@ -89,14 +89,6 @@ def docs_before(nlp: Language, name: str, texts: Sequence[str]) -> Iterator[tupl
     numbered = ((text, number) for number, text in enumerate(texts))
     later = nlp.pipe_names[nlp.pipe_names.index(name) :]
     return nlp.pipe(numbered, as_tuples=True, batch_size=BATCH, disable=later)
-
-
-def part_of(label_set: LabelSet, group: LabelGroup) -> LabelSet:
-    """RETURNS (LabelSet): One group of a label set, as a label set of its own."""
-    first, last = sum(label_set.counts[: group.start]), sum(label_set.counts[: group.stop])
-    columns = group.columns
-    alone = LabelGroup(group.name, 0, group.stop - group.start, group.exclusive)
-    return LabelSet(label_set.labels[columns], label_set.hypotheses[first:last], label_set.counts[columns], (alone,))
 
 
 def read_gold(path: Path, text_field: str = "text", label_field: str = "labels") -> list[LabelledText]:

@@ -10,12 +10,12 @@ from ..component import ZeroShotTextCategorizer
 from ..decisions import Rule, decide_rows
 from ..errors import ZeroShotError, warn
 from ..evaluation import Figures
-from ..labels import LabelSet, check_templates
+from ..labels import LabelGroup, LabelSet, check_templates
 from ..loading import find_component
 from ..readers import LabelledText
 from ..util import Track, no_progress
 from .calibration import calibration_entries, marginal_biases
-from .score import gold_array, part_of, score_texts
+from .score import gold_array, score_texts
 from .search import FOLDS, OWN, Candidate, Goal, Search, Trial, Votes, measure, search
 
 # Templates that differ in what they ask; the component's own go before them
@@ -43,7 +43,7 @@ class Measured(NamedTuple):
 class TunedGroup(NamedTuple):
     """What tuning found for one group of labels."""
 
-    label_set: LabelSet  # with the component's own wording
+    label_set: LabelSet  # of this group alone, without hypotheses
     gold: np.ndarray  # (texts, labels), bool
     none: bool  # whether "no label fits" counts as a label
     candidates: list[Candidate]  # what was tried, the component as it is first
@@ -120,8 +120,10 @@ def tune(
     alone, groups = len(own_set.groups) == 1, []
     for group, rule in zip(own_set.groups, pipe.rules(own_set)):
         columns = group.columns
-        label_set, right = part_of(own_set, group), gold[scored.rows, columns]
-        biases = np.array([pipe.calibration.get(label, 0.0) for label in label_set.labels])
+        labels, right = own_set.labels[columns], gold[scored.rows, columns]
+        # the logits are known, so hypotheses are not needed
+        label_set = LabelSet(labels, (), (), (LabelGroup(group.name, 0, len(labels), group.exclusive),))
+        biases = np.array([pipe.calibration.get(label, 0.0) for label in labels])
         own_votes = votes and Votes(votes[0][0][:, columns], votes[1][columns], pipe.examples_weight)
         own = Candidate(OWN, scored.logits[0][:, columns], biases, own_votes, pipe.temperature, rule)
         candidates = [own]
