@@ -1,5 +1,6 @@
 """What the explorer's page shows, without a browser."""
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -214,6 +215,10 @@ def test_answers_of_the_page(page: Page) -> None:
     broken = {**form, "questions": [{**form["questions"][0], "templates": "no slot"}]}
     html, status = page.answer("score", {"form": broken})
     assert status == 422 and "Z004" in html
+    content = base64.b64encode("text,labels\none,b\ntwo,a\n".encode()).decode()
+    empty = {**form, "questions": [{**form["questions"][0], "labels": ""}]}
+    html, status = page.answer("load", {"form": empty, "name": "../x.csv", "content": content, "text_field": "text"})
+    assert status == 200 and page.explorer.pipe.labels == ("b", "a") and "2 texts" in html
     empty = {**form, "questions": [{**form["questions"][0], "labels": ""}]}
     html, status = page.answer("score", {"form": empty})
     assert status == 200 and "Write a few labels" in html

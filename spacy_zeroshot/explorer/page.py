@@ -70,7 +70,8 @@ class Page:
             return self._part("start", labels=explorer.pipe.labels)
         return self._part("view", view=explorer.view(), explorer=explorer, bins=BINS)
 
-    def load(self, name: str, content: str, text_field: str) -> str:
+    def load(self, form: dict[str, Any], name: str, content: str, text_field: str) -> str:
+        self.explorer.change(settings_of(form))
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, Path(name).name)
             path.write_bytes(base64.b64decode(content))
@@ -100,7 +101,9 @@ class Page:
         apply_settings(self.explorer.nlp, self._tuned.name, self._tuned.settings)
         return ""
 
-    def save(self, folder: str, overwrite: bool) -> str:
+    def save(self, form: dict[str, Any], folder: str, overwrite: bool) -> str:
+        # what was typed just now counts
+        self.explorer.change(settings_of(form))
         self.explorer.save(Path(folder).expanduser(), overwrite)
         return self._part("saved", folder=folder)
 

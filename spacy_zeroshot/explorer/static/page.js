@@ -185,7 +185,7 @@ document.addEventListener("submit", async (event) => {
   }
   if (event.target.id === "save") {
     const { folder, overwrite } = event.target.elements;
-    const html = await ask("save", { folder: folder.value, overwrite: overwrite.checked });
+    const html = await ask("save", { form: form(), folder: folder.value, overwrite: overwrite.checked });
     $("#saved").innerHTML = html ?? "";
   }
 });
@@ -198,7 +198,7 @@ async function load(name, blob) {
   });
   const content = url.slice(url.indexOf(",") + 1);
   // labels may have come with the texts
-  if ((await ask("load", { name, content, text_field: $("#text_field").value })) !== null) location.reload();
+  if ((await ask("load", { form: form(), name, content, text_field: $("#text_field").value })) !== null) location.reload();
 }
 
 arrange();
