@@ -215,7 +215,7 @@ def test_answers_of_the_page(page: Page) -> None:
     broken = {**form, "questions": [{**form["questions"][0], "templates": "no slot"}]}
     html, status = page.answer("score", {"form": broken})
     assert status == 422 and "Z004" in html
-    content = base64.b64encode("text,labels\none,b\ntwo,a\n".encode()).decode()
+    content = base64.b64encode(b"text,labels\none,b\ntwo,a\n").decode()
     empty = {**form, "questions": [{**form["questions"][0], "labels": ""}]}
     html, status = page.answer("load", {"form": empty, "name": "../x.csv", "content": content, "text_field": "text"})
     assert status == 200 and page.explorer.pipe.labels == ("b", "a") and "2 texts" in html
