@@ -113,8 +113,7 @@ def evaluate(
             gold = np.array([[label in row.labels for label in label_set.labels] for row in rows], dtype=bool)
         scores = np.array(list(track(scores_of(nlp, pipe, rows, label_set), len(rows), name))).reshape(gold.shape)
         for group, rule in zip(label_set.groups, pipe.rules(label_set)):
-            columns = group.columns
-            right, names = gold[:, columns], list(label_set.labels[columns])
+            right, names = gold[:, group.columns], list(label_set.labels[group.columns])
             has_none = none_label is not None and not right.any(axis=1).all()
             if threshold is not None:
                 rule = default_rule(group.exclusive, threshold, {}, pipe.top_k)
@@ -124,16 +123,11 @@ def evaluate(
             if several and group.exclusive and multi_label is None:
                 warn("Z123", path=str(path), count=several)
             # NaN, of a blank text, reaches no threshold
-            chosen = decide_rows(scores[:, columns], names, rule)
+            chosen = decide_rows(scores[:, group.columns], names, rule)
             if has_none:
                 right, chosen, names = with_none(right), with_none(chosen), [*names, str(none_label)]
-            add(
-                f"{name}: {group.name}" if group.name else name,
-                SINGLE if group.exclusive else MULTI,
-                right,
-                chosen,
-                names,
-            )
+            shown = f"{name}: {group.name}" if group.name else name
+            add(shown, SINGLE if group.exclusive else MULTI, right, chosen, names)
 
     # files may hold the same texts with other labels
     with remembered_texts(pipe):

@@ -103,8 +103,9 @@ def benchmark(
         console = make_console()
         console.print(f"{machine}\n", soft_wrap=True)
         rows = [
-            (one.program, one.labels, 1 / one.median, one.labels / one.median, round(one.memory), times)
+            [one.program, one.labels, f"{rate:,.1f}", f"{rate * one.labels:,.1f}", f"{one.memory:,.0f}", f"{times:.1f}"]
             for one, times in zip(speeds, ratios(speeds))
+            for rate in [1 / one.median]
         ]
         print_table(console, ("program", "labels", "documents/s", "pairs/s", "working MB", "times as fast"), rows)
 

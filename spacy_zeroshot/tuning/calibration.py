@@ -32,6 +32,7 @@ CONTENT_FREE = ("N/A", "[MASK]", ".", "...", "Text.", "Lorem ipsum")
 REACH = 60.0
 # Bounds of 1 / temperature: beyond these scores are one-hot, or flat
 FLATTEST, SHARPEST = 1e-3, 1e3
+# Of reliability
 BINS = 15
 
 
