@@ -2,6 +2,8 @@
 
 import base64
 import json
+import socket
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from thinc.api import Config
 
 from spacy_zeroshot.errors import ZeroShotError
 from spacy_zeroshot.explorer import Explorer, form_of, settings_of
-from spacy_zeroshot.explorer.page import MARK, Page, make_app
+from spacy_zeroshot.explorer.page import MARK, Page, make_app, serve
 from spacy_zeroshot.readers import Row
 
 from .util import LABELS, TEXTS, make_nlp
@@ -222,6 +224,14 @@ def test_answers_of_the_page(page: Page) -> None:
     empty = {**form, "questions": [{**form["questions"][0], "labels": ""}]}
     html, status = page.answer("score", {"form": empty})
     assert status == 200 and "Write a few labels" in html
+
+
+def test_a_port_that_is_taken_and_an_extra_that_is_missing(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(ZeroShotError, match="Z060.*--port"):
+        serve(page, taken.getsockname()[1], False, print)
+    monkeypatch.setitem(sys.modules, "starlette", None)
+    with pytest.raises(ZeroShotError, match=r"Z085.*spacy-zeroshot\[explore\]"):
+        serve(page, 0, False, print)
 
 
 def test_the_server_answers_its_own_page_only(page: Page) -> None:

@@ -160,7 +160,9 @@ class Explorer:
         """RETURNS (View): What the texts show of the labels, as they are set now. RAISES (ZeroShotError): As scores."""
         label_set, scores = self.pipe.label_set(), self.scores()
         rules = self.pipe.rules(label_set)
-        chosen = _decide(scores, label_set, rules)
+        parts = [group.columns for group in label_set.groups]
+        decided = [decide_rows(scores[:, part], label_set.labels[part], rule) for part, rule in zip(parts, rules)]
+        chosen = np.concatenate(decided, axis=1)
         known, gold = self._known_gold(label_set)
         right = dict(zip(known, (gold == chosen[known]).all(axis=1).tolist()))
         labels = np.array(label_set.labels, dtype=object)
@@ -303,13 +305,6 @@ def _alone(keys: Sequence[tuple[tuple[str, ...], bool]]) -> LabelSet:
         tuple(len(hypotheses) for hypotheses, _ in keys),
         tuple(LabelGroup("", i, i + 1, exclusive) for i, (_, exclusive) in enumerate(keys)),
     )
-
-
-def _decide(scores: Floats2d, label_set: LabelSet, rules: Sequence[Rule]) -> np.ndarray:
-    """Shape (texts, labels), bool: the labels of each text, of all groups."""
-    parts = [group.columns for group in label_set.groups]
-    found = [decide_rows(scores[:, part], label_set.labels[part], rule) for part, rule in zip(parts, rules)]
-    return np.concatenate(found, axis=1)
 
 
 def _summaries(scores: Floats2d, chosen: np.ndarray, label_set: LabelSet, rules: Sequence[Rule]) -> list[LabelSummary]:

@@ -108,7 +108,9 @@ async function look(number, label = null, explain = false) {
 
 async function answer(number, labels) {
   $("#look").close();
-  await update("correct", { number, labels });
+  if (!(await update("correct", { number, labels }))) return;
+  // the button is gone: a keyboard goes on from the same row
+  $(`#rows tr[data-number="${number}"] .text`)?.focus({ preventScroll: true });
 }
 
 // Events
