@@ -46,13 +46,12 @@ def score_on_ray(
         return
     n_workers = min(n_workers, len(places))
     with _connected(ray, n_workers):
-        context = ray.data.DataContext.get_current()
-        context.enable_progress_bars = False
-        # every entry is a block of its own, and comes as soon as it is there
-        context.target_max_block_size = 1
+        ray.data.DataContext.get_current().enable_progress_bars = False
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         gpus = 1 if ray.cluster_resources().get("GPU", 0) >= n_workers else 0
         dataset = ray.data.from_items(places, override_num_blocks=min(len(places), BLOCKS * n_workers))
+        # every entry is a block of its own, and comes as soon as it is there
+        dataset.context.target_max_block_size = 1
         scored = dataset.map_batches(
             RayScorer,
             batch_size=1,
