@@ -119,25 +119,25 @@ class ZeroShotTextCategorizer(TrainablePipe):
     Settings are attributes: assigned ones are checked, saved by nlp.to_disk, and written to nlp.config.
     """
 
-    label_groups = fields.entries()
+    label_groups = fields.typed(list)
     none_label = fields.optional(fields.visible_text())
-    hypothesis_template = fields.text_or_list()
-    hypotheses = fields.entries()
-    multi_label = fields.flag()
+    hypothesis_template = fields.typed(str, list)
+    hypotheses = fields.typed(list)
+    multi_label = fields.typed(bool)
     threshold = fields.optional(fields.share())
-    label_thresholds = fields.entries("threshold")
+    label_thresholds = fields.typed(list, key="threshold")
     top_k = fields.optional(fields.whole(1))
-    calibration = fields.entries("bias")
+    calibration = fields.typed(list, key="bias")
     temperature = fields.positive()
     n_neighbors = fields.whole(1)
     examples_weight = fields.share()
-    key_prefix = fields.text()
+    key_prefix = fields.typed(str)
     long_text = fields.one_of("windows", "truncate")
     window_overlap = fields.whole(0)
     pooling = fields.one_of("max", "mean", "first")
     spans_key = fields.optional(fields.visible_text())
-    trainable = fields.flag()
-    train_encoder = fields.flag()
+    trainable = fields.typed(bool)
+    train_encoder = fields.typed(bool)
     max_negatives = fields.whole(1)
 
     def __init__(
@@ -714,14 +714,12 @@ class ZeroShotTextCategorizer(TrainablePipe):
 
     def _foreign_keys(self) -> frozenset[str]:
         """The keys of doc.cats that other components of the pipeline write, and this one does not."""
-        nlp = self._nlp
-        found = {
-            getattr(pipe, "key_prefix", "") + label
-            for name, pipe in ([] if nlp is None else nlp.components)
-            if pipe is not self and nlp is not None and "doc.cats" in nlp.get_pipe_meta(name).assigns
-            for label in getattr(pipe, "labels", ())
-        }
-        return frozenset(found.difference(self.key_prefix + label for label in self.labels))
+        if self._nlp is None:
+            return frozenset()
+        meta = self._nlp.get_pipe_meta
+        others = [pipe for name, pipe in self._nlp.components if pipe is not self and "doc.cats" in meta(name).assigns]
+        keys = {getattr(pipe, "key_prefix", "") + label for pipe in others for label in getattr(pipe, "labels", ())}
+        return frozenset(keys.difference(self.key_prefix + label for label in self.labels))
 
     # Inside: scoring
 

@@ -58,12 +58,8 @@ class Setting:
             raise ZeroShotError("Z007", setting=self.name, value=value, reason=self.otherwise)
 
 
-def flag() -> Setting:
-    return Setting(lambda value: isinstance(value, bool), "it is true or false")
-
-
-def text() -> Setting:
-    return Setting(lambda value: isinstance(value, str), "it is a string")
+def typed(*kinds: type, key: str | None = None) -> Setting:
+    return Setting(lambda value: isinstance(value, kinds), f"its type is {' or '.join(k.__name__ for k in kinds)}", key)
 
 
 def visible_text() -> Setting:
@@ -84,14 +80,6 @@ def share() -> Setting:
 
 def positive() -> Setting:
     return Setting(lambda value: is_number(value) and 0.0 < value < float("inf"), "it must be a finite number above 0")
-
-
-def entries(key: str | None = None) -> Setting:
-    return Setting(lambda value: isinstance(value, list), "it is a list", key)
-
-
-def text_or_list() -> Setting:
-    return Setting(lambda value: isinstance(value, (str, list)), "it is a string or a list")
 
 
 def optional(setting: Setting) -> Setting:
