@@ -84,16 +84,16 @@ class Converted:
         if (process, thread) not in self._requests:
             with self._locks.setdefault(process, threading.Lock()):
                 if process not in self._compiled:
-                    self._compiled[process] = self._compile(forked=process != self._parent)
+                    self._compiled[process] = self._compile(process)
             self._requests[process, thread] = self._compiled[process].create_infer_request()
         return self._requests[process, thread]
 
-    def _compile(self, forked: bool) -> Any:
+    def _compile(self, process: int) -> Any:
         settings = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": self._precision,
             # The threads of a parent's pool do not exist after a fork: more than one would wait for them for ever.
-            "INFERENCE_NUM_THREADS": 1 if forked else torch.get_num_threads(),
+            "INFERENCE_NUM_THREADS": torch.get_num_threads() if process == self._parent else 1,
         }
         return self._ov.Core().compile_model(self._model, "CPU", settings)
 

@@ -223,6 +223,15 @@ def load_predictor(spec: ModelSpec, trainable: bool, train_encoder: bool) -> Pre
     """Load a checkpoint. Trained weights are a model's own, and float32; the encoder may be left out of that."""
     device = choose_device(spec.device)
     kernel = choose_kernel(spec.backend, spec.precision, device, trainable)
+    if kernel and spec.backend == "auto":
+        plain = load_predictor(replace(spec, backend="torch"), trainable, train_encoder)
+        try:
+            return faster_of(plain, load_predictor(replace(spec, backend="openvino"), trainable, train_encoder))
+        except ZeroShotError as error:
+            if error.code != "Z035":
+                raise
+            warn("Z111", name=spec.name, reason=str(error))
+            return plain
     dtype = choose_dtype("float32" if kernel else spec.precision, device)
     frozen = ("encoder",) if is_decomposed(spec) and not train_encoder else ()
     if not trainable:
@@ -236,17 +245,8 @@ def load_predictor(spec: ModelSpec, trainable: bool, train_encoder: bool) -> Pre
     if kernel:
         from .openvino import run_by_openvino
 
-        try:
-            scorer = run_by_openvino(scorer, kernel, spec.name)
-        except ZeroShotError as error:
-            if spec.backend != "auto" or error.code != "Z035":
-                raise
-            warn("Z111", name=spec.name, reason=str(error))
-            return load_predictor(replace(spec, backend="torch"), trainable, train_encoder)
-    built = Predictor(checkpoint, scorer, dtype, spec.max_batch_tokens, trainable, frozen)
-    if not kernel or spec.backend != "auto":
-        return built
-    return faster_of(load_predictor(replace(spec, backend="torch"), trainable, train_encoder), built)
+        scorer = run_by_openvino(scorer, kernel, spec.name)
+    return Predictor(checkpoint, scorer, dtype, spec.max_batch_tokens, trainable, frozen)
 
 
 def _make_scorer(spec: ModelSpec, checkpoint: Checkpoint, multiple: int) -> PairScorer:
