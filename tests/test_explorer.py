@@ -196,6 +196,7 @@ def test_the_config_makes_the_same_component(explorer: Explorer) -> None:
     np.testing.assert_allclose([found.scores for found in pipe.predict(explorer.docs)], explorer.scores(), atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:.*Z121")
 def test_what_is_shown_is_escaped(page: Page) -> None:
     explorer = page.explorer
     explorer.load(rows([EVIL, " ".join([EVIL] * 60)]))
