@@ -57,6 +57,15 @@ class BiEncoder:
         self.temperature = temperature if spec.temperature is None else spec.temperature
         self.midpoint = midpoint if spec.midpoint is None else spec.midpoint
         self._embeddings: Cache[bytes, Tensor] = Cache(HYPOTHESIS_BYTES, n_bytes)
+        self._recent_texts: Cache[bytes, Tensor] = Cache(0, n_bytes)
+
+    def remember_texts(self, max_bytes: int) -> None:
+        """Keep the embeddings of recent texts, for other label sets; 0 keeps none."""
+        self._recent_texts = Cache(max_bytes, n_bytes)
+
+    @property
+    def remembers_texts(self) -> bool:
+        return self._recent_texts.limit > 0
 
     def max_premise_tokens(self, longest_hypothesis: int) -> int:
         # a hypothesis takes no room from the text, but has to fit itself
@@ -80,15 +89,17 @@ class BiEncoder:
 
     def forward(self, batch: Batch) -> Tensor:
         inputs: SimilarityInputs = batch.inputs
-        texts, hypotheses = self.encoder.embed_batch(inputs.texts), self._embed(inputs.hypotheses)
+        hypotheses, kept = self._embed(inputs.hypotheses, self._embeddings), self._recent_texts
+        texts = self._embed(inputs.texts, kept) if kept.limit else self.encoder.embed_batch(inputs.texts)
         cosines = (texts @ hypotheses.T)[inputs.text_of_pair, inputs.hypothesis_of_pair]
         return torch.stack([cosines, torch.full_like(cosines, self.midpoint)], dim=1) / self.temperature
 
     def forget(self) -> None:
         self._embeddings.clear()
+        self._recent_texts.clear()
 
-    def _embed(self, hypotheses: Sequence[Ints1d]) -> Tensor:
-        """Embeddings of hypotheses, remembered. RETURNS (Tensor): Shape (hypotheses, width)."""
+    def _embed(self, sequences: Sequence[Ints1d], cache: Cache[bytes, Tensor]) -> Tensor:
+        """Embeddings of wordpieces, remembered. RETURNS (Tensor): Shape (sequences, width)."""
 
         def embed(keys: Sequence[bytes]) -> list[Tensor]:
             pieces = [np.frombuffer(key, dtype="int64") for key in keys]
@@ -99,4 +110,4 @@ class BiEncoder:
                 found.update((i, vector.clone()) for i, vector in zip(chosen, vectors, strict=True))
             return [found[i] for i in range(len(pieces))]
 
-        return torch.stack(self._embeddings.compute([piece.tobytes() for piece in hypotheses], embed))
+        return torch.stack(cache.compute([piece.tobytes() for piece in sequences], embed))

@@ -119,8 +119,9 @@ def test_all_templates_at_once_score_as_each_alone(family, request):
         np.testing.assert_allclose(logits, pipe.label_logits(docs, label_set), atol=1e-4)
 
 
-def test_the_encoder_reads_each_text_once_for_all_templates(decomposed_folder, monkeypatch):
-    nlp, pipe = build(decomposed_folder)
+@pytest.mark.parametrize("architecture", ["NLIClassifier", "SimilarityClassifier"])
+def test_the_encoder_reads_each_text_once_for_all_templates(decomposed_folder, monkeypatch, architecture):
+    nlp, pipe = build(decomposed_folder, model={"@architectures": f"spacy_zeroshot.{architecture}.v1"})
     encoder = predictor_of(pipe).checkpoint.module.encoder
     read, forward = [], encoder.forward
     monkeypatch.setattr(
