@@ -38,6 +38,13 @@ def evaluate_rows(rows: Sequence[LabelledText], folder: Path, model: str = "bund
     return evaluate(str(folder / "pipeline"), folder / "gold.spacy", silent=True)
 
 
+def macro_f1(path: Path, limit: int = 0, model: str = "bundled") -> float:
+    """Of the labels of a file, on so many of its rows; 0 for all."""
+    with tempfile.TemporaryDirectory() as folder:
+        scores = evaluate_rows(spread(read_labelled(path), limit or None), Path(folder), model)
+    return float(scores["cats_macro_f"])
+
+
 def main(
     files: Annotated[list[Path], typer.Argument(help="Labelled files.")],
     limit: Annotated[int, typer.Option(help="Rows of each file, evenly spread; 0 for all.")] = 0,

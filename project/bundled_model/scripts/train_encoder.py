@@ -10,6 +10,7 @@ import copy
 import json
 import math
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -93,17 +94,21 @@ def one_step(net: Network, teacher: Network, sharpness: Tensor, sampler: Sampler
     return torch.stack(losses).mean() + args.nli_weight * entailed + args.anchor * anchor
 
 
-def train(net: Network, data: Data, args: argparse.Namespace) -> int:
-    """Train the encoder in place, weights averaged at the end. RETURNS (int): the number of steps."""
+def train(net: Network, data: Data, args: argparse.Namespace) -> Iterator[int]:
+    """Train the encoder. Its weights are the averaged ones whenever this yields the number of steps, and at the end."""
     teacher = copy.deepcopy(net).eval().requires_grad_(False)
-    trained = [net.pos, net.kind, *net.ln.parameters(), *net.tower.parameters()]
+    net.requires_grad_(False)
+    trained = [] if args.first_layer else [net.pos, net.kind, *net.ln.parameters()]
+    trained += net.tower[args.first_layer :].parameters()
+    for p in trained:
+        p.requires_grad_()
     sharpness = nn.Parameter(torch.tensor(math.log(30.0), device=args.device))
     groups = [{"params": trained, "lr": args.rate, "base": args.rate}]
     groups.append({"params": [sharpness], "lr": 0.03, "base": 0.03, "weight_decay": 0.0})
     optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.01)
     average = [p.detach().clone() for p in trained]
     sampler = Sampler(data, data.split()[0], args)
-    begin, step = time.time(), 0
+    begin, step, saved = time.time(), 0, time.time()
     net.train()
     while (gone := step / args.steps if args.steps else (time.time() - begin) / args.seconds) < 1:
         for group in optimizer.param_groups:
@@ -117,11 +122,23 @@ def train(net: Network, data: Data, args: argparse.Namespace) -> int:
         torch._foreach_lerp_(average, [p.detach() for p in trained], 1 - min(args.average, (1 + step) / (10 + step)))
         if step % 20 == 0:
             print(f"step {step} {time.time() - begin:.0f} s loss {loss.item():.4f}", flush=True)
-    with torch.no_grad():
-        for p, value in zip(trained, average, strict=True):
-            p.copy_(value)
+        if time.time() > saved + args.save_every:
+            swap(trained, average)
+            yield step
+            swap(trained, average)
+            saved = time.time()
+    swap(trained, average)
     net.eval()
-    return step
+    yield step
+
+
+@torch.no_grad()
+def swap(weights: list[Tensor], others: list[Tensor]) -> None:
+    """Exchange the values of both."""
+    for p, other in zip(weights, others, strict=True):
+        value = p.detach().clone()
+        p.copy_(other)
+        other.copy_(value)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -132,6 +149,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--seconds", type=float, default=180)
     parser.add_argument("--steps", type=int, default=0, help="instead of seconds")
     parser.add_argument("--rate", type=float, default=5e-5)
+    parser.add_argument("--first-layer", type=int, default=0, help="the layers below stay as they are")
     parser.add_argument("--warmup", type=int, default=50)
     parser.add_argument("--average", type=float, default=0.99)
     parser.add_argument("--anchor", type=float, default=1.0, help="weight of staying near the base's vectors")
@@ -145,14 +163,15 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--rare", type=float, default=0.35, help="factor of drawing hostile sets")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", default="cuda")
+    parser.add_argument("--save-every", type=float, default=300, help="seconds")
     args = parser.parse_args(argv)
     torch.manual_seed(args.seed)
     net = Network(json.loads((args.base / "config.json").read_text(encoding="utf8")))
     net.load_base(args.base)
     net = net.to(args.device)
-    steps = train(net, Data(args.data), args)
-    net.save(args.output, encoder=True)
-    print(f"{args.output}: {steps} steps")
+    for step in train(net, Data(args.data), args):
+        net.save(args.output, encoder=True)
+        print(f"{args.output}: {step} steps", flush=True)
 
 
 if __name__ == "__main__":
