@@ -1,7 +1,11 @@
 """What was computed of texts, hypotheses and label sets, kept within bounds."""
 
+import tempfile
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from typing import Any, Generic, TypeVar
+from typing import IO, Any, Generic, TypeVar
+
+import torch
+from torch import Tensor
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
@@ -47,6 +51,44 @@ class Cache(Generic[Key, Value]):
 
     def clear(self) -> None:
         self._known = {}
+
+
+class TensorFile:
+    """Keeps float16 tensors in a temporary file, so that memory does not bound how many; `limit` bytes of them."""
+
+    def __init__(self, limit: int):
+        self.limit = limit
+        self._file: IO[bytes] | None = None
+        self._size = 0
+        # by key: where it begins, and its shape
+        self._places: dict[bytes, tuple[int, torch.Size]] = {}
+
+    def compute(self, keys: Sequence[bytes], make: Callable[[Sequence[bytes]], Iterable[Tensor]]) -> list[Tensor]:
+        """As Cache.compute. What does not fit is made again."""
+        missing = [key for key in dict.fromkeys(keys) if key not in self._places]
+        fresh = dict(zip(missing, make(missing), strict=True)) if missing else {}
+        for key, tensor in fresh.items():
+            self._write(key, tensor)
+        return [fresh[key] if key in fresh else self._read(key) for key in keys]
+
+    def clear(self) -> None:
+        self._file, self._size, self._places = None, 0, {}
+
+    def _write(self, key: bytes, tensor: Tensor) -> None:
+        if self._size + n_bytes(tensor) > self.limit:
+            return
+        self._file = self._file or tempfile.TemporaryFile()  # noqa: SIM115 - closed with its last reference
+        self._file.seek(self._size)
+        self._file.write(tensor.cpu().numpy().tobytes())
+        self._places[key] = self._size, tensor.shape
+        self._size += n_bytes(tensor)
+
+    def _read(self, key: bytes) -> Tensor:
+        assert self._file is not None
+        start, shape = self._places[key]
+        self._file.seek(start)
+        data = bytearray(self._file.read(2 * shape.numel()))
+        return torch.frombuffer(data, dtype=torch.float16).view(shape)
 
 
 def n_bytes(tensor: Any) -> int:

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from ..errors import ZeroShotError
 from ..util import first_line
 from .batching import Batch, HypothesisSet, Window, ranges, sorted_slices
-from .cache import Cache, n_bytes
+from .cache import Cache, TensorFile, n_bytes
 from .device import plain_tensors, to_device
 from .packing import PackedSequences, RaggedIndex, few_sizes, gather, move, pack, ragged, segment_mean
 from .tokenization import PairTokenizer
@@ -32,7 +32,7 @@ from .types import DECOMPOSED, WEIGHTS
 # Only attention is padded, so batches may be more uneven than a stock model's.
 EVENNESS = 0.7
 # Bytes that are kept of hypotheses, of label sets ready for the interaction layers, and of texts in training
-HYPOTHESIS_BYTES, PREPARED_BYTES, TEXT_BYTES = 128 << 20, 128 << 20, 512 << 20
+HYPOTHESIS_BYTES, PREPARED_BYTES, TEXT_BYTES = 128 << 20, 128 << 20, 8 << 30
 # Index arrays of label sets that are kept
 KEPT = 64
 # Our names of a layer's parts, and BertModel's
@@ -375,7 +375,7 @@ class DecomposedScorer:
         self.max_tokens = max_length - sum(map(len, tokenizer.single))
         self.multiple = multiple
         self._hypotheses: Cache[bytes, Tensor] = Cache(HYPOTHESIS_BYTES, n_bytes)
-        self._training_texts: Cache[bytes, Tensor] = Cache(TEXT_BYTES, n_bytes)
+        self._training_texts = TensorFile(TEXT_BYTES)
         self._recent_texts: Cache[bytes, Tensor] = Cache(0, n_bytes)
         self._prepared: Cache[Any, PreparedHypotheses] = Cache(PREPARED_BYTES, lambda one: sum(map(n_bytes, one)))
         self._distinct_sets: Cache[Any, Hypotheses] = Cache(KEPT)
@@ -480,7 +480,7 @@ class DecomposedScorer:
         return vectors, F.pad(states, (0, 0, 0, filling)).unbind(0)
 
     def _remembered(
-        self, cache: Cache[bytes, Tensor], sequences: Sequence[Ints1d], levels: range, dtype: torch.dtype
+        self, cache: Cache[bytes, Tensor] | TensorFile, sequences: Sequence[Ints1d], levels: range, dtype: torch.dtype
     ) -> tuple[Tensor, Tensor]:
         """As the encoder, which is not trained: vectors of sequences, and their states, shape (levels, tokens, width).
         What is new is kept in a precision."""

@@ -2,10 +2,11 @@
 
 import threading
 
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacy_zeroshot.model.cache import Cache
+from spacy_zeroshot.model.cache import Cache, TensorFile
 
 
 def make(keys):
@@ -53,3 +54,21 @@ def test_threads_share_a_cache():
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def test_tensors_come_back_from_a_file_as_they_were():
+    kept, made = TensorFile(limit=2 * 6 * 4), []
+
+    def tensors(keys):
+        made.extend(keys)
+        return [torch.full((int(key), 2), int(key), dtype=torch.float16) for key in keys]
+
+    for keys in ([b"1", b"3", b"1"], [b"3", b"2"], [b"1", b"2", b"3"], [b"9"], [b"9"]):
+        for key, tensor in zip(keys, kept.compute(keys, tensors), strict=True):
+            assert torch.equal(tensor, tensors([key])[0])
+            made.pop()
+    # what does not fit any more is made again
+    assert made == [b"1", b"3", b"2", b"9", b"9"]
+    kept.clear()
+    kept.compute([b"1"], tensors)
+    assert made[-1] == b"1"
