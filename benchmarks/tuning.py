@@ -18,7 +18,7 @@ from spacy_zeroshot.cli._print import make_console, print_table
 from spacy_zeroshot.evaluation import Figures, figures, spread
 from spacy_zeroshot.labels import LabelGroup, LabelSet
 from spacy_zeroshot.readers import LabelledText, label_names, read_labelled
-from spacy_zeroshot.tuning.calibration import reliability
+from spacy_zeroshot.tuning.calibration import calibration_error
 from spacy_zeroshot.tuning.search import Candidate, search
 from spacy_zeroshot.tuning.tune import TEMPLATES, apply_settings
 
@@ -32,7 +32,6 @@ TUNED = (
 CALIBRATED = ("ag_news", "banking77", "rotten_tomatoes", "sst2", "trec6", "situation", "unify_emotion")
 METHODS: dict[str, dict[str, Any]] = {
     "none": {"method": "none"},
-    "content-free": {"method": "content-free"},
     "marginals": {"method": "marginals"},
     "temperature": {"method": "none", "labelled": True},
     "marginals, temperature": {"method": "marginals", "labelled": True},
@@ -88,7 +87,7 @@ def calibration_row(rows: Sequence[LabelledText], model: str, multi_label: bool)
         )
         apply_settings(nlp, NAME, found.settings)
         values, chosen, gold = score(nlp, unseen)
-        error = reliability(values, gold, nlp.get_pipe(NAME).label_set()).ece  # type: ignore[attr-defined]
+        error = calibration_error(values, gold, nlp.get_pipe(NAME).label_set())  # type: ignore[attr-defined]
         cells.append(f"{figures(gold, chosen).macro_f1:.3f} / {error:.3f}")
     return cells
 

@@ -15,14 +15,10 @@ def calibrate(
     texts: cli.Texts,
     output: cli.Output,
     method: Annotated[
-        Literal["marginals", "content-free", "none"],
-        typer.Option(
-            "--method", help="marginals: like mean scores over TEXTS; content-free: by texts that say nothing"
-        ),
+        Literal["marginals", "none"],
+        typer.Option("--method", help="marginals: like mean scores over TEXTS; none: a temperature only"),
     ] = "marginals",
-    prior: Annotated[
-        str, typer.Option("--prior", help='With marginals: expected shares, {"sport": 0.2, ...}, for all labels')
-    ] = "",
+    prior: Annotated[str, typer.Option("--prior", help='Expected shares, {"sport": 0.2, ...}, for all labels')] = "",
     labelled: cli.Labelled = None,
     labels: cli.Labels = "",
     templates: cli.Template = None,
@@ -80,10 +76,10 @@ def calibrate(
         console = make_console()
         columns = (values.tolist() for values in (found.biases, *found.rates))
         print_table(console, ("label", "bias", "mean score before", "after"), list(zip(found.labels, *columns)))
-        if found.reliability is not None:
-            first, second = found.reliability
+        if found.errors:
+            before, after = found.errors
             console.print(f"temperature: {found.temperature:.3g}", soft_wrap=True)
-            console.print(f"expected calibration error: {first.ece:.3f} before, {second.ece:.3f} after", soft_wrap=True)
+            console.print(f"expected calibration error: {before:.3f} before, {after:.3f} after", soft_wrap=True)
         cli.note(f"{output}: written. Next: python -m spacy zeroshot evaluate {output} TEST_FILE")
 
 

@@ -1,10 +1,9 @@
 """Calibration: a bias per label without a single gold label, and a temperature from gold labels.
 
-A label can be strong for no reason of the text's: its wording is frequent, or fits everything. What a text without
-content scores shows it (Zhao et al., 2021, "Calibrate Before Use"), and so does a label's mean score over many texts
-(Liusie et al., 2023, "Mitigating Word Bias in Zero-shot Prompt-based Classifiers", arXiv 2309.04992). Biases are
-centred: they sum to zero over the labels of a group. Where labels compete that changes nothing; where each stands on
-its own it takes away what differs between labels and leaves alone how readily labels are given at all.
+A label can be strong for no reason of the text's: its wording is frequent, or fits everything. Its mean score over many
+texts shows it (Liusie et al., 2023, "Mitigating Word Bias in Zero-shot Prompt-based Classifiers", arXiv 2309.04992).
+Biases are centred: they sum to zero over the labels of a group. Where labels compete that changes nothing; where each
+stands on its own it takes away what differs between labels and leaves alone how readily labels are given at all.
 
 The temperature is one number that makes scores as sure as they are right (Guo et al., 2017).
 """
@@ -24,36 +23,24 @@ from ..scores import sigmoid, softmax, to_scores
 from ..util import Track, no_progress
 from .score import gold_array, score_texts
 
-Method = Literal["marginals", "content-free", "none"]
+Method = Literal["marginals", "none"]
 
-# Texts that say nothing, after Zhao et al. (2021). Blank ones are not scored, so punctuation stands for them.
-CONTENT_FREE = ("N/A", "[MASK]", ".", "...", "Text.", "Lorem ipsum")
-# Logits beyond this are certainty in float64
-REACH = 60.0
+# A share closer to 0 or 1 than this has no logarithm to work with
+CERTAIN = 1e-12
 # Bounds of 1 / temperature: beyond these scores are one-hot, or flat
 FLATTEST, SHARPEST = 1e-3, 1e3
-# Of reliability
+# Of the expected calibration error
 BINS = 15
-
-
-class Reliability(NamedTuple):
-    """Scores against how often they are right, in BINS bins of equal width; 0.0 for an empty bin."""
-
-    counts: np.ndarray  # (bins,): scores in each bin
-    confidence: np.ndarray  # (bins,): their mean
-    accuracy: np.ndarray  # (bins,): the share of them that are right
-    ece: float  # expected calibration error: the mean distance of the two, weighted by counts (Guo et al., 2017)
 
 
 class Calibrated(NamedTuple):
     """What calibration found."""
 
-    name: str  # the component's
     labels: tuple[str, ...]
     biases: np.ndarray  # (labels,): in logits
     temperature: float  # 1.0 without gold labels
     rates: tuple[np.ndarray, ...]  # (labels,) each: mean scores over the texts, without and with calibration
-    reliability: tuple[Reliability, ...] | None  # on the labelled texts, without and with calibration
+    errors: tuple[float, ...]  # calibration_error on the labelled texts, without and with calibration
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -79,10 +66,9 @@ def calibrate(
     nlp (Language): The pipeline.
     texts (Sequence[str]): Unlabelled texts like those it is meant for.
     component (str | None): The component, None for the first zero-shot one.
-    method (str): "marginals" (match the labels' mean scores over the texts), "content-free" (the labels' prior on
-        texts without content) or "none".
-    prior (Mapping[str, float] | None): With "marginals": the labels' expected shares (where they compete) or rates,
-        for all labels; None for equal ones.
+    method (str): "marginals" (match the labels' mean scores over the texts) or "none".
+    prior (Mapping[str, float] | None): The labels' expected shares (where they compete) or rates, for all labels; None
+        for equal ones.
     labelled (Sequence[LabelledText]): Texts with gold labels, to fit the temperature to and to measure on.
     none_label (str | None): A gold label that means "no label fits", None for the component's.
     track (Track): Shows progress.
@@ -94,31 +80,29 @@ def calibrate(
     shares = None if prior is None else check_prior(prior, label_set)
     gold = gold_array(labelled, nlp, pipe, none_label or pipe.none_label)
 
-    def score(texts: Sequence[str], what: str, track: Track = no_progress) -> tuple[np.ndarray, np.ndarray]:
+    def score(texts: Sequence[str], what: str) -> tuple[np.ndarray, np.ndarray]:
         rows, _, (logits,) = score_texts(nlp, pipe, texts, [label_set], track, what)
         if not len(rows):
             raise ZeroShotError("Z200", reason=f"the {what} are none, or blank")
         return logits, rows
 
-    logits, _ = score(texts, "texts", track)
-    biases = np.zeros(len(label_set.labels))
+    logits, _ = score(texts, "texts")
+    biases, temperature = np.zeros(len(label_set.labels)), 1.0
+    errors: tuple[float, ...] = ()
     if method == "marginals":
-        biases = marginal_biases(logits, label_set, shares)
-    elif method == "content-free":
-        biases = prior_biases(score(CONTENT_FREE, "texts without content")[0], label_set)
-    # rounded as they will stand in the config
-    biases, temperature, measured = np.round(biases, 4), 1.0, None
-    if len(labelled):
-        known, rows = score([row.text for row in labelled], "labelled texts", track)
+        # rounded as they will stand in the config
+        biases = np.round(marginal_biases(logits, label_set, shares), 4)
+    if labelled:
+        known, rows = score([row.text for row in labelled], "labelled texts")
         temperature = max(round(fit_temperature(known - biases, gold[rows], label_set), 4), 1e-4)
         both = known, adjust(known, biases, temperature)
-        measured = tuple(reliability(to_scores(one, label_set), gold[rows], label_set) for one in both)
+        errors = tuple(calibration_error(to_scores(one, label_set), gold[rows], label_set) for one in both)
     rates = tuple(to_scores(one, label_set).mean(axis=0) for one in (logits, adjust(logits, biases, temperature)))
-    return Calibrated(pipe.name, label_set.labels, biases, temperature, rates, measured)
+    return Calibrated(label_set.labels, biases, temperature, rates, errors)
 
 
 def calibration_entries(biases: Iterable[tuple[str, float]]) -> list[dict[str, Any]]:
-    """RETURNS (list[dict[str, Any]]): The setting `calibration`, without biases of zero."""
+    """The setting `calibration`, without biases of zero."""
     return [{"label": label, "bias": round(float(bias), 4)} for label, bias in biases if bias]
 
 
@@ -126,30 +110,14 @@ def check_prior(prior: Mapping[str, float], label_set: LabelSet) -> np.ndarray:
     """RETURNS (np.ndarray): Shape (labels,): the labels' expected shares (where they compete; of a sum of 1) or rates.
     RAISES (ZeroShotError): Z007 if a label is missing or unknown, or a number is not possible."""
     labels, highest = label_set.labels, np.inf if label_set.exclusive else 1.0
-    reason = None
-    if set(prior) != set(labels):
-        reason = f"it must give a number for each of the labels {list(labels)}, and for no others"
-    elif not all(0.0 < value < highest for value in prior.values()):
-        reason = "every number must be above 0" + ("" if label_set.exclusive else " and below 1")
-    if reason is not None:
-        raise ZeroShotError("Z007", setting="prior", value=dict(prior), reason=reason)
+    if set(prior) != set(labels) or not all(0.0 < value < highest for value in prior.values()):
+        reason = f"it must give a number above 0 {'' if label_set.exclusive else 'and below 1 '}for each of the labels"
+        raise ZeroShotError("Z007", setting="prior", value=dict(prior), reason=f"{reason} {list(labels)}")
     shares = np.array([prior[label] for label in labels], dtype="float64")
     for group in label_set.groups:
         if group.exclusive:
             shares[group.columns] /= shares[group.columns].sum()
     return shares
-
-
-def prior_biases(logits: np.ndarray, label_set: LabelSet) -> np.ndarray:
-    """RETURNS (np.ndarray): Shape (labels,): centred biases from the logits of texts without content: where labels
-    compete the logarithm of their mean distribution, as in contextual calibration, else each label's mean margin."""
-    biases = logits.mean(axis=0)
-    for group in label_set.groups:
-        own = biases[group.columns]
-        if group.exclusive:
-            own[:] = np.log(np.maximum(softmax(logits[:, group.columns]).mean(axis=0), 1e-12))
-        own -= own.mean()
-    return biases
 
 
 def marginal_biases(logits: np.ndarray, label_set: LabelSet, prior: np.ndarray | None = None) -> np.ndarray:
@@ -160,18 +128,30 @@ def marginal_biases(logits: np.ndarray, label_set: LabelSet, prior: np.ndarray |
     """
     biases = np.zeros(logits.shape[1])
     for group in label_set.groups:
-        own, match = biases[group.columns], _match_shares if group.exclusive else _match_rates
-        own[:] = match(logits[:, group.columns], None if prior is None else prior[group.columns])
+        own, values, to_shares = biases[group.columns], logits[:, group.columns], sigmoid
+        wanted = sigmoid(values).mean()
+        if group.exclusive:
+            to_shares, wanted = softmax, 1.0 / values.shape[1]
+        wanted = np.clip(wanted if prior is None else prior[group.columns], CERTAIN, 1.0 - CERTAIN)
+        for _ in range(500):
+            found = np.clip(to_shares(values - own).mean(axis=0), CERTAIN, 1.0 - CERTAIN)
+            # iterative scaling: a label with twice its share, or twice its odds, loses log 2
+            step = np.log(found / wanted)
+            if not group.exclusive:
+                step -= np.log((1.0 - found) / (1.0 - wanted))
+            own += step
+            if np.abs(step).max() < 1e-6:
+                break
         if group.exclusive or prior is None:
             own -= own.mean()
     return biases
 
 
 def fit_temperature(logits: np.ndarray, gold: np.ndarray, label_set: LabelSet) -> float:
-    """Find the temperature with the least negative log-likelihood of the gold labels.
+    """The temperature with the least negative log-likelihood of the gold labels; 1.0 if nothing can be learnt.
 
     Where labels compete, a text with several right labels counts as evenly divided among them, and one without says
-    nothing. RETURNS (float): The temperature; 1.0 if nothing can be learnt.
+    nothing.
     """
     parts = []
     for group in label_set.groups:
@@ -181,13 +161,13 @@ def fit_temperature(logits: np.ndarray, gold: np.ndarray, label_set: LabelSet) -
             values, targets = values[known], targets[known] / targets[known].sum(axis=1, keepdims=True)
             values = values - values.mean(axis=1, keepdims=True)
         parts.append((values, targets, group.exclusive))
-    if not any(np.abs(values).max(initial=0.0) for values, _, _ in parts):
-        return 1.0
     # The loss is convex in the sharpness (1 / temperature), so its slope has one zero; Newton steps find it, and
     # bisection where they would leave the bracket.
     low, high, sharpness = FLATTEST, SHARPEST, 1.0
     for _ in range(60):
         slope, curvature = np.sum([_slope(*part, sharpness) for part in parts], axis=0)
+        if slope == 0.0:
+            break
         low, high = (sharpness, high) if slope < 0 else (low, sharpness)
         step = sharpness - slope / curvature if curvature > 0 else -1.0
         moved = step if low < step < high else float(np.sqrt(low * high))
@@ -197,44 +177,19 @@ def fit_temperature(logits: np.ndarray, gold: np.ndarray, label_set: LabelSet) -
     return float(1.0 / sharpness)
 
 
-def reliability(scores: np.ndarray, gold: np.ndarray, label_set: LabelSet) -> Reliability:
-    """Measure how often scores are right: where labels compete that of each text's best label, else every one."""
-    sure, met = [], []
+def calibration_error(scores: np.ndarray, gold: np.ndarray, label_set: LabelSet) -> float:
+    """The expected calibration error (Guo et al., 2017): how far scores, in BINS bins, are from how often they
+    are right. Where labels compete the score of each text's best label counts, else every one."""
+    distances, bins = [], []
     for group in label_set.groups:
         values, targets = scores[:, group.columns], gold[:, group.columns]
         if group.exclusive:
             best = values.argmax(axis=1)[:, None]
             values, targets = (np.take_along_axis(array, best, axis=1) for array in (values, targets))
-        sure.append(values.ravel())
-        met.append(targets.ravel())
-    claims, hits = np.concatenate(sure), np.concatenate(met)
-    place = np.minimum((claims * BINS).astype(int), BINS - 1)
-    counts, claimed, right = (np.bincount(place, weights, BINS) for weights in (None, claims, hits))
-    confidence, accuracy = claimed / np.maximum(counts, 1), right / np.maximum(counts, 1)
-    error = float((np.abs(confidence - accuracy) * counts).sum() / max(counts.sum(), 1))
-    return Reliability(counts, confidence, accuracy, error)
-
-
-def _match_shares(logits: np.ndarray, prior: np.ndarray | None) -> np.ndarray:
-    biases, wanted = np.zeros(logits.shape[1]), 1.0 / logits.shape[1] if prior is None else prior
-    for _ in range(500):
-        # One round of iterative scaling: a label with twice its share loses log 2.
-        step = np.log(np.maximum(softmax(logits - biases).mean(axis=0), 1e-300) / wanted)
-        biases += step
-        if np.abs(step).max() < 1e-6:
-            break
-    return biases
-
-
-def _match_rates(logits: np.ndarray, prior: np.ndarray | None) -> np.ndarray:
-    wanted = sigmoid(logits).mean() if prior is None else prior
-    low, high = logits.min(axis=0) - REACH, logits.max(axis=0) + REACH
-    for _ in range(100):
-        # A label's mean score falls as its bias rises, so bisection finds the one that gives the wanted rate.
-        middle = (low + high) / 2
-        too_many = sigmoid(logits - middle).mean(axis=0) > wanted
-        low, high = np.where(too_many, middle, low), np.where(too_many, high, middle)
-    return (low + high) / 2
+        distances.append((values - targets).ravel())
+        bins.append(np.minimum((values * BINS).astype(int), BINS - 1).ravel())
+    of_bins = np.bincount(np.concatenate(bins), np.concatenate(distances), BINS)
+    return float(np.abs(of_bins).sum() / max(sum(map(len, bins)), 1))
 
 
 def _slope(logits: np.ndarray, targets: np.ndarray, exclusive: bool, sharpness: float) -> tuple[float, float]:

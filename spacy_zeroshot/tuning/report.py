@@ -1,16 +1,16 @@
-"""The report of tuning: one HTML file with its charts in it, and nothing from elsewhere."""
+"""The report of tuning: one HTML file with its chart in it, and nothing from elsewhere."""
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ..decisions import Rule
 from ..evaluation import with_none
-from .calibration import reliability
+from .calibration import calibration_error
 from .search import KINDS, Goal, among_best, make_grid, sweep
 from .tune import Tuned, TunedGroup
 
@@ -18,17 +18,6 @@ GOALS: dict[Goal, str] = {"macro_f1": "macro-F1", "micro_f1": "micro-F1", "accur
 # Rows of the tables at most
 HARDEST, MISTAKES = 20, 30
 NONE = "none of these"
-
-
-class Chart(NamedTuple):
-    """Lines by name, each of points: x, y between 0 and 1, and the radius of a dot."""
-
-    title: str
-    xlabel: str
-    caption: str
-    lines: dict[str, list[tuple[float, float, float]]]
-    mark: float | None = None
-    diagonal: bool = False
 
 
 def report(tuned: Tuned) -> str:
@@ -44,7 +33,8 @@ def report(tuned: Tuned) -> str:
             "figures": figure_rows(group),
             "before": describe(group.before.rule, len(group.label_set.labels)),
             "after": describe(group.after.rule, len(group.label_set.labels)),
-            "charts": _charts(group),
+            "curves": _curves(group),
+            "errors": [calibration_error(m.scores, group.gold, group.label_set) for m in (group.before, group.after)],
             "labels": _label_rows(group),
             "mistakes": mistakes(group.gold, group.after.chosen, group.label_set.labels),
             **_trials(group),
@@ -57,7 +47,7 @@ def report(tuned: Tuned) -> str:
 
 
 def describe(rule: Rule, n_labels: int) -> str:
-    """RETURNS (str): A rule in words. n_labels (int): How many labels there are."""
+    """A rule in words."""
     if rule.label_thresholds:
         each = f"labels that score {rule.threshold:.3g} or more; {len(rule.label_thresholds)} have their own threshold"
         return each if rule.top_k is None else f"the best {rule.top_k} of the {each}"
@@ -68,17 +58,15 @@ def describe(rule: Rule, n_labels: int) -> str:
 
 
 def figure_rows(group: TunedGroup) -> list[list[Any]]:
-    """RETURNS (list[list[Any]]): Rows under "", macro-F1, micro-F1 and accuracy. The held-out figure is known of the
-    goal only."""
+    """Rows under "", macro-F1, micro-F1 and accuracy. The held-out figure is known of the goal only."""
     held_out = [group.search.held_out if goal == group.search.goal else "" for goal in GOALS]
     before, after = group.before.figures, group.after.figures
     return [["before", *before[:3]], ["tuned, fitted", *after[:3]], ["tuned, held out", *held_out]]
 
 
 def mistakes(gold: np.ndarray, chosen: np.ndarray, labels: Sequence[str]) -> list[tuple[str, str, int]]:
-    """RETURNS (list[tuple[str, str, int]]): How often one label was right and another one chosen, the most frequent
-    first. Every right label that was missed counts against every label that was chosen wrongly, "none of these" where
-    there is none."""
+    """How often one label was right and another one chosen, the most frequent first. Every right label that was missed
+    counts against every label that was chosen wrongly, "none of these" where there is none."""
     missed, extra = with_none(gold & ~chosen).astype(int), with_none(chosen & ~gold).astype(int)
     counts, names = missed.T @ extra, [*labels, NONE]
     # nothing was missed and nothing chosen wrongly
@@ -88,26 +76,13 @@ def mistakes(gold: np.ndarray, chosen: np.ndarray, labels: Sequence[str]) -> lis
     return [(names[i], names[j], int(counts[i, j])) for i, j in cells if counts[i, j]]
 
 
-def _charts(group: TunedGroup) -> list[Chart]:
-    scores, gold, exclusive, rule = group.after.scores, group.gold, group.label_set.exclusive, group.after.rule
+def _curves(group: TunedGroup) -> dict[str, list[list[float]]]:
+    """F1 against one threshold for all labels: points of x and y."""
+    scores = group.after.scores
     grid = make_grid(scores)
-    found = sweep(among_best(scores, 1 if exclusive else None), gold, grid, group.none)
-    caption = "F1 against one threshold for all labels, with the tuned template and temperature."
-    mark = rule.threshold if rule.threshold or rule.top_k is None else None
-    lines = {"macro-F1": _points(grid, found.macro_f1), "micro-F1": _points(grid, found.micro_f1)}
-    threshold = Chart("F1 against threshold", "threshold", caption, lines, mark)
-    lines = {}
-    for name, measured in (("before", group.before), ("after", group.after)):
-        bins = reliability(measured.scores, gold, group.label_set)
-        sizes, some = 3 + 7 * np.sqrt(bins.counts / max(bins.counts.max(), 1)), bins.counts > 0
-        lines[f"{name}, ECE {bins.ece:.3f}"] = _points(bins.confidence[some], bins.accuracy[some], sizes[some])
-    caption = f"How often {'the best labels' if exclusive else 'labels'} are right, by their score: on the dashed line "
-    caption += "a score of 0.8 is right 8 times in 10. ECE is the mean distance from it; larger marks are more scores."
-    return [threshold, Chart("Reliability before and after", "score", caption, lines, diagonal=True)]
-
-
-def _points(x: np.ndarray, y: np.ndarray, sizes: float | np.ndarray = 0) -> list[tuple[float, float, float]]:
-    return np.stack(np.broadcast_arrays(x, y, sizes), axis=1).tolist()
+    found = sweep(among_best(scores, 1 if group.label_set.exclusive else None), group.gold, grid, group.none)
+    curves = {"macro-F1": found.macro_f1, "micro-F1": found.micro_f1}
+    return {name: np.stack([grid, values], axis=1).tolist() for name, values in curves.items()}
 
 
 def _label_rows(group: TunedGroup) -> list[list[Any]]:

@@ -6,7 +6,7 @@ folds is then fitted to all texts. Its held-out figure is honest about the choic
 pair that does best over the other folds.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -14,7 +14,6 @@ import numpy as np
 from ..decisions import Rule, decide_rows
 from ..evaluation import Figures, figures, with_none
 from ..labels import LabelSet
-from ..neighbors import mix
 from ..scores import calibrate, to_scores
 from .calibration import fit_temperature
 
@@ -31,31 +30,20 @@ LEAST_GOLD = 5
 KINDS = OWN, BEST, THRESHOLD, TOP_K, LABELS = "as it is", "best label", "threshold", "top-k", "label thresholds"
 
 
-class Votes(NamedTuple):
-    """How the component's examples vote on the texts."""
-
-    shares: np.ndarray  # (texts, labels): each label's share of the votes, see neighbors.py
-    known: np.ndarray  # (labels,), bool: the labels that have examples
-    weight: float  # share of the votes in the scores
-
-
 class Candidate(NamedTuple):
     """One way to score the texts."""
 
     name: str
     logits: np.ndarray  # (texts, labels): pooled label logits, not calibrated
     biases: np.ndarray  # (labels,): what calibration takes away from them
-    votes: Votes | None = None
     temperature: float | None = None  # None: to be fitted
     rule: Rule | None = None  # None: one of every kind is fitted; else the pipeline as it is
     template: str | None = None  # what the labels were worded with; None: the component's own wording
+    vote: Callable[[np.ndarray], np.ndarray] | None = None  # mixes the votes of examples into scores
 
     def scores(self, temperature: float, label_set: LabelSet) -> np.ndarray:
-        """RETURNS (np.ndarray): Shape (texts, labels): the scores at a temperature."""
         found = to_scores(calibrate(self.logits, self.biases, temperature), label_set)
-        if self.votes is None:
-            return found
-        return mix(found, self.votes.shares, self.votes.known, self.votes.weight, label_set.exclusive)
+        return found if self.vote is None else self.vote(found)
 
 
 class Trial(NamedTuple):
@@ -113,37 +101,34 @@ def search(
     def reached(chosen: np.ndarray, texts: np.ndarray = everything) -> float:
         return getattr(measure(gold[texts], chosen[texts], none), goal)
 
+    parts = [fold == part for part in range(int(fold.max()) + 1)]
     trials = []
     for number, candidate in enumerate(candidates):
         temperature, scores, rules = fit(candidate, everything)
         decided = {kind: np.zeros_like(gold) for kind in rules}
-        for part in range(int(fold.max()) + 1):
-            _, others, found = fit(candidate, fold != part)
+        for part in parts:
+            _, others, found = fit(candidate, ~part)
             for kind, rule in found.items():
-                decided[kind][fold == part] = decide_rows(others[fold == part], label_set.labels, rule)
+                decided[kind][part] = decide_rows(others[part], label_set.labels, rule)
         for kind, rule in rules.items():
             fitted = reached(decide_rows(scores, label_set.labels, rule))
             trials.append(Trial(number, kind, rule, temperature, fitted, decided[kind], reached(decided[kind])))
     best = _best(trials, [trial.held_out for trial in trials])
     if candidates[0].rule is not None and best.fitted <= trials[0].fitted + 1e-9:
         best = trials[0]
-    estimate = float("nan")
-    if fold.max() > 0:
-        chosen = np.zeros_like(gold)
-        for part in range(int(fold.max()) + 1):
-            winner = _best(trials, [reached(trial.decided, fold != part) for trial in trials])
-            chosen[fold == part] = winner.decided[fold == part]
-        estimate = reached(chosen)
-    return Search(goal, trials, best, estimate)
+    chosen = np.zeros_like(gold)
+    for part in parts:
+        chosen[part] = _best(trials, [reached(trial.decided, ~part) for trial in trials]).decided[part]
+    return Search(goal, trials, best, reached(chosen) if len(parts) > 1 else float("nan"))
 
 
 def measure(gold: np.ndarray, chosen: np.ndarray, none: bool) -> Figures:
-    """RETURNS (Figures): How well decisions meet gold labels; with `none`, "no label fits" is one more label."""
+    """How well decisions meet gold labels; with `none`, "no label fits" is one more label."""
     return figures(with_none(gold), with_none(chosen)) if none else figures(gold, chosen)
 
 
 def split_folds(gold: np.ndarray, folds: int, seed: int) -> np.ndarray:
-    """RETURNS (np.ndarray): Shape (texts,), int: folds of like size, each with its share of every label."""
+    """Shape (texts,), int: folds of like size, each with its share of every label."""
     order = np.random.default_rng(seed).permutation(len(gold))
     # texts with the same first label stand together and are dealt out in turn
     kind = np.where(gold.any(axis=1), gold.argmax(axis=1), gold.shape[1])
@@ -163,7 +148,7 @@ class Sweep(NamedTuple):
 
 
 def make_grid(scores: np.ndarray) -> np.ndarray:
-    """RETURNS (np.ndarray): Shape (STEPS,) or less, ascending: thresholds to try, rounded to what reads well."""
+    """At most STEPS thresholds to try, ascending, rounded to what reads well."""
     half = STEPS // 2
     # even steps alone would miss scores that many competing labels divide among themselves
     quantiles = np.quantile(scores.max(axis=1), np.linspace(0.0, 1.0, half))
@@ -172,10 +157,9 @@ def make_grid(scores: np.ndarray) -> np.ndarray:
 
 
 def sweep(scores: np.ndarray, gold: np.ndarray, grid: np.ndarray, none: bool = False) -> Sweep:
-    """RETURNS (Sweep): What `measure` gives where the labels are chosen that reach a threshold of the grid."""
+    """What `measure` gives where the labels are chosen that reach a threshold of the grid."""
 
     def reaching(values: np.ndarray) -> np.ndarray:
-        """How many of the values reach each threshold."""
         return len(values) - np.searchsorted(np.sort(values), grid)
 
     chosen = [reaching(column) for column in scores.T]
@@ -199,12 +183,12 @@ def sweep(scores: np.ndarray, gold: np.ndarray, grid: np.ndarray, none: bool = F
 
 
 def ranks(scores: np.ndarray) -> np.ndarray:
-    """RETURNS (np.ndarray): Shape (texts, labels), int: 0 for a text's best label; ties in the labels' order."""
+    """Shape (texts, labels), int: 0 for a text's best label; ties in the labels' order."""
     return np.argsort(np.argsort(-scores, axis=1, kind="stable"), axis=1, kind="stable")
 
 
 def among_best(scores: np.ndarray, top_k: int | None) -> np.ndarray:
-    """RETURNS (np.ndarray): The scores, those that are not among a text's best top_k below every threshold."""
+    """The scores, those that are not among a text's best top_k below every threshold."""
     return scores if top_k is None else np.where(ranks(scores) < top_k, scores, -1.0)
 
 

@@ -1,6 +1,7 @@
 """Tuning as a function: a development set in, the settings that serve it best out."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,11 +13,13 @@ from ..errors import ZeroShotError, warn
 from ..evaluation import Figures
 from ..labels import LabelGroup, LabelSet, check_templates
 from ..loading import find_component
+from ..neighbors import mix
+from ..premises import is_blank
 from ..readers import LabelledText
 from ..util import Track, no_progress
 from .calibration import calibration_entries, marginal_biases
 from .score import gold_array, score_texts
-from .search import FOLDS, OWN, Candidate, Goal, Search, Trial, Votes, measure, search
+from .search import FOLDS, OWN, Candidate, Goal, Search, Trial, measure, search
 
 # Templates that differ in what they ask; the component's own go before them
 TEMPLATES = (
@@ -53,12 +56,11 @@ class TunedGroup(NamedTuple):
 
     @property
     def changed(self) -> bool:
-        """RETURNS (bool): Whether something was found that does better than the component as it is."""
+        """Whether something was found that does better than the component as it is."""
         return self.search.best.candidate > 0
 
     @property
     def chosen(self) -> Candidate:
-        """RETURNS (Candidate): The best candidate."""
         return self.candidates[self.search.best.candidate]
 
 
@@ -109,14 +111,20 @@ def tune(
     wordings = candidate_sets(pipe, templates)
     own_set, texts = wordings[None], [row.text for row in rows]
     # before the model runs: that may take long
-    _check_variety(gold, own_set.labels, any(text.strip() for text in texts))
+    said = gold[[not is_blank(text) for text in texts]]
+    if len(said) and (said == said[0]).all():
+        raise ZeroShotError("Z202", count=len(said), labels=[own_set.labels[i] for i in np.flatnonzero(said[0])])
     scored = score_texts(nlp, pipe, texts, [*wordings.values()], track, f"{len(texts):,} texts")
     if len(scored.rows) < len(rows):
         warn("Z120", count=len(rows) - len(scored.rows), total=len(rows))
     if not len(scored.rows):
         raise ZeroShotError("Z200", reason="the development set has none")
-    # a text that is an example itself does not vote on itself
-    votes = pipe.votes(scored.texts, own_set, leave_out=True) if pipe.examples and pipe.examples_weight else None
+    if never := [own_set.labels[i] for i in np.flatnonzero(~gold.any(axis=0))]:
+        warn("Z121", labels=never)
+    votes = None
+    if pipe.examples and pipe.examples_weight:
+        # a text that is an example itself does not vote on itself
+        (votes, *_), known = pipe.votes(scored.texts, own_set, leave_out=True)
     alone, groups = len(own_set.groups) == 1, []
     for group, rule in zip(own_set.groups, pipe.rules(own_set)):
         columns = group.columns
@@ -124,19 +132,15 @@ def tune(
         # the logits are known, so hypotheses are not needed
         label_set = LabelSet(labels, (), (), (LabelGroup(group.name, 0, len(labels), group.exclusive),))
         biases = np.array([pipe.calibration.get(label, 0.0) for label in labels])
-        own_votes = votes and Votes(votes[0][0][:, columns], votes[1][columns], pipe.examples_weight)
-        own = Candidate(OWN, scored.logits[0][:, columns], biases, own_votes, pipe.temperature, rule)
-        candidates = [own]
+        vote = None
+        if votes is not None:
+            known_votes = {"votes": votes[:, columns], "known": known[columns], "weight": pipe.examples_weight}
+            vote = partial(mix, **known_votes, exclusive=group.exclusive)
+        candidates = [Candidate(OWN, scored.logits[0][:, columns], biases, pipe.temperature, rule, vote=vote)]
         for template, logits in zip(wordings, scored.logits):
             # a temperature, and a top-k, that several groups share stay
-            plain = Candidate(
-                template or " + ".join(pipe.templates),
-                logits[:, columns],
-                biases,
-                own_votes,
-                temperature=None if alone else pipe.temperature,
-                template=template,
-            )
+            temperature, name = None if alone else pipe.temperature, template or " + ".join(pipe.templates)
+            plain = Candidate(name, logits[:, columns], biases, temperature, None, template, vote)
             candidates += variants(plain, label_set)
         none = none_label is not None and not right.any(axis=1).all()
         found = search(candidates, right, label_set, goal, none, folds, seed, keep_top_k=not alone)
@@ -146,21 +150,15 @@ def tune(
 
 
 def apply_settings(nlp: Language, name: str, settings: dict[str, Any]) -> None:
-    """Give a component the settings that tune or calibrate found.
-
-    nlp (Language): The pipeline.
-    name (str): The component's name.
-    settings (dict[str, Any]): Values by the settings' names.
-    RAISES (ZeroShotError): What the component says of a value.
-    """
+    """Give a component the settings that tune or calibrate found. RAISES (ZeroShotError): What it says of a value."""
     pipe = find_component(nlp, name)
     for setting, value in settings.items():
         setattr(pipe, setting, value)
 
 
 def candidate_sets(pipe: ZeroShotTextCategorizer, templates: Sequence[str] = TEMPLATES) -> dict[str | None, LabelSet]:
-    """RETURNS (dict[str | None, LabelSet]): Labels by the template that words them: None for the component's own
-    wording, then every candidate that words them otherwise. RAISES (ZeroShotError): Z004 for a bad template."""
+    """Labels by the template that words them: None for the component's own wording, then every candidate that words
+    them otherwise. RAISES (ZeroShotError): Z004 for a bad template."""
     found: dict[str | None, LabelSet] = {None: pipe.label_set()}
     for template in check_templates(tuple(templates)) if templates else ():
         label_set = pipe.label_set(templates=template)
@@ -176,17 +174,6 @@ def variants(plain: Candidate, label_set: LabelSet) -> list[Candidate]:
         return [plain]
     biases = np.round(marginal_biases(plain.logits, label_set), 4)
     return [plain, plain._replace(name=f"{plain.name} (calibrated)", biases=biases)]
-
-
-def _check_variety(gold: np.ndarray, labels: Sequence[str], has_texts: bool) -> None:
-    """Check that there is something to learn from."""
-    if not has_texts:
-        raise ZeroShotError("Z200", reason="the development set has none")
-    if (gold == gold[0]).all():
-        raise ZeroShotError("Z202", count=len(gold), labels=[label for label, one in zip(labels, gold[0]) if one])
-    never = [label for label, right in zip(labels, gold.T) if not right.any()]
-    if never:
-        warn("Z121", labels=never)
 
 
 def _measured(candidate: Candidate, trial: Trial, label_set: LabelSet, gold: np.ndarray, none: bool) -> Measured:
@@ -230,6 +217,5 @@ def _settings(pipe: ZeroShotTextCategorizer, groups: Sequence[TunedGroup], none_
 
 
 def _template(group: TunedGroup) -> dict[str, str]:
-    """The setting, if it changes."""
     template = group.chosen.template
     return {} if template is None else {"hypothesis_template": template}

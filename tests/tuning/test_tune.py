@@ -312,7 +312,7 @@ def test_stopping_changes_nothing(nli_folder):
     assert pipe.templates == ("This text is about {}.",)
 
 
-@pytest.mark.parametrize("method", ["marginals", "content-free", "none"])
+@pytest.mark.parametrize("method", ["marginals", "none"])
 @pytest.mark.parametrize("multi_label", [False, True])
 def test_calibration_is_stored_and_found_anew(nli_folder, tmp_path, method, multi_label):
     nlp, pipe = build(nli_folder, multi_label=multi_label)
@@ -324,7 +324,7 @@ def test_calibration_is_stored_and_found_anew(nli_folder, tmp_path, method, mult
     nlp.to_disk(tmp_path)
     after = np.array([list(doc.cats.values()) for doc in spacy.load(tmp_path).pipe(texts)])
     assert after.mean(axis=0) == pytest.approx(found.rates[1], abs=1e-4)
-    assert np.ptp(after.mean(axis=0)) <= np.ptp(before.mean(axis=0)) + 1e-6 or method == "content-free"
+    assert np.ptp(after.mean(axis=0)) <= np.ptp(before.mean(axis=0)) + 1e-6
     assert np.allclose(after, before, atol=1e-5) == (method == "none")
     # a second calibration starts anew
     assert calibrate(nlp, texts, method=method).biases == pytest.approx(found.biases, abs=1e-4)
@@ -333,8 +333,8 @@ def test_calibration_is_stored_and_found_anew(nli_folder, tmp_path, method, mult
 def test_a_temperature_from_labelled_texts(nli_folder):
     nlp, _ = build(nli_folder)
     found = calibrate(nlp, [row.text for row in ROWS], labelled=ROWS)
-    assert found.temperature != 1.0 and found.reliability is not None
-    assert 0.0 <= found.reliability[1].ece <= 1.0
+    assert found.temperature != 1.0
+    assert all(0.0 <= error <= 1.0 for error in found.errors) and len(found.errors) == 2
 
 
 def test_a_prior(nli_folder):
