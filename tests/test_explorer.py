@@ -176,7 +176,7 @@ def test_tune_uses_the_answers(explorer: Explorer) -> None:
 
 
 def test_a_saved_pipeline_gives_the_same_scores(explorer: Explorer, tmp_path: Path) -> None:
-    explorer.change(settings_of({**form_of(explorer.pipe), "wordings": "sport = They play.", "none_label": "other"}))
+    explorer.change(settings_of({**form_of(explorer.pipe), "wordings": ["sport = They play."], "none_label": "other"}))
     explorer.save(tmp_path / "saved")
     nlp = spacy.load(tmp_path / "saved")
     found = [[nlp(doc.text).cats[label] for label in LABELS] for doc in explorer.docs]
@@ -215,14 +215,13 @@ def test_what_is_shown_is_escaped(page: Page) -> None:
 def test_answers_of_the_page(page: Page) -> None:
     form = form_of(page.explorer.pipe)
     assert page.answer("score", {"form": {**form, "none_label": "other"}})[1] == 200
-    broken = {**form, "questions": [{**form["questions"][0], "templates": "no slot"}]}
+    broken = {**form, "groups": [{**form["groups"][0], "hypothesis_template": ["no slot"]}]}
     html, status = page.answer("score", {"form": broken})
     assert status == 422 and "Z004" in html
     content = base64.b64encode(b"text,labels\none,b\ntwo,a\n").decode()
-    empty = {**form, "questions": [{**form["questions"][0], "labels": ""}]}
+    empty = {**form, "groups": []}
     html, status = page.answer("load", {"form": empty, "name": "../x.csv", "content": content, "text_field": "text"})
     assert status == 200 and page.explorer.pipe.labels == ("b", "a") and "2 texts" in html
-    empty = {**form, "questions": [{**form["questions"][0], "labels": ""}]}
     html, status = page.answer("score", {"form": empty})
     assert status == 200 and "Write a few labels" in html
 

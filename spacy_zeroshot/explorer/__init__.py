@@ -25,7 +25,7 @@ from ..labels import LabelGroup, LabelSet, check_templates
 from ..premises import is_blank, window_spans
 from ..readers import ACCEPT, LabelledText, Row, label_names
 from ..review import uncertainty
-from ..tuning.score import BATCH, docs_before, predictor_of
+from ..tuning.score import BATCH, docs_before, gold_array, predictor_of
 from ..tuning.tune import Tuned, tune
 from ..util import Track, check_output, no_progress, replace_folder
 
@@ -83,12 +83,7 @@ class View(NamedTuple):
 
 
 class Explorer:
-    """Texts, a component whose labels are being chosen, and the answers of a person.
-
-    nlp (Language): The pipeline. Its component is changed by what is tried.
-    pipe (ZeroShotTextCategorizer): The component.
-    limit (int): Explore so many texts, spread evenly over those that are loaded.
-    """
+    """At most `limit` texts, a component that is changed by what is tried, and the answers of a person."""
 
     def __init__(self, nlp: Language, pipe: ZeroShotTextCategorizer, limit: int = 500):
         self.nlp, self.pipe, self.limit = nlp, pipe, limit
@@ -130,19 +125,16 @@ class Explorer:
             raise
 
     def scores(self, track: Track = no_progress) -> Floats2d:
-        """RETURNS (Floats2d): Shape (texts, labels). The model reads each text once, and runs for new hypotheses only.
+        """Scores of shape (texts, labels). The model reads each text once, and runs for new hypotheses only.
         RAISES (ZeroShotError): Z001 without labels, and what the model says of a text."""
         label_set = self.pipe.label_set()
         if self.pipe.examples and self.pipe.examples_weight:
             # their votes depend on all labels
-            found = (one for batch in minibatch(self.docs, BATCH) for one in self.pipe.predict(batch))
+            found = chain.from_iterable(map(self.pipe.predict, minibatch(self.docs, BATCH)))
             scored = [one.scores for one in track(found, len(self.docs), "texts")]
-            return np.array(scored).reshape(len(self.docs), len(label_set.labels))
-        keys = [
-            (label_set.hypotheses_of(column), group.exclusive)
-            for group in label_set.groups
-            for column in range(group.start, group.stop)
-        ]
+            return np.array(scored).reshape(-1, len(label_set.labels))
+        columns = [(column, group) for group in label_set.groups for column in range(group.start, group.stop)]
+        keys = [(label_set.hypotheses_of(column), group.exclusive) for column, group in columns]
         fits = predictor_of(self.pipe).scorer.max_premise_tokens
         if fits(0) != fits(8) and self._logits.keys() != set(keys):
             # the longest hypothesis says how long a window is
@@ -157,20 +149,19 @@ class Explorer:
         return self.pipe.scores_from(np.stack([self._logits[key] for key in keys], axis=1), label_set)
 
     def view(self) -> View:
-        """RETURNS (View): What the texts show of the labels, as they are set now. RAISES (ZeroShotError): As scores."""
+        """What the texts show of the labels, as they are set now. RAISES (ZeroShotError): As scores."""
         label_set, scores = self.pipe.label_set(), self.scores()
-        rules = self.pipe.rules(label_set)
-        parts = [group.columns for group in label_set.groups]
-        decided = [decide_rows(scores[:, part], label_set.labels[part], rule) for part, rule in zip(parts, rules)]
-        chosen = np.concatenate(decided, axis=1)
-        known, gold = self._known_gold(label_set)
+        rules, chosen = self.pipe.rules(label_set), np.zeros(scores.shape, dtype=bool)
+        for group, rule in zip(label_set.groups, rules):
+            chosen[:, group.columns] = decide_rows(scores[:, group.columns], label_set.labels[group.columns], rule)
+        known, answers = self._answers()
+        gold = gold_array(answers, self.nlp, self.pipe, self.pipe.none_label)
         right = dict(zip(known, (gold == chosen[known]).all(axis=1).tolist()))
-        labels = np.array(label_set.labels, dtype=object)
         rows = []
         for number, (doc, values, mine) in enumerate(zip(self.docs, scores, chosen)):
-            order = np.argsort(-values, kind="stable")
-            decision = labels[order[mine[order]]].tolist()
-            ranked = list(zip(labels[order].tolist(), values[order].tolist()))
+            order = np.argsort(-values, kind="stable").tolist()
+            ranked = [(label_set.labels[i], float(values[i])) for i in order]
+            decision = [label_set.labels[i] for i in order if mine[i]]
             unsure = uncertainty(values, label_set, rules)
             rows.append(TextRow(number, doc.text, ranked, decision, unsure, self.gold.get(doc.text), right.get(number)))
         summaries = _summaries(scores, chosen, label_set, rules)
@@ -179,25 +170,19 @@ class Explorer:
         return View(rows, summaries, overlaps, len(known), measured)
 
     def correct(self, number: int, labels: Sequence[str] | None) -> None:
-        """Take a person's answer: a text's right labels, none if no label fits; or take it back (None)."""
+        """Take a person's answer: a text's right labels; None takes it back."""
         text = self.docs[number].text
         self.gold.pop(text, None)
         if labels is not None:
             self.gold[text] = tuple(labels)
 
     def tune(self) -> Tuned:
-        """RETURNS (Tuned): What `tune` finds on a person's answers. RAISES (ZeroShotError): Z200, Z202."""
-        known, _ = self._known_gold(self.pipe.label_set())
-        texts = dict.fromkeys(self.docs[number].text for number in known)
-        none = {self.pipe.none_label}
-        rows = [LabelledText(text, tuple(label for label in self.gold[text] if label not in none)) for text in texts]
-        return tune(self.nlp, rows, component=self.pipe.name)
+        """What `tune` finds on a person's answers. RAISES (ZeroShotError): Z200, Z202."""
+        return tune(self.nlp, self._answers()[1], component=self.pipe.name)
 
     def render(self, number: int, label: str | None = None, explain: bool = False) -> tuple[str, int]:
-        """Show one text, with the windows that support a label (None: the best one), or with the words that do.
-
-        RETURNS (tuple[str, int]): HTML, with all of the text escaped; and in how many windows it was scored.
-        """
+        """Show one text, with the windows that support a label (None: the best one), or with the words that do: HTML,
+        with all of the text escaped; and in how many windows it was scored."""
         doc = self.docs[number].copy()
         found = self.pipe.predict([doc])
         self.pipe.set_annotations([doc], found)
@@ -221,7 +206,7 @@ class Explorer:
             self.nlp.to_disk(fresh)
 
     def config(self) -> str:
-        """RETURNS (str): The component's block of a config, with the settings that are not the defaults."""
+        """The component's block of a config, with the settings that are not the defaults."""
         block = self.nlp.get_pipe_config(self.pipe.name)
         model = {key: value for key, value in block["model"].items() if value is not None}
         changed = {key: value for key, value in block.items() if key in DEFAULTS and value != DEFAULTS[key]}
@@ -234,67 +219,37 @@ class Explorer:
         for name, value in settings.items():
             self.pipe.change(name, value)
 
-    def _known_gold(self, label_set: LabelSet) -> tuple[list[int], np.ndarray]:
-        """RETURNS (tuple[list[int], np.ndarray]): The texts whose right labels are all among the present ones; and
-        shape (those texts, labels), bool: the right labels."""
-        allowed = {*label_set.labels, self.pipe.none_label}
+    def _answers(self) -> tuple[list[int], list[LabelledText]]:
+        """The texts whose right labels are all among the present ones: their numbers, and with these labels."""
+        allowed = {*self.pipe.labels, self.pipe.none_label}
         right = [self.gold.get(doc.text) for doc in self.docs]
-        known = [i for i, labels in enumerate(right) if labels is not None and allowed.issuperset(labels)]
-        gold = [[label in (right[i] or ()) for label in label_set.labels] for i in known]
-        return known, np.array(gold, dtype=bool).reshape(-1, len(label_set.labels))
+        known = {i: labels for i, labels in enumerate(right) if labels is not None and allowed.issuperset(labels)}
+        return [*known], [LabelledText(self.docs[i].text, labels) for i, labels in known.items()]
 
 
 def form_of(pipe: ZeroShotTextCategorizer) -> dict[str, Any]:
-    """RETURNS (dict[str, Any]): The form that says what a component's settings say: what settings_of reads."""
-    alone = {"name": "", "labels": pipe.labels, "multi_label": pipe.multi_label}
-    questions = [
-        {
-            "name": group["name"],
-            "labels": "\n".join(group["labels"]),
-            "multi_label": group.get("multi_label", False),
-            "threshold": pipe.threshold if group.get("threshold") is None else group["threshold"],
-            "templates": "\n".join(check_templates(group.get("hypothesis_template") or pipe.hypothesis_template)),
-            "key_prefix": group.get("key_prefix", ""),
-        }
-        for group in pipe.label_groups or [alone]
-    ]
+    """The form that says what a component's settings say, as settings_of reads it."""
+    alone = {"name": "", "labels": list(pipe.labels), "multi_label": pipe.multi_label, "threshold": pipe.threshold}
+    alone.update(hypothesis_template=pipe.templates, key_prefix="")
+    own = [{key: value for key, value in group.items() if value is not None} for group in pipe.label_groups]
+    groups = [{**alone, **group} for group in own or [{}]]
+    for group in groups:
+        group["hypothesis_template"] = list(check_templates(group["hypothesis_template"]))
     wordings = [f"{entry['label']} = {entry['text']}" for entry in pipe.hypotheses]
-    return {"questions": questions, "wordings": "\n".join(wordings), "none_label": pipe.none_label or ""}
+    return {"groups": groups, "wordings": wordings, "none_label": pipe.none_label}
 
 
 def settings_of(form: Mapping[str, Any]) -> dict[str, Any]:
-    """RETURNS (dict[str, Any]): Settings of the component.
-
-    form (Mapping[str, Any]): "questions", each with "name", "labels" and "templates" (one a line), "multi_label",
-        "threshold" and "key_prefix", without labels left out; "wordings", each "label = text"; "none_label".
-    """
-    questions = [
-        {
-            **{name: one[name] for name in ("name", "multi_label", "threshold", "key_prefix")},
-            "labels": _lines(one["labels"]),
-            "hypothesis_template": _lines(one["templates"]),
-        }
-        for one in form["questions"]
-        if one["labels"].strip()
-    ]
-    keys = [question["key_prefix"] + label for question in questions for label in question["labels"]]
-    wordings = [_wording(line, keys) for line in _lines(form["wordings"])]
-    settings = {"hypotheses": wordings, "none_label": form["none_label"].strip() or None}
-    if any(question["name"] or question["key_prefix"] for question in questions):
+    """Settings of the component. form: "groups", each like an entry of label_groups, but one alone may have no name;
+    "wordings", each "label = text"; "none_label"."""
+    groups, wordings = form["groups"], [line.partition("=") for line in form["wordings"]]
+    hypotheses = [{"label": label.strip(), "text": text.strip()} for label, _, text in wordings]
+    settings = {"hypotheses": hypotheses, "none_label": form["none_label"]}
+    if any(group["name"] or group["key_prefix"] for group in groups):
         # each group says what holds for it
-        return {**settings, "labels": [], "label_groups": questions, "threshold": None, "multi_label": False}
-    alone = questions[0] if questions else {"labels": []}
+        return {**settings, "labels": [], "label_groups": groups, "threshold": None, "multi_label": False}
+    alone = groups[0] if groups else {"labels": []}
     return {**settings, "label_groups": [], **{name: alone[name] for name in alone if name in EDITED}}
-
-
-def _lines(text: str) -> list[str]:
-    return [line.strip() for line in text.splitlines() if line.strip()]
-
-
-def _wording(line: str, labels: Sequence[str]) -> dict[str, str]:
-    """An own wording, "label = text". A label may hold the sign itself."""
-    label = next((label for label in labels if line.startswith(f"{label} =")), line.partition("=")[0].strip())
-    return {"label": label, "text": line.removeprefix(label).lstrip(" =")}
 
 
 def _alone(keys: Sequence[tuple[tuple[str, ...], bool]]) -> LabelSet:

@@ -42,7 +42,7 @@ class Page:
         self._page, self._results = (templates.get_template(f"{name}.html.jinja") for name in ("page", "results"))
 
     def answer(self, action: str, data: dict[str, Any]) -> tuple[str, int]:
-        """RETURNS (tuple[str, int]): HTML and the status of HTTP: 422 with a message for what cannot be done."""
+        """HTML and the status of HTTP: 422 with a message for what cannot be done."""
         try:
             with self._lock, named("explore"):
                 return getattr(self, action)(**data), 200
@@ -53,14 +53,9 @@ class Page:
             return self._part("message", text=str(error)), 422
 
     def whole(self) -> str:
-        explorer = self.explorer
-        return self._page.render(
-            form=form_of(explorer.pipe),
-            results=self.answer("score", {})[0],
-            has_texts=bool(explorer.docs),
-            style=display.STYLE,
-            text_field=self.text_field,
-        )
+        form, results, has_texts = form_of(self.explorer.pipe), self.answer("score", {})[0], bool(self.explorer.docs)
+        more = {"style": display.STYLE, "text_field": self.text_field}
+        return self._page.render(form=form, results=results, has_texts=has_texts, **more)
 
     def score(self, form: dict[str, Any] | None = None) -> str:
         explorer = self.explorer
@@ -79,9 +74,9 @@ class Page:
         return self.score()
 
     def show(self, number: int, label: str | None = None, explain: bool = False) -> str:
-        html, windows = self.explorer.render(number, label, explain)
-        gold = self.explorer.gold.get(self.explorer.docs[number].text)
-        label_set = self.explorer.pipe.label_set()
+        explorer = self.explorer
+        html, windows = explorer.render(number, label, explain)
+        gold, label_set = explorer.gold.get(explorer.docs[number].text), explorer.pipe.label_set()
         windows = 0 if explain else windows
         return self._part(
             "text", html=html, windows=windows, number=number, label=label, label_set=label_set, gold=gold
@@ -113,14 +108,13 @@ class Page:
 
 
 def make_app(page: Page) -> Any:
-    """RETURNS (Starlette): The application. RAISES (ZeroShotError): Z085 without the extra."""
+    """The Starlette application. RAISES (ZeroShotError): Z085 without the extra."""
     require("starlette", "explore", "The explorer")
     from starlette.applications import Starlette
     from starlette.concurrency import run_in_threadpool
-    from starlette.middleware import Middleware
     from starlette.middleware.trustedhost import TrustedHostMiddleware
     from starlette.requests import Request
-    from starlette.responses import HTMLResponse, JSONResponse, Response
+    from starlette.responses import HTMLResponse, Response
     from starlette.routing import Mount, Route
     from starlette.staticfiles import StaticFiles
 
@@ -129,14 +123,12 @@ def make_app(page: Page) -> Any:
 
     def answers(request: Request) -> Response:
         rows = [{"text": text, "labels": labels} for text, labels in page.explorer.gold.items()]
-        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        headers = {"Content-Disposition": 'attachment; filename="corrections.jsonl"'}
-        return Response(lines, media_type="application/jsonl", headers=headers)
+        return Response("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
     async def act(request: Request) -> Response:
         action = request.path_params["action"]
         if MARK not in request.headers or action not in ACTIONS:
-            return JSONResponse({"detail": "not for you"}, 403)
+            return Response("not for you", 403)
         html, status = await run_in_threadpool(page.answer, action, await request.json())
         return HTMLResponse(html, status)
 
@@ -146,20 +138,15 @@ def make_app(page: Page) -> Any:
         Route("/{action}", act, methods=["POST"]),
         Mount("/static", StaticFiles(directory=FOLDER / "static")),
     ]
+    app = Starlette(routes=routes)
     # a name that someone points at this machine is none of these
-    hosts = Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])
-    return Starlette(routes=routes, middleware=[hosts])
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])
+    return app
 
 
 def serve(page: Page, port: int, show: bool, say: Callable[[str], None]) -> None:
-    """Serve the page to this machine alone, until the process is interrupted.
-
-    page (Page): The page.
-    port (int): The port; 0 for any that is free.
-    show (bool): Open it in a browser.
-    say (Callable[[str], None]): Is told the address.
-    RAISES (ZeroShotError): Z060 if the port is taken, Z085 without the extra.
-    """
+    """Serve the page to this machine alone, until the process is interrupted. say: Is told the address.
+    RAISES (ZeroShotError): Z060 if the port is taken, Z085 without the extra."""
     uvicorn = require("uvicorn", "explore", "The explorer")
     app = make_app(page)
     try:

@@ -42,20 +42,26 @@ async function update(action, data) {
   return true;
 }
 
+const lines = (text) => text.split("\n").map((line) => line.trim()).filter(Boolean);
+
 function form() {
-  const questions = $$("#questions .question").map((set) => {
+  const groups = $$("#questions .question").map((set) => {
     const field = (name) => $(`[name=${name}]`, set).value;
     return {
       name: field("name"),
-      labels: field("labels"),
+      labels: lines(field("labels")),
       multi_label: field("multi_label") === "1",
       threshold: field("threshold") === "" ? null : Number(field("threshold")),
-      templates: field("templates"),
+      hypothesis_template: lines(field("templates")),
       key_prefix: field("key_prefix"),
     };
   });
-  const settings = $("#settings");
-  return { questions, wordings: settings.elements.wordings.value, none_label: settings.elements.none_label.value };
+  const { wordings, none_label } = $("#settings").elements;
+  return {
+    groups: groups.filter((group) => group.labels.length),
+    wordings: lines(wordings.value),
+    none_label: none_label.value.trim() || null,
+  };
 }
 
 let timer = null;
