@@ -78,7 +78,7 @@ def tune(
                 (folder / "report.html").write_text(report(tuned), encoding="utf8")
         _show(tuned)
         if with_report:
-            cli.note(f"{output / 'report.html'}: what was tried, and the hardest texts")
+            cli.note(f"{output / 'report.html'}: figures, mistakes, and the hardest texts")
         cli.note(f"{output}: written. Next: python -m spacy zeroshot evaluate {output} TEST_FILE")
 
 

@@ -161,20 +161,18 @@ def fit_temperature(logits: np.ndarray, gold: np.ndarray, label_set: LabelSet) -
             values, targets = values[known], targets[known] / targets[known].sum(axis=1, keepdims=True)
             values = values - values.mean(axis=1, keepdims=True)
         parts.append((values, targets, group.exclusive))
-    # The loss is convex in the sharpness (1 / temperature), so its slope has one zero; Newton steps find it, and
-    # bisection where they would leave the bracket.
-    low, high, sharpness = FLATTEST, SHARPEST, 1.0
-    for _ in range(60):
-        slope, curvature = np.sum([_slope(*part, sharpness) for part in parts], axis=0)
+    # The loss is convex in the sharpness (1 / temperature), so its slope has one zero
+    low, high = FLATTEST, SHARPEST
+    for _ in range(24):
+        sharpness = float(np.sqrt(low * high))
+        slope = sum(
+            (((softmax if exclusive else sigmoid)(sharpness * values) - targets) * values).sum()
+            for values, targets, exclusive in parts
+        )
         if slope == 0.0:
             break
         low, high = (sharpness, high) if slope < 0 else (low, sharpness)
-        step = sharpness - slope / curvature if curvature > 0 else -1.0
-        moved = step if low < step < high else float(np.sqrt(low * high))
-        if abs(moved - sharpness) <= 1e-7 * sharpness:
-            break
-        sharpness = moved
-    return float(1.0 / sharpness)
+    return 1.0 / sharpness
 
 
 def calibration_error(scores: np.ndarray, gold: np.ndarray, label_set: LabelSet) -> float:
@@ -190,13 +188,3 @@ def calibration_error(scores: np.ndarray, gold: np.ndarray, label_set: LabelSet)
         bins.append(np.minimum((values * BINS).astype(int), BINS - 1).ravel())
     of_bins = np.bincount(np.concatenate(bins), np.concatenate(distances), BINS)
     return float(np.abs(of_bins).sum() / max(sum(map(len, bins)), 1))
-
-
-def _slope(logits: np.ndarray, targets: np.ndarray, exclusive: bool, sharpness: float) -> tuple[float, float]:
-    """First and second derivative of the loss by the sharpness."""
-    found = (softmax if exclusive else sigmoid)(sharpness * logits)
-    slope = ((found - targets) * logits).sum()
-    if exclusive:
-        mean = (found * logits).sum(axis=1, keepdims=True)
-        return float(slope), float((found * (logits - mean) ** 2).sum())
-    return float(slope), float((found * (1.0 - found) * logits**2).sum())

@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from ..decisions import Rule
 from ..evaluation import with_none
 from .calibration import calibration_error
-from .search import KINDS, Goal, among_best, make_grid, sweep
+from .search import Goal, among_best, make_grid, sweep
 from .tune import Tuned, TunedGroup
 
 GOALS: dict[Goal, str] = {"macro_f1": "macro-F1", "micro_f1": "micro-F1", "accuracy": "accuracy"}
@@ -21,7 +21,7 @@ NONE = "none of these"
 
 
 def report(tuned: Tuned) -> str:
-    """RETURNS (str): What tuning found, as an HTML document. Labels, templates and texts in it are escaped."""
+    """What tuning found, as an HTML document. Labels, templates and texts in it are escaped."""
     loader = FileSystemLoader(Path(__file__).parent)
     # StrictUndefined: a name that is missing is an error, not a gap
     page = Environment(loader=loader, autoescape=True, undefined=StrictUndefined).get_template("report.html.jinja")
@@ -37,7 +37,6 @@ def report(tuned: Tuned) -> str:
             "errors": [calibration_error(m.scores, group.gold, group.label_set) for m in (group.before, group.after)],
             "labels": _label_rows(group),
             "mistakes": mistakes(group.gold, group.after.chosen, group.label_set.labels),
-            **_trials(group),
             "hardest": _hardest(group, tuned.texts),
         }
         for group in tuned.groups
@@ -95,24 +94,10 @@ def _label_rows(group: TunedGroup) -> list[list[Any]]:
     return [list(row) for row in zip(labels, *(column.tolist() for column in columns))]
 
 
-def _trials(group: TunedGroup) -> dict[str, Any]:
-    """The held-out goal of every candidate with every kind of rule, the best candidate first."""
-    found = {(trial.candidate, trial.kind): trial.held_out for trial in group.search.trials}
-    kinds = [kind for kind in KINDS if any(kind == key[1] for key in found)]
-    rows = [[one.name, *(found.get((i, kind), "") for kind in kinds)] for i, one in enumerate(group.candidates)]
-    return {"kinds": kinds, "trials": sorted(rows, key=lambda row: -max(cell for cell in row[1:] if cell != ""))}
-
-
 def _hardest(group: TunedGroup, texts: Sequence[str]) -> list[list[str]]:
-    scores, chosen = np.clip(group.after.scores, 1e-12, 1 - 1e-12), group.after.chosen
-    # how surprising the right labels are, and, for labels that stand on their own, the wrong ones' scores
-    wrong_loss = 0.0 if group.label_set.exclusive else np.log1p(-scores)
-    loss = -np.where(group.gold, np.log(scores), wrong_loss).sum(axis=1)
-    wrong = np.flatnonzero((chosen != group.gold).any(axis=1))
-
-    def named(mask: np.ndarray, row: int) -> str:
-        labels = [f"{label} {scores[row, j]:.2f}" for j, label in enumerate(group.label_set.labels) if mask[j]]
-        return ", ".join(labels) or NONE
-
-    hardest = wrong[np.argsort(-loss[wrong], kind="stable")][:HARDEST].tolist()
-    return [[texts[i], named(group.gold[i], i), named(chosen[i], i)] for i in hardest]
+    """Texts that are decided wrongly, those first whose right labels score least: with the right and chosen labels."""
+    gold, chosen, labels = group.gold, group.after.chosen, np.array(group.label_set.labels, dtype=object)
+    wrong = np.flatnonzero((chosen != gold).any(axis=1))
+    lowest = np.where(gold, group.after.scores, 1.0).min(axis=1)
+    hardest = wrong[np.argsort(lowest[wrong], kind="stable")][:HARDEST]
+    return [[texts[i], *(", ".join(labels[mask[i]]) or NONE for mask in (gold, chosen))] for i in hardest.tolist()]

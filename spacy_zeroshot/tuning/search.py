@@ -27,7 +27,8 @@ MOST_RANKS = 20
 # With fewer right texts than this, a label's own threshold would be an accident
 LEAST_GOLD = 5
 
-KINDS = OWN, BEST, THRESHOLD, TOP_K, LABELS = "as it is", "best label", "threshold", "top-k", "label thresholds"
+# Kinds of rules
+OWN, BEST, THRESHOLD, TOP_K, LABELS = "as it is", "best label", "threshold", "top-k", "label thresholds"
 
 
 class Candidate(NamedTuple):
