@@ -81,13 +81,6 @@ class Issue(NamedTuple):
     message: str  # what is wrong, and what to do
 
 
-class Report(NamedTuple):
-    """What was found in a pipeline."""
-
-    issues: list[Issue]  # component by component
-    pipes: list[ZeroShotTextCategorizer]  # those that could be built and loaded, to work out their cost
-
-
 class Cost(NamedTuple):
     """What one document costs."""
 
@@ -99,13 +92,15 @@ class Cost(NamedTuple):
     tokens: int  # in them, without padding
 
 
-def check_pipeline(name: str, overrides: Mapping[str, Any] | None = None, texts: Sequence[str] = ()) -> Report:
-    """Check every zero-shot component of a pipeline.
+def check_pipeline(
+    name: str, overrides: Mapping[str, Any] | None = None, texts: Sequence[str] = ()
+) -> tuple[list[Issue], list[ZeroShotTextCategorizer]]:
+    """Check every zero-shot component of a pipeline. A pipeline that cannot be built is an issue, too.
 
     name (str): A config file, or a pipeline's folder or package.
     overrides (Mapping[str, Any] | None): Config values by dotted name, e.g. {"paths.train": "train.spacy"}.
     texts (Sequence[str]): Texts like those it is meant for, to be scored; none for built-in ones.
-    RETURNS (Report): What was found. A pipeline that cannot be built is an issue, too.
+    RETURNS (tuple): What was found; and the components that could be loaded.
     """
     try:
         nlp = _open(name, dict(overrides or {}))
@@ -113,7 +108,7 @@ def check_pipeline(name: str, overrides: Mapping[str, Any] | None = None, texts:
         if not pipes:
             raise ZeroShotError("Z062", name=name, wanted=FACTORY, pipes=nlp.pipe_names)
     except NO_PIPELINE as error:
-        return Report([_as_issue(ERROR, pipeline_error(error, name))], [])
+        return [_as_issue(ERROR, pipeline_error(error, name))], []
     issues, loaded = list(check_keys(nlp)), []
     for pipe in pipes:
         try:
@@ -124,7 +119,7 @@ def check_pipeline(name: str, overrides: Mapping[str, Any] | None = None, texts:
             loaded.append(pipe)
         except ZeroShotError as error:
             issues.append(_as_issue(ERROR, error))
-    return Report(issues, loaded)
+    return issues, loaded
 
 
 def check_keys(nlp: Language) -> Iterator[Issue]:
@@ -185,8 +180,8 @@ def check_room(pipe: ZeroShotTextCategorizer) -> Iterator[Issue]:
     fits = predictor_of(pipe).scorer.max_premise_tokens
     if not pipe.labels:
         return
-    hypotheses = list(dict.fromkeys(pipe.label_set().hypotheses))
-    lengths, room = wordpieces(pipe, hypotheses), fits(0)
+    hypotheses, room = list(dict.fromkeys(pipe.label_set().hypotheses)), fits(0)
+    lengths = wordpieces(pipe, hypotheses)
     for hypothesis, length in zip(hypotheses, lengths):
         # of some models a hypothesis takes no room from the text
         left = fits(length)
@@ -230,8 +225,8 @@ def alike(logits: np.ndarray) -> list[tuple[int, int, float]]:
 def costs(
     pipe: ZeroShotTextCategorizer, lengths: Sequence[int] = LENGTHS, counts: Sequence[int] = LABEL_COUNTS
 ) -> list[Cost]:
-    """RETURNS (list[Cost]): What documents of several lengths in wordpieces cost with the component's labels; and what
-    the first would cost with other numbers of labels that are worded alike. Counted on the model's own batches."""
+    """What documents of several lengths in wordpieces cost with the component's labels; and what the first would cost
+    with other numbers of labels that are worded alike. Counted on the model's own batches."""
     predictor, overlap = predictor_of(pipe), pipe.window_overlap
     hypotheses, n_labels = pipe.label_set().hypotheses, len(pipe.labels)
     room = predictor.scorer.max_premise_tokens(max(wordpieces(pipe, hypotheses)))
@@ -239,7 +234,7 @@ def costs(
     for length, count in [*((length, n_labels) for length in lengths), *((lengths[0], count) for count in counts)]:
         asked = tuple(islice(cycle(hypotheses), round(count * len(hypotheses) / n_labels)))
         read = length if pipe.long_text == "windows" else min(length, room)
-        starts = range(0, max(read - room, 0) + (room - overlap), room - overlap) if read > room else [0]
+        starts = range(0, max(read - overlap, 1), room - overlap)
         windows = [
             SimpleNamespace(ids=np.zeros(min(room, read - start), "int64"), set=0, first=number * len(asked))
             for number, start in enumerate(starts)
@@ -250,19 +245,13 @@ def costs(
     return found
 
 
-def reads(pipe: ZeroShotTextCategorizer) -> str:
-    """How often a text goes through the model, in words."""
-    return getattr(predictor_of(pipe).scorer, "text_passes", "again for every hypothesis")
-
-
 def wordpieces(pipe: ZeroShotTextCategorizer, hypotheses: Sequence[str]) -> list[int]:
     """Lengths of hypotheses in wordpieces, without special tokens."""
     return [len(ids) for ids in predictor_of(pipe).tokenizer.hypothesis_set(tuple(hypotheses)).pieces]
 
 
 def plain_form(label: str) -> str:
-    """What is left of a label without case, spacing, punctuation and plural endings: equal for labels that read
-    alike."""
+    """A label without case, spacing, punctuation and plural endings: equal for labels that read alike."""
     words = re.findall(r"\w+", unicodedata.normalize("NFKC", label).casefold().replace("_", " "))
     # a label of signs only ("+", "-") is told apart by them
     return " ".join(_singular(word) for word in words) or label
@@ -278,7 +267,6 @@ def language_of(text: str) -> str:
 
 
 def _open(name: str, overrides: dict[str, Any]) -> Language:
-    """Build what a config describes, or load a pipeline."""
     path = Path(name)
     if path.suffix != ".cfg" and not path.is_file():
         return load_pipeline(name, config=overrides)

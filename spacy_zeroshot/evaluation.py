@@ -105,12 +105,10 @@ def evaluate(
                 raise ZeroShotError("Z064", path=str(path))
             if mode is None:
                 mode = any(len(row.labels) != 1 for row in rows)
-        label_set = pipe.label_set(labels, list(templates) or None, mode)
-        rows = spread(rows, limit)
+        label_set, rows = pipe.label_set(labels, list(templates) or None, mode), spread(rows, limit)
+        gold = np.array([[label in row.labels for label in label_set.labels] for row in rows], dtype=bool)
         if own:
             gold = gold_array(rows, nlp, pipe, none_label, path)
-        else:
-            gold = np.array([[label in row.labels for label in label_set.labels] for row in rows], dtype=bool)
         scores = np.array(list(track(scores_of(nlp, pipe, rows, label_set), len(rows), name))).reshape(gold.shape)
         for group, rule in zip(label_set.groups, pipe.rules(label_set)):
             right, names = gold[:, group.columns], list(label_set.labels[group.columns])
@@ -137,7 +135,7 @@ def evaluate(
 
 
 def figures(gold: np.ndarray, chosen: np.ndarray) -> Figures:
-    """RETURNS (Figures): How well decisions meet gold labels: two bool arrays of shape (rows, labels)."""
+    """How well decisions meet gold labels: two bool arrays of shape (rows, labels)."""
     hits = (gold & chosen).sum(axis=0)
     # 2 TP / (2 TP + FP + FN), the harmonic mean of precision and recall
     sizes = gold.sum(axis=0) + chosen.sum(axis=0)
@@ -152,14 +150,14 @@ def figures(gold: np.ndarray, chosen: np.ndarray) -> Figures:
 
 
 def with_none(decisions: np.ndarray) -> np.ndarray:
-    """RETURNS (np.ndarray): Decisions, bool, with one more column: True where no label is chosen."""
+    """Decisions, bool, with one more column: True where no label is chosen."""
     return np.concatenate([decisions, ~decisions.any(axis=1, keepdims=True)], axis=1)
 
 
 def entailed(
     pipe: ZeroShotTextCategorizer, pairs: Sequence[NLIPair], batch_size: int = BATCH
 ) -> Iterator[tuple[int, bool]]:
-    """YIELDS (tuple[int, bool]): A pair's number, and whether entailment is the strongest class, neutral included."""
+    """Every pair's number, and whether entailment is the strongest class, neutral included."""
     groups: dict[str, list[int]] = defaultdict(list)
     for number, pair in enumerate(pairs):
         groups[pair.premise].append(number)
@@ -177,16 +175,15 @@ def entailed(
 
 
 def spread(rows: Sequence[Any], limit: int | None) -> list[Any]:
-    """RETURNS (list[Any]): At most `limit` rows, evenly spread: files are often sorted by label."""
-    if limit is None or limit >= len(rows):
-        return list(rows)
-    return [rows[i * len(rows) // limit] for i in range(limit)]
+    """At most `limit` rows, evenly spread: files are often sorted by label."""
+    count = min(limit or len(rows), len(rows))
+    return [rows[i * len(rows) // count] for i in range(count)]
 
 
 def scores_of(
     nlp: Language, pipe: ZeroShotTextCategorizer, rows: Sequence[LabelledText], label_set: LabelSet
 ) -> Iterator[Floats1d]:
-    """YIELDS (Floats1d): Shape (labels,): each text's scores as the component gives them; NaN for a blank one."""
+    """Each text's scores, of shape (labels,), as the component gives them; NaN for a blank one."""
     for batch in minibatch(docs_before(nlp, pipe.name, [row.text for row in rows]), BATCH):
         for found in pipe.predict([doc for doc, _ in batch], label_set):
             yield found.scores if len(found.windows) else np.full(len(label_set.labels), np.nan)

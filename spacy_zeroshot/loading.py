@@ -51,9 +51,7 @@ def open_pipeline(
     pipeline (Language | str | Path | None): A pipeline, its folder or package; or what names a checkpoint: "bundled",
         a folder written by save_pretrained, or a Hub name.
     model (str | None): A checkpoint, in place of a pipeline. If neither is given, the bundled one.
-    labels (Sequence[str] | None): Labels in place of the pipeline's own.
-    templates (Sequence[str]): Hypothesis templates in place of the pipeline's own.
-    multi_label (bool | None): Whether each label stands on its own; None leaves it to the pipeline.
+    labels, templates, multi_label: In place of the pipeline's own.
     component (str | None): The name of the zero-shot component; None for the first.
     RETURNS (tuple[Language, ZeroShotTextCategorizer]): The pipeline and its component.
     RAISES (ZeroShotError): Z061 if it cannot be loaded, Z062 if it has no such component, Z068 if both a pipeline and
@@ -77,13 +75,8 @@ def open_pipeline(
 
 
 def load_pipeline(name: str, config: dict[str, Any] | None = None) -> Language:
-    """Load a pipeline, or build one around a checkpoint.
-
-    name (str): A pipeline's folder or package, "bundled", a checkpoint's folder, or a Hub name with a slash.
-    config (dict[str, Any] | None): Settings in place of saved ones, as spacy.load takes them.
-    RETURNS (Language): The pipeline.
-    RAISES (ZeroShotError): Z061 if it cannot be loaded, or what a component of ours says.
-    """
+    """Load a pipeline, or build one around a checkpoint. config: In place of saved settings, as for spacy.load.
+    RAISES (ZeroShotError): Z061 if it cannot be loaded, or what a component of ours says."""
     if names_checkpoint(name):
         return build_pipeline(name)
     try:
@@ -93,7 +86,7 @@ def load_pipeline(name: str, config: dict[str, Any] | None = None) -> Language:
 
 
 def build_pipeline(model: str = BUNDLED) -> Language:
-    """RETURNS (Language): A pipeline of one zero-shot component without labels. model (str): A checkpoint."""
+    """A pipeline of one zero-shot component without labels."""
     nlp = spacy.blank("en")
     nlp.add_pipe(FACTORY, config={"model": {"name": model}})
     nlp.max_length = NO_LIMIT
@@ -101,8 +94,7 @@ def build_pipeline(model: str = BUNDLED) -> Language:
 
 
 def find_component(nlp: Language, name: str | None = None) -> ZeroShotTextCategorizer:
-    """RETURNS (ZeroShotTextCategorizer): The component of that name, the first zero-shot one if it is None.
-    RAISES (ZeroShotError): Z062 if there is none."""
+    """The component of that name, the first zero-shot one if it is None. RAISES (ZeroShotError): Z062."""
     for found, pipe in nlp.pipeline:
         if isinstance(pipe, ZeroShotTextCategorizer) and name in (None, found):
             return pipe
@@ -111,15 +103,15 @@ def find_component(nlp: Language, name: str | None = None) -> ZeroShotTextCatego
 
 
 def unneeded_pipes(nlp: Language, pipe: ZeroShotTextCategorizer) -> list[str]:
-    """RETURNS (list[str]): What a pipeline can do without if one component's scores are all that is wanted: those
-    after it, and other zero-shot components. For nlp.select_pipes(disable=...)."""
+    """What a pipeline can do without if one component's scores are all that is wanted: those after it, and other
+    zero-shot components. For nlp.select_pipes(disable=...)."""
     later = nlp.pipe_names[nlp.pipe_names.index(pipe.name) + 1 :]
     others = [name for name, other in nlp.pipeline if isinstance(other, ZeroShotTextCategorizer) and other is not pipe]
     return list(dict.fromkeys([*later, *others]))
 
 
 def names_checkpoint(name: str) -> bool:
-    """RETURNS (bool): Whether a name is that of a checkpoint, and not of a pipeline."""
+    """Whether a name is that of a checkpoint, and not of a pipeline."""
     folder = Path(name)
     is_folder = (folder / "config.json").exists() and not (folder / "config.cfg").exists()
     return name == BUNDLED or is_folder or (bool(HUB_NAME.fullmatch(name)) and not folder.exists())
@@ -160,24 +152,19 @@ def use_gpu(gpu_id: int) -> None:
 
 
 def read_label_list(value: str) -> list[str]:
-    """Read labels as the option --labels takes them.
-
-    value (str): "a,b,c"; a JSON list, for labels with commas; or a file: one label a line, a JSON list, or a table
-        with a field "label".
-    RETURNS (list[str]): The labels, without blanks around them.
-    RAISES (ZeroShotError): Z060 for a list that is none or a file that is not there, and what reading it raises.
-    """
-    path = Path(value)
+    """Read labels as the option --labels takes them: "a,b,c"; a JSON list, for labels with commas; or a file with one
+    label a line, a JSON list, or a table with a field "label".
+    RAISES (ZeroShotError): Z060 for a list that is none or a file that is not there, and what reading it raises."""
+    text, path = value, Path(value)
     # os.path.isfile says no where Path.is_file raises: labels may be longer than any name of a file
     is_file, ending = os.path.isfile(value), path.suffix.lstrip(".").lower()
-    if not is_file and ending in (*FORMATS, "gz") and "," not in value:
-        raise ZeroShotError("Z060", what="--labels", value=value, reason="there is no such file")
     if is_file and ending in (*FORMATS, "gz") and ending != "json":
         return list(dict.fromkeys(row.text.strip() for row in read_rows(path, "label", None) if row.text.strip()))
-    text = value
     if is_file:
         with path.open("rb") as stream:
             text = "".join(decode_lines(stream))
+    elif ending in (*FORMATS, "gz") and "," not in value:
+        raise ZeroShotError("Z060", what="--labels", value=value, reason="there is no such file")
     if not text.lstrip().startswith("["):
         return [label.strip() for label in (text.splitlines() if is_file else text.split(",")) if label.strip()]
     try:

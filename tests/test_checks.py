@@ -21,9 +21,9 @@ from spacy_zeroshot.checks import (
     costs,
     language_of,
     plain_form,
-    reads,
     wordpieces,
 )
+from spacy_zeroshot.tuning.score import predictor_of
 
 from .util import make_nlp, words
 
@@ -171,7 +171,6 @@ def test_costs_of_pairs_are_those_of_scoring(nli_folder: Path) -> None:
     read = 300 + 10 * (n_windows - 1)
     assert long[:4] == (300, 2, n_windows, 2 * n_windows)
     assert long.tokens == 2 * (read + 3 * n_windows) + sum(lengths) * n_windows
-    assert reads(pipe) == "again for every hypothesis"
     (cut,) = costs(make(nli_folder, ["sport"], long_text="truncate"), [5000], [])
     assert cut.windows == 1
 
@@ -182,7 +181,7 @@ def test_costs_of_the_bundled_layout(decomposed_folder: Path) -> None:
     assert one[:4] == (20, 2, 1, 2) and more[:4] == (20, 200, 1, 200)
     # the text is read once, however many labels there are
     assert one.tokens < 2 * 20 + 20
-    assert reads(pipe) == "once for all labels"
+    assert predictor_of(pipe).scorer.text_passes == "once for all labels"
 
 
 @pytest.mark.parametrize("family", ["nli_folder", "decomposed_folder"])
@@ -200,9 +199,9 @@ def test_a_checkpoint_that_is_none_is_an_issue(tmp_path: Path) -> None:
         'labels = ["a", "b"]\n[components.zs.model]\n@architectures = "spacy_zeroshot.NLIClassifier.v1"\n'
         f'name = "{tmp_path}"\n'
     )
-    report = check_pipeline(str(tmp_path / "config.cfg"))
-    assert codes(report.issues) == ["error Z021"]
-    assert report.issues[0].component == "zs"
+    issues, _ = check_pipeline(str(tmp_path / "config.cfg"))
+    assert codes(issues) == ["error Z021"]
+    assert issues[0].component == "zs"
 
 
 def test_a_pipeline_with_two_writers(nli_folder: Path, tmp_path: Path) -> None:
@@ -211,8 +210,8 @@ def test_a_pipeline_with_two_writers(nli_folder: Path, tmp_path: Path) -> None:
         "zero_shot_textcat", name="two", config={"labels": ["music", "art"], "model": {"name": str(nli_folder)}}
     )
     nlp.to_disk(tmp_path)
-    report = check_pipeline(str(tmp_path), {"components.two.window_overlap": 16})
-    assert codes(report.issues) == ["warning Z079"] and [pipe.name for pipe in report.pipes] == ["one", "two"]
+    issues, pipes = check_pipeline(str(tmp_path), {"components.two.window_overlap": 16})
+    assert codes(issues) == ["warning Z079"] and [pipe.name for pipe in pipes] == ["one", "two"]
 
 
 # What is found by scoring sample texts

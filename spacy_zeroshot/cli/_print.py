@@ -13,7 +13,7 @@ EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
 def make_console(stderr: bool = False) -> "Console":
-    """RETURNS (Console): A console that takes texts as they are."""
+    """A console that takes texts as they are."""
     from rich.console import Console
 
     return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
@@ -45,7 +45,7 @@ def print_bars(console: "Console", heading: str, cats: Mapping[str, float], chos
 
 
 def bar(score: float, width: int, plain: bool) -> str:
-    """RETURNS (str): A bar of a score, filled up with spaces; plain is ASCII only."""
+    """A bar of a score, filled up with spaces; plain is ASCII only."""
     eighths = round(min(max(score, 0.0), 1.0) * width * 8)
     full, rest = divmod(eighths, 8)
     if plain:
@@ -54,7 +54,7 @@ def bar(score: float, width: int, plain: bool) -> str:
 
 
 def shorten(text: str, width: int) -> str:
-    """RETURNS (str): A text that fits into `width` cells of one line; control characters become spaces."""
+    """A text that fits into `width` cells of one line; control characters become spaces."""
     from rich.cells import cell_len, set_cell_size
 
     # no text can need more characters than this, and a text may have millions

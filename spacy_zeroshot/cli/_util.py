@@ -88,7 +88,7 @@ def open_component(
     gpu_id: int = -1,
     needs_labels: bool = True,
 ) -> "tuple[Language, ZeroShotTextCategorizer]":
-    """Open what the options name, as loading.open_pipeline does. RAISES (ZeroShotError): Z067 if it has no labels."""
+    """Open what the options name. RAISES (ZeroShotError): Z067 if it has no labels."""
     from ..loading import import_code, open_pipeline, read_label_list, use_gpu
 
     given = read_label_list(labels)
@@ -104,11 +104,7 @@ def open_component(
 
 @contextmanager
 def run(command: str) -> Iterator[None]:
-    """A command's body: errors that are expected end it with one line and exit code 1, Ctrl-C within two seconds.
-
-    command (str): The command's name, put before messages.
-    RAISES (typer.Exit): With code 1, after the line has been printed.
-    """
+    """A command's body: errors that are expected end it with one line and exit code 1, Ctrl-C within two seconds."""
     if hasattr(sys.stdout, "reconfigure"):
         # a text with characters the terminal cannot show is printed all the same
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -142,7 +138,6 @@ def run(command: str) -> Iterator[None]:
 
 
 def fail(message: str) -> NoReturn:
-    """Print one line on standard error. RAISES (typer.Exit): With code 1."""
     note(f"error: {message}")
     raise typer.Exit(1)
 
@@ -154,11 +149,7 @@ def note(message: str) -> None:
 
 class Bar:
     """Progress on standard error: a bar with rate and time left, or a line now and then where there is no terminal.
-
-    The clock starts with the first thing that is done: neither loading nor what an earlier run did counts.
-
-    description (str): What is being done.
-    """
+    The clock starts with the first thing that is done: neither loading nor what an earlier run did counts."""
 
     def __init__(self, description: str):
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
@@ -180,7 +171,7 @@ class Bar:
         self._bar.stop()
 
     def update(self, done: int, fraction: float) -> None:
-        """Show how much is done. done (int): Of things. fraction (float): Of all there is to do, between 0 and 1."""
+        """Show how many things are done, and which fraction of all there is to do."""
         now = time.monotonic()
         if self._task is None:
             self._task = self._bar.add_task(self._description, total=1.0, text="")

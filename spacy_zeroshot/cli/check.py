@@ -50,27 +50,26 @@ def check(
     with cli.run("check"):
         import_code(code)
         samples = read_texts(texts, text_field)[:SAMPLES] if texts is not None else ()
-        report = check_pipeline(pipeline, parse_config_overrides(ctx.args), samples)
-        broken = {issue.component for issue in report.issues if issue.level == "error"}
-        affordable = [pipe for pipe in report.pipes if pipe.labels and pipe.name not in broken]
+        issues, pipes = check_pipeline(pipeline, parse_config_overrides(ctx.args), samples)
+        broken = {issue.component for issue in issues if issue.level == "error"}
+        affordable = [pipe for pipe in pipes if pipe.labels and pipe.name not in broken]
         if as_json:
-            found = [issue._asdict() for issue in report.issues]
+            found = [issue._asdict() for issue in issues]
             prices = {pipe.name: [cost._asdict() for cost in costs(pipe)] for pipe in affordable}
             print(json.dumps({"findings": found, "costs": prices}, ensure_ascii=False, indent=2))
         else:
-            _print(report.issues, affordable)
-        if any(issue.level == "error" for issue in report.issues):
+            _print(issues, affordable)
+        if broken:
             raise typer.Exit(1)
         if not as_json:
-            cli.note(
-                f"Next: python -m spacy zeroshot evaluate {pipeline} DATA, once it is saved as a pipeline's folder"
-            )
+            cli.note(f"Next: python -m spacy zeroshot evaluate {pipeline} DATA, once it is a saved pipeline")
 
 
 def _print(issues: "list[Issue]", pipes: "list[ZeroShotTextCategorizer]") -> None:
     from rich.text import Text
 
-    from ..checks import costs, reads
+    from ..checks import costs
+    from ..tuning.score import predictor_of
 
     console = make_console()
     for issue in issues:
@@ -81,5 +80,6 @@ def _print(issues: "list[Issue]", pipes: "list[ZeroShotTextCategorizer]") -> Non
         console.print(Text("no errors, no warnings", style="green"))
     for pipe in pipes:
         counts = f"labels: {len(pipe.labels):,}, hypotheses: {len(pipe.label_set().hypotheses):,}"
-        console.print(f"\n{pipe.name}: {counts}; the text is read {reads(pipe)}\n", soft_wrap=True)
+        passes = getattr(predictor_of(pipe).scorer, "text_passes", "again for every hypothesis")
+        console.print(f"\n{pipe.name}: {counts}; the text is read {passes}\n", soft_wrap=True)
         print_table(console, COLUMNS, costs(pipe))

@@ -90,7 +90,7 @@ def classify(
 
 
 def reads_terminal() -> bool:
-    """RETURNS (bool): Whether standard input is a terminal: nothing was piped in."""
+    """Whether nothing was piped in."""
     return sys.stdin.isatty()
 
 

@@ -56,8 +56,7 @@ def score_texts(
         kept = [row for row in track(rows(), len(texts), description) if not np.isnan(row[2]).all()]
     stops = np.cumsum([len(label_set.labels) for label_set in label_sets])
     logits = np.array([values for _, _, values in kept]).reshape(len(kept), int(stops[-1]))
-    bad = int((~np.isfinite(logits).all(axis=1)).sum())
-    if bad:
+    if bad := int((~np.isfinite(logits).all(axis=1)).sum()):
         raise ZeroShotError("Z203", count=bad, total=len(kept), name=description)
     numbers = np.array([number for number, _, _ in kept], dtype=int)
     return Scored(numbers, [text for _, text, _ in kept], np.split(logits, stops[:-1], axis=1))
@@ -79,21 +78,20 @@ def remembered_texts(pipe: ZeroShotTextCategorizer, max_bytes: int = TEXT_BYTES)
 
 
 def predictor_of(pipe: ZeroShotTextCategorizer) -> Any:
-    """RETURNS (Predictor): A component's loaded model; loads it. RAISES (ZeroShotError): If it cannot be loaded."""
+    """A component's Predictor; loads it. RAISES (ZeroShotError): If it cannot be loaded."""
     with named(pipe.name):
         return pipe.model.shims[0].runtime  # type: ignore[attr-defined]
 
 
 def docs_before(nlp: Language, name: str, texts: Sequence[str]) -> Iterator[tuple[Doc, int]]:
-    """RETURNS (Iterator[tuple[Doc, int]]): Docs as they reach a component, each with the number of its text."""
+    """Docs as they reach a component, each with the number of its text."""
     numbered = ((text, number) for number, text in enumerate(texts))
     later = nlp.pipe_names[nlp.pipe_names.index(name) :]
     return nlp.pipe(numbered, as_tuples=True, batch_size=BATCH, disable=later)
 
 
 def read_gold(path: Path, text_field: str = "text", label_field: str = "labels") -> list[LabelledText]:
-    """RETURNS (list[LabelledText]): A labelled file's rows without those of which only rejected labels are known: they
-    say too little."""
+    """A labelled file's rows without those of which only rejected labels are known: they say too little."""
     return [row for row in read_labelled(path, text_field, label_field) if row.labels or not row.rejected]
 
 
@@ -104,30 +102,26 @@ def gold_array(
     none_label: str | None,
     path: Path | None = None,
 ) -> np.ndarray:
-    """The right labels of texts, written with or without the component's key_prefix; those of other components are
-    left out. A none_label is a gold label that means "no label fits".
-
-    RETURNS (np.ndarray): Shape (rows, labels), bool; a row of False where no label fits.
-    RAISES (ZeroShotError): Z201 for gold labels that the pipeline does not have, Z207 with the file they are in if a
-        path is given; Z204 for a none_label that it has.
-    """
+    """The right labels of texts, shape (rows, labels), bool. They may be written with the component's key_prefix or
+    without; those of other components are left out. A none_label is a gold label that means "no label fits".
+    RAISES (ZeroShotError): Z201 for labels that the pipeline does not have, with a path Z207; Z204 for a none_label
+    that it has."""
     labels, prefix = pipe.label_set().labels, pipe.key_prefix
     if none_label in labels:
         raise ZeroShotError("Z204", label=none_label)
     columns = {key: i for start in (prefix, "") for i, key in enumerate(start + label for label in labels)}
     known = {none_label, f"{prefix}{none_label}", *columns, *writers_of_keys(nlp)}
+    if unknown := dict.fromkeys(label for row in rows for label in row.labels if label not in known):
+        code = "Z201" if path is None else "Z207"
+        raise ZeroShotError(code, labels=list(unknown), known=list(labels), path=str(path))
     gold = np.zeros((len(rows), len(labels)), dtype=bool)
     for row, right in zip(rows, gold):
         right[[columns[label] for label in row.labels if label in columns]] = True
-    unknown = dict.fromkeys(label for row in rows for label in row.labels if label not in known)
-    if unknown:
-        code = "Z201" if path is None else "Z207"
-        raise ZeroShotError(code, labels=list(unknown), known=list(labels), path=str(path))
     return gold
 
 
 def writers_of_keys(nlp: Language) -> dict[str, list[str]]:
-    """RETURNS (dict[str, list[str]]): Keys of doc.cats, each with the names of the components that write it."""
+    """Keys of doc.cats, each with the names of the components that write it."""
     writers: dict[str, list[str]] = defaultdict(list)
     for name, pipe in nlp.components:
         if "doc.cats" in nlp.get_pipe_meta(name).assigns:
