@@ -1,8 +1,8 @@
 """Annotates a corpus: cuts it into chunks, scores them, notes each in a journal, and makes the output of the journal.
 
-The journal is one file beside the output that is only ever appended to. Killed at any point, the same call goes on
-with the chunks that are not in it. A chunk is scored by itself and in batches of a fixed size, so its scores do not
-depend, to the last bit, on who scores it or on what was scored before: the result is the same in the end.
+The journal is a file beside the output that is only ever appended to. Killed at any point, the same call goes on with
+the chunks that are not in it. A chunk is scored by itself and in batches of a fixed size, so its scores do not depend,
+to the last bit, on who scores it or on what was scored before: the result is the same in the end.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ from .annotation_output import FORMATS, Annotated, Columns, Output, SpacyOutput,
 from .annotation_ray import score_on_ray
 from .component import ZeroShotTextCategorizer
 from .corpus import BadRow, DataFile, RawRow, free_name, parse_row, split_name, text_of
-from .decisions import decide, default_rule
+from .decisions import Rule, decide, default_rule
 from .errors import ZeroShotError, named
 from .loading import BUNDLED, FACTORY, import_code, load_pipeline, open_pipeline, use_gpu
 
@@ -42,15 +42,13 @@ Watch = Callable[[int, float, Sequence[Mapping[str, Any]]], None]
 # Scored chunks, and how much of the input is done with them
 Scored = Generator[tuple[Entry, float], None, None]
 COMMAND = "annotate"
-# Beside the output: the rows that could not be used; what a complete output was made of
-REJECTS, RECEIPT = ".rejects.jsonl", ".run.json"
 # Chunks that wait for each process: enough that none is idle, few enough to hold in memory
 AHEAD = 2
 THREADS = "OMP_NUM_THREADS"
 
 
 class Summary(NamedTuple):
-    """What a job came to."""
+    """What annotation came to."""
 
     written: int  # records in the output
     rejected: int  # rows left out, which are in the rejects file
@@ -59,7 +57,7 @@ class Summary(NamedTuple):
 
 @dataclass(frozen=True)
 class Job:
-    """What to annotate and how: plain values that travel to every worker. annotate() documents them."""
+    """What to annotate and how, as annotate() has it: plain values that travel to every worker."""
 
     source: Path
     output: Path
@@ -82,7 +80,6 @@ class Job:
         import_code(self.code)
         use_gpu(self.gpu_id)
         if list(self.opening) == ["pipeline"]:
-            # any pipeline will do that writes doc.cats
             return load_pipeline(self.opening["pipeline"])
         return open_pipeline(**self.opening)[0]
 
@@ -149,6 +146,8 @@ def annotate(
         raise ZeroShotError("Z060", what="--cats-field", value=cats_field, reason="it is --labels-field, too")
     form, gzipped = split_name(path, FORMATS[:1] if path.suffix == ".gz" else FORMATS)
     with contextlib.closing(DataFile(Path(source))) as file:
+        if file.form in ("txt", "spacy"):
+            text_field = "text"
         given = {"pipeline": pipeline, **opening}
         given = {name: _full(value) for name, value in given.items() if value not in (None, (), [])}
         script = _full(code)
@@ -158,34 +157,47 @@ def annotate(
         scorer = Scorer(job, make_output(form, gzipped, columns, file.schema))
         settings = job.settings(scorer.nlp)
         journal = Journal(job.beside(".journal"), file.path)
-        if (summary := finished(job, settings)) is not None:
-            journal.path.unlink(missing_ok=True)
-            return summary
         chunks = cut(file, chunk_size)
         first = next(chunks)
         check_text_field(file, text_field, first)
-        begin(job, journal, settings, overwrite)
+        if (done := look(job, journal, settings, overwrite)) is not None:
+            return done
         totals: Counter[str] = Counter()
-        with journal.appending() as append:
-            for entry in journal.entries(with_data=False):
+        with journal.opened({"settings": settings}) as append:
+            for entry in journal.entries():
                 totals.update(entry.counts())
             resumed = totals["written"]
             missing = journal.missing(itertools.chain([first], chunks))
-            scored: Scored
             if engine == "ray":
                 scored = score_on_ray(partial(Scorer, job, scorer.output), missing, journal, n_process)
             elif n_process > 1:
                 scored = score_in_processes(partial(Scorer, job, scorer.output), missing, n_process)
             else:
-                scored = score_here(scorer, missing, lambda n, part: tell(totals["rows"] + n, part, ()))
+                scored = (
+                    (scorer.score(chunk, lambda n, part: tell(totals["rows"] + n, part, ())), chunk.stop)
+                    for chunk in missing
+                )
             # closed at once, so that no process outlives an interrupt
             with contextlib.closing(scored):
                 for entry, fraction in scored:
                     append(entry)
                     totals.update(entry.counts())
                     tell(totals["rows"], fraction, entry.rejects)
+            rejects = job.beside(".rejects.jsonl")
+            rejects.unlink(missing_ok=True)
+            if totals["rejected"]:
+                write_rejects(rejects, journal)
+            if totals["written"]:
+                with write_complete(path) as written:
+                    scorer.output.merge(journal.entries, written)
+        if not totals["written"]:
+            reason = next(journal.entries()).rejects[0]["error"].rstrip(".")
+            journal.path.unlink()
+            count = f"{totals['rejected']:,}"
+            raise ZeroShotError("Z094", count=count, path=str(source), reason=reason, rejects=str(rejects))
+        # killed before this, the next run finds a complete journal and makes the output again
         summary = Summary(totals["written"], totals["rejected"], resumed)
-        finish(job, journal, scorer.output, settings, summary)
+        journal.close({"settings": settings, "output": fingerprint(path), "summary": summary})
         return summary
 
 
@@ -207,56 +219,36 @@ def check_text_field(file: DataFile, text_field: str, first: Chunk) -> None:
     file.check_field(text_field, "--text-field", list(seen))
 
 
-def begin(job: Job, journal: Journal, settings: dict[str, Any], overwrite: bool) -> None:
-    """Go on with a journal, or begin one. RAISES (ZeroShotError): Z081, Z082 or Z086 if something is in the way."""
-    before = journal.settings()
-    if before == settings:
-        return
-    if before is not None and not overwrite:
+def look(job: Job, journal: Journal, settings: dict[str, Any], overwrite: bool) -> Summary | None:
+    """What the job came to, if its output is there and unchanged. RAISES (ZeroShotError): Z081, Z082 or Z086 if
+    something is in the way."""
+    head = journal.head() or {}
+    before = head.get("settings")
+    if "summary" in head:
+        if before == settings and job.output.exists() and head["output"] == fingerprint(job.output):
+            return Summary(*head["summary"])
+    elif before == settings:
+        return None
+    elif before is not None and not overwrite:
         names = [name for name in settings if before.get(name) != settings[name]]
         if names == ["input"]:
             detail = f"it was {before['input']}, it is {settings['input']}"
             raise ZeroShotError("Z086", path=str(job.source), parts=str(journal.path), detail=detail)
         changes = ", ".join(f"{name} was {before.get(name)!r}, is {settings[name]!r}" for name in names)
         raise ZeroShotError("Z081", parts=str(journal.path), changes=changes)
-    if before is None and job.output.exists() and (not overwrite or job.output.samefile(job.source)):
+    if job.output.exists() and (not overwrite or job.output.samefile(job.source)):
         raise ZeroShotError("Z082", output=str(job.output))
-    journal.create(settings)
-
-
-def finished(job: Job, settings: dict[str, Any]) -> Summary | None:
-    """What an output came to that is there already, made with these settings and not changed since."""
-    if job.beside(RECEIPT).exists() and job.output.exists():
-        receipt = json.loads(job.beside(RECEIPT).read_text(encoding="utf8"))
-        if receipt["settings"] == settings and receipt["output"] == fingerprint(job.output):
-            return Summary(**receipt["summary"])
     return None
 
 
-def finish(job: Job, journal: Journal, output: Output, settings: dict[str, Any], summary: Summary) -> None:
-    """Make the output. Killed in between, the next run finds a complete journal and makes it again."""
-    path = job.beside(REJECTS)
-    path.unlink(missing_ok=True)
-    if summary.rejected:
-        with write_complete(path) as file:
-            for reject in (reject for entry in journal.entries(with_data=False) for reject in entry.rejects):
-                file.write((json.dumps(reject, ensure_ascii=False) + "\n").encode("utf8", "backslashreplace"))
-    if not summary.written:
-        journal.path.unlink()
-        with path.open(encoding="utf8") as lines:
-            reason = json.loads(lines.readline())["error"].rstrip(".")
-        count = f"{summary.rejected:,}"
-        raise ZeroShotError("Z094", count=count, path=str(job.source), reason=reason, rejects=str(path))
-    with write_complete(job.output) as file:
-        output.merge(journal.entries, file)
-    receipt = {"output": fingerprint(job.output), "settings": settings, "summary": summary._asdict()}
-    with write_complete(job.beside(RECEIPT)) as file:
-        file.write(json.dumps(receipt, indent=2).encode() + b"\n")
-    journal.path.unlink()
+def write_rejects(path: Path, journal: Journal) -> None:
+    """Write the rows that could not be used."""
+    with write_complete(path) as file:
+        for reject in (reject for entry in journal.entries() for reject in entry.rejects):
+            file.write((json.dumps(reject, ensure_ascii=False) + "\n").encode("utf8", "backslashreplace"))
 
 
 def hash_folder(folder: Path) -> str:
-    """SHA-256 of all files of a folder, in hexadecimal."""
     digest = hashlib.sha256()
     for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"):
         digest.update(str(path.relative_to(folder)).encode() + b"\0")
@@ -264,12 +256,6 @@ def hash_folder(folder: Path) -> str:
             while block := file.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()
-
-
-def score_here(scorer: "Scorer", chunks: Iterable[Chunk], on_doc: Callable[[int, float], object]) -> Scored:
-    """Score chunks in this process."""
-    for chunk in chunks:
-        yield scorer.score(chunk, on_doc), chunk.stop
 
 
 def score_in_processes(make_scorer: Callable[[], "Scorer"], chunks: Iterable[Chunk], n_process: int) -> Scored:
@@ -353,7 +339,6 @@ class Scorer:
         self.nlp.set_error_handler(self._note_error)  # type: ignore[arg-type]
 
     def score(self, chunk: Chunk, on_doc: Callable[[int, float], object] | None = None) -> Entry:
-        """Score a chunk. on_doc (Callable): Called with the documents scored, and how much of the input that is."""
         for _, pipe in self.nlp.pipeline:
             if isinstance(pipe, ZeroShotTextCategorizer):
                 # what fails for every text, such as a checkpoint that is not there, fails before the first
@@ -376,7 +361,12 @@ class Scorer:
             del records
         unit = "row" if self.job.form in ("parquet", "spacy") else "line"
         rejects = [
-            {unit: row.number, "error": self._errors[row.number], "content": _show(row)}
+            # nothing is shown of a Doc, which is no text
+            {
+                unit: row.number,
+                "error": self._errors[row.number],
+                "content": "" if row.doc else row.key.decode("utf8", "backslashreplace"),
+            }
             for row in chunk.rows
             if row.number in self._errors
         ]
@@ -385,18 +375,18 @@ class Scorer:
     def _annotate(
         self, chunk: Chunk, fields: dict[int, dict[str, Any]], on_doc: Callable[[int, float], object] | None
     ) -> Iterator[Annotated]:
-        name = "text" if self.job.form in ("txt", "spacy") else self.job.text_field
-        docs = ((self._doc(row, fields[row.number], name), row.number) for row in chunk.rows if row.number in fields)
+        name = self.job.text_field
+        docs = ((self._doc(row, fields[row.number]), row.number) for row in chunk.rows if row.number in fields)
         for done, (doc, number) in enumerate(self.nlp.pipe(docs, as_tuples=True, batch_size=self.job.batch_size), 1):
             labels = dict.fromkeys(label for choose in self._choosers for label in choose(doc))
             if on_doc is not None:
                 on_doc(done, chunk.start + (chunk.stop - chunk.start) * done / len(chunk.rows))
             yield Annotated(fields[number], name, doc, dict(doc.cats), list(labels))
 
-    def _doc(self, row: RawRow, fields: dict[str, Any], name: str) -> Doc | str:
+    def _doc(self, row: RawRow, fields: dict[str, Any]) -> Doc | str:
         """A text; or the Doc it came as, whose scores and user data have become fields."""
         if row.doc is None:
-            return fields[name]
+            return fields[self.job.text_field]
         doc = Doc(self.nlp.vocab).from_bytes(row.doc)
         if not isinstance(self.output, SpacyOutput):
             found = {key: doc.to_json()[key] for key in ("ents", "spans") if getattr(doc, key)}
@@ -412,11 +402,8 @@ class Scorer:
 
 
 def choosers(nlp: Language, threshold: float | None) -> list[Callable[[Doc], list[str]]]:
-    """How the components that write doc.cats decide, each by its own settings, or by a threshold in their place.
-
-    RETURNS (list[Callable]): Each takes a scored Doc, and gives keys of its doc.cats.
-    RAISES (ZeroShotError): Z062 if no component writes doc.cats, Z001 for one of ours without labels.
-    """
+    """How the components that write doc.cats choose of its keys, each by its own settings, or by a threshold in their
+    place. RAISES (ZeroShotError): Z062 if no component writes doc.cats, Z001 for one of ours without labels."""
     found: list[Callable[[Doc], list[str]]] = []
     for name, pipe in nlp.pipeline:
         if isinstance(pipe, ZeroShotTextCategorizer):
@@ -426,7 +413,11 @@ def choosers(nlp: Language, threshold: float | None) -> list[Callable[[Doc], lis
                 pipe.label_groups = [{**group, "threshold": threshold} for group in pipe.label_groups]
             found.append(partial(_choose_own, pipe))
         elif "doc.cats" in nlp.get_pipe_meta(name).assigns:
-            found.append(partial(_choose_other, pipe, threshold))
+            # spaCy's textcat decides for the best label, others by a threshold
+            several = isinstance(pipe, MultiLabel_TextCategorizer)
+            least = pipe.cfg["threshold"] if several and threshold is None else threshold
+            rule = default_rule(isinstance(pipe, TextCategorizer) and not several, least)
+            found.append(partial(_choose_other, getattr(pipe, "labels", ()), rule))
     if not found:
         shown = str(nlp.path) if nlp.path else nlp.meta["name"]
         raise ZeroShotError("Z062", name=shown, wanted=FACTORY, pipes=nlp.pipe_names)
@@ -437,15 +428,5 @@ def _choose_own(pipe: ZeroShotTextCategorizer, doc: Doc) -> list[str]:
     return [pipe.key_prefix + label for label in pipe.decide(doc).labels]
 
 
-def _choose_other(pipe: Any, threshold: float | None, doc: Doc) -> list[str]:
-    """What another text classifier decides: spaCy's textcat the best label, others by a threshold."""
-    several = isinstance(pipe, MultiLabel_TextCategorizer)
-    if several and threshold is None:
-        threshold = pipe.cfg["threshold"]
-    rule = default_rule(isinstance(pipe, TextCategorizer) and not several, threshold)
-    return decide({label: doc.cats[label] for label in getattr(pipe, "labels", ()) if label in doc.cats}, rule).labels
-
-
-def _show(row: RawRow) -> str:
-    """A row as the rejects show it; nothing of a Doc, which is no text."""
-    return "" if row.doc else row.key.decode("utf8", "surrogatepass").encode("utf8", "backslashreplace").decode("utf8")
+def _choose_other(labels: Sequence[str], rule: Rule, doc: Doc) -> list[str]:
+    return decide({label: doc.cats[label] for label in labels if label in doc.cats}, rule).labels

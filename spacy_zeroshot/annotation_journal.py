@@ -42,21 +42,26 @@ class Entry(NamedTuple):
 
     def to_bytes(self) -> bytes:
         """A line of JSON that ends with the data's size, then the data."""
-        return json.dumps({**self._asdict(), "data": len(self.data)}).encode("ascii") + b"\n" + self.data
+        return _line({**self._asdict(), "data": len(self.data)}) + self.data
 
     def counts(self) -> dict[str, int]:
         """How many rows there were, records written of them, and rows left out."""
         return {"rows": self.rows, "written": self.written, "rejected": len(self.rejects)}
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> "Entry":
-        """What to_bytes() wrote."""
-        head, _, packed = data.partition(b"\n")
-        return cls(**{**json.loads(head), "data": packed})
+    def read(cls, file: IO[bytes]) -> "Entry | None":
+        """The next entry of a file; None if no other is complete."""
+        line = file.readline()
+        if not line.endswith(b"\n"):
+            return None
+        head = json.loads(line)
+        data = file.read(head["data"])
+        return cls(**{**head, "data": data}) if len(data) == head["data"] else None
 
 
 class Journal:
-    """OUTPUT.journal: a line with the run's settings, then an entry for every chunk, in the order they were done."""
+    """OUTPUT.journal: a line with the run's settings, then an entry for every chunk, in the order they were done. Of a
+    finished run a line is left that also says what it came to."""
 
     def __init__(self, path: Path, source: Path):
         self.path = path
@@ -64,24 +69,25 @@ class Journal:
         # where each chunk's entry begins, and the hash of its rows
         self.known: dict[int, tuple[int, str]] = {}
 
-    def create(self, settings: dict[str, Any]) -> None:
-        """Begin a run."""
-        with write_complete(self.path) as file:
-            file.write(json.dumps(settings).encode("ascii") + b"\n")
-
-    def settings(self) -> dict[str, Any] | None:
-        """What the run began with; None if there is no run."""
+    def head(self) -> dict[str, Any] | None:
+        """The first line; None if there is no run."""
         if not self.path.exists():
             return None
         with self.path.open("rb") as file:
-            return json.loads(file.readline())
+            line = file.readline()
+        return json.loads(line) if line.endswith(b"\n") else None
 
-    def entries(self, with_data: bool = True) -> Iterator[Entry]:
+    def close(self, head: dict[str, Any]) -> None:
+        """Leave this line alone of a run that is finished."""
+        with write_complete(self.path) as file:
+            file.write(_line(head))
+
+    def entries(self) -> Iterator[Entry]:
         """The known ones, in the order of their chunks."""
         with self.path.open("rb") as file:
             for _, (start, _) in sorted(self.known.items()):
                 file.seek(start)
-                entry = _read(file, with_data)
+                entry = Entry.read(file)
                 assert entry is not None
                 yield entry
 
@@ -99,45 +105,41 @@ class Journal:
         return ZeroShotError("Z086", path=str(self.source), parts=str(self.path), detail=detail)
 
     @contextlib.contextmanager
-    def appending(self) -> Iterator[Callable[[Entry], None]]:
-        """Find the entries that are complete. YIELDS (Callable): Appends another one and sees it to the disk.
-        RAISES (ZeroShotError): Z089 if another run does."""
+    def opened(self, head: dict[str, Any]) -> Iterator[Callable[[Entry], None]]:
+        """Go on with the run of this first line, or begin it. YIELDS (Callable): Appends an entry and sees it to the
+        disk. RAISES (ZeroShotError): Z089 if another process is at work on the journal."""
         with disk_errors(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             # without a buffer: what a full disk did not take is not tried again when the file is closed
-            opened = self.path.open("r+b", buffering=0)
+            opened = self.path.open("ab", buffering=0)
+
+        def write(data: bytes) -> int:
+            start, left = opened.seek(0, os.SEEK_END), memoryview(data)
+            with disk_errors(self.path):
+                while left:
+                    left = left[opened.write(left) :]
+                os.fsync(opened.fileno())
+            return start
+
+        def append(entry: Entry) -> None:
+            self.known[entry.chunk] = (write(entry.to_bytes()), entry.digest)
+
         with opened:
             lock(opened, str(self.path).removesuffix(".journal"))
+            if self.head() != head:
+                opened.truncate(0)
+                write(_line(head))
             with self.path.open("rb") as file:
                 end = len(file.readline())
-                while (entry := _read(file, with_data=False)) is not None:
+                while (entry := Entry.read(file)) is not None:
                     self.known[entry.chunk] = (end, entry.digest)
                     end = file.tell()
             opened.truncate(end)
-            opened.seek(end)
-
-            def append(entry: Entry) -> None:
-                start, left = opened.tell(), memoryview(entry.to_bytes())
-                with disk_errors(self.path):
-                    while left:
-                        left = left[opened.write(left) :]
-                    os.fsync(opened.fileno())
-                self.known[entry.chunk] = (start, entry.digest)
-
             yield append
 
 
-def _read(file: IO[bytes], with_data: bool) -> Entry | None:
-    """The next entry of an open file; None if no other is complete."""
-    line = file.readline()
-    if not line.endswith(b"\n"):
-        return None
-    head = json.loads(line)
-    end = file.tell() + head["data"]
-    if end > os.fstat(file.fileno()).st_size:
-        return None
-    head["data"] = file.read(head["data"]) if with_data else b""
-    file.seek(end)
-    return Entry(**head)
+def _line(head: dict[str, Any]) -> bytes:
+    return json.dumps(head).encode("ascii") + b"\n"
 
 
 def cut(file: DataFile, size: int) -> Iterator[Chunk]:
@@ -155,7 +157,6 @@ def cut(file: DataFile, size: int) -> Iterator[Chunk]:
 
 
 def digest_of(rows: Sequence[RawRow]) -> str:
-    """A hash of rows."""
     digest = hashlib.sha256()
     for row in rows:
         digest.update(len(row.key).to_bytes(8, "little") + row.key)
@@ -186,10 +187,7 @@ def lock(file: IO[bytes], output: str) -> None:
 
 @contextlib.contextmanager
 def write_complete(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file that appears under its name only when everything has reached the disk.
-
-    RAISES (ZeroShotError): Z083 if the disk is full or the folder cannot be written.
-    """
+    """Open a file that appears under its name when everything has reached the disk. RAISES (ZeroShotError): Z083."""
     # what a killed process leaves of it, the next run writes over
     temporary = path.with_name(f".{path.name}.tmp")
     with disk_errors(path):

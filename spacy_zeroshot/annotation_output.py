@@ -3,6 +3,7 @@
 Every encoding is deterministic, so the same parts give the same bytes.
 """
 
+import contextlib
 import gzip
 import json
 import struct
@@ -12,6 +13,7 @@ from typing import IO, Any, NamedTuple
 
 import srsly
 from spacy.tokens import Doc, DocBin
+from spacy.util import minibatch
 
 from .annotation_journal import Entry
 from .corpus import free_name, plain
@@ -22,8 +24,8 @@ FORMATS = ("jsonl", "parquet", "spacy")
 # Arrays of bytes in a DocBin, and lists with one entry per document
 BLOBS = ("tokens", "spaces", "lengths")
 LISTS = ("cats", "flags", "span_groups", "user_data")
-# Bytes of parts that make one row group of a Parquet file
-GROUP_BYTES = 16_000_000
+# Parts that make one row group of a Parquet file
+GROUP = 16
 
 # Reads all parts from the start
 Parts = Callable[[], Iterable[Entry]]
@@ -48,27 +50,24 @@ class Columns(NamedTuple):
 
 
 class JsonlOutput:
-    """JSON lines: {"text", ..., "labels": [...], "cats": {...}}."""
+    """JSON lines. Every output packs records as a part, and merges all parts, in order, into one file."""
 
     def __init__(self, columns: Columns, gzipped: bool = False):
         self.columns = columns
         self.gzipped = gzipped
 
     def pack(self, records: Sequence[Annotated]) -> bytes:
-        """Make a part of records."""
         rows = (self.to_row(record) for record in records)
         data = b"".join(json.dumps(row, ensure_ascii=False, default=plain).encode("utf8") + b"\n" for row in rows)
         # gzip files can be joined like plain ones; without a time they are the same in every run
         return gzip.compress(data, mtime=0) if self.gzipped else data
 
     def merge(self, parts: Parts, file: IO[bytes]) -> None:
-        """Make one file of all parts, in order."""
         for part in parts():
             file.write(part.data)
 
     def to_row(self, record: Annotated) -> dict[str, Any]:
-        """The input's fields, "text" if none has that name, labels and scores. A field that is in the way of these is
-        kept under another name."""
+        """The input's fields, "text" if none has that name, and labels and scores, which rename fields in their way."""
         names = self.columns[:2]
         row = {free_name(name, names, record.fields): value for name, value in record.fields.items()}
         row.setdefault("text", record.doc.text)
@@ -76,16 +75,14 @@ class JsonlOutput:
 
 
 class ParquetOutput(JsonlOutput):
-    """Parquet. Columns have the types of a Parquet input; else parts are JSON lines, and types are found when all are
-    there: the type of a column's values, or text, as JSON, where they are of several kinds or objects."""
+    """Parquet, its parts as Arrow streams. A column has the type it has in a Parquet input, or that which Arrow finds
+    for its values; objects, and values of several kinds, become JSON text."""
 
     def __init__(self, columns: Columns, schema: Any):
         super().__init__(columns)
-        self._schema: Any = None
-        if schema is not None:
-            names = [free_name(name, columns[:2], schema.names) for name in schema.names]
-            fields = [field.with_name(name) for field, name in zip(schema, names)]
-            self._schema = self.pa.schema(fields + [self.pa.field("text", self.pa.string())] * ("text" not in names))
+        names = [] if schema is None else schema.names
+        self._types = {free_name(name, columns[:2], names): schema.field(name).type for name in names}
+        self._types[columns.labels] = self.pa.list_(self.pa.string())
 
     @property
     def pa(self) -> Any:
@@ -94,80 +91,67 @@ class ParquetOutput(JsonlOutput):
         return require("pyarrow", "parquet", "Parquet")
 
     def pack(self, records: Sequence[Annotated]) -> bytes:
-        if self._schema is None:
-            return super().pack(records)
         rows = [self.to_row(record) for record in records]
-        for row in rows:
-            # which keys there are is known when all parts are
-            row[self.columns.cats] = json.dumps(row[self.columns.cats])
+        names = dict.fromkeys(name for row in rows for name in row)
+        columns = {name: self._to_array([row.get(name) for row in rows], self._types.get(name)) for name in names}
+        # Parquet has no struct without fields
+        columns[self.columns.cats] = self.pa.array([record.cats or None for record in records])
+        table = self.pa.table(columns)
         sink = self.pa.BufferOutputStream()
-        schema = self._with_scores(self._schema, self.pa.string())
-        with self.pa.ipc.new_stream(sink, schema) as stream:
-            stream.write_table(self.pa.Table.from_pylist(rows, schema=schema))
+        with self.pa.ipc.new_stream(sink, table.schema) as stream:
+            stream.write_table(table)
         return sink.getvalue().to_pybytes()
 
     def merge(self, parts: Parts, file: IO[bytes]) -> None:
-        kinds: dict[str, set[Any]] = {}
-        keys: dict[str, None] = {}
-        for row in (row for part in parts() for row in self._rows(part)):
-            keys.update(dict.fromkeys(row[self.columns.cats]))
-            for name, value in row.items() if self._schema is None else ():
-                kinds.setdefault(name, set()).add(self._kind(value))
-        types = {name: self._type(found) for name, found in kinds.items() if name not in self.columns[:2]}
-        # Parquet has no struct without fields
-        scores = self.pa.struct([(key, self.pa.float64()) for key in keys]) if keys else self.pa.null()
-        fields = self.pa.schema(list(types.items())) if self._schema is None else self._schema
-        schema = self._with_scores(fields, scores)
+        types: dict[str, Any] = {}
+        for table in self._tables(parts):
+            for field in table.schema:
+                types[field.name] = self._common_type(types.get(field.name, field.type), field.type)
+        # what annotation adds comes last
+        schema = self.pa.schema([(name, types[name]) for name in sorted(types, key=lambda name: name in self.columns)])
         with self.pa.parquet.ParquetWriter(file, schema, compression="zstd") as writer:
-            for rows in self._groups(parts):
-                for row in rows:
-                    row.update({name: self._fit(row[name], types[name]) for name in types.keys() & row.keys()})
-                    row[self.columns.cats] = row[self.columns.cats] or None
-                writer.write_table(self.pa.Table.from_pylist(rows, schema=schema))
+            for tables in minibatch(self._tables(parts), GROUP):
+                arrays = [[self._fit(table, field) for field in schema] for table in tables]
+                writer.write_table(self.pa.concat_tables([self.pa.table(each, schema=schema) for each in arrays]))
 
-    def _with_scores(self, schema: Any, scores: Any) -> Any:
-        labels = self.pa.field(self.columns.labels, self.pa.list_(self.pa.string()))
-        return schema.append(labels).append(self.pa.field(self.columns.cats, scores))
+    def _tables(self, parts: Parts) -> Iterator[Any]:
+        return (self.pa.ipc.open_stream(part.data).read_all() for part in parts())
 
-    def _rows(self, part: Entry) -> list[dict[str, Any]]:
-        if self._schema is None:
-            return [json.loads(line) for line in part.data.splitlines()]
-        rows = self.pa.ipc.open_stream(part.data).read_all().to_pylist()
-        return [{**row, self.columns.cats: json.loads(row[self.columns.cats])} for row in rows]
+    def _to_array(self, values: list[Any], known: Any) -> Any:
+        types = self.pa.types
+        with contextlib.suppress(self.pa.ArrowInvalid, self.pa.ArrowTypeError, OverflowError):
+            array = self.pa.array(values, known)
+            inner = array.type.value_type if types.is_list(array.type) else array.type
+            if known is not None or not types.is_nested(inner):
+                return array
+        return self._to_text(values)
 
-    def _groups(self, parts: Parts) -> Iterator[list[dict[str, Any]]]:
-        waiting: list[dict[str, Any]] = []
-        size = 0
-        for part in parts():
-            waiting += self._rows(part)
-            size += len(part.data)
-            if size >= GROUP_BYTES:
-                yield waiting
-                waiting, size = [], 0
-        if waiting:
-            yield waiting
+    def _to_text(self, values: list[Any]) -> Any:
+        texts = [
+            value if value is None or isinstance(value, str) else json.dumps(plain(value), ensure_ascii=False)
+            for value in values
+        ]
+        return self.pa.array(texts, self.pa.string())
 
-    def _kind(self, value: Any) -> Any:
-        """A value's type; None for no value."""
-        if isinstance(value, bool):
-            return self.pa.bool_()
-        if isinstance(value, int) and -(2**63) <= value < 2**63:
-            return self.pa.int64()
-        if isinstance(value, list) and all(isinstance(item, str) for item in value):
-            return self.pa.list_(self.pa.string())
-        return None if value is None else self.pa.float64() if isinstance(value, float) else self.pa.string()
+    def _common_type(self, *types: Any) -> Any:
+        schemas = [self.pa.schema([("", each)]) for each in types]
+        try:
+            return self.pa.unify_schemas(schemas, promote_options="permissive").field(0).type
+        except self.pa.ArrowException:
+            return self.pa.string()
 
-    def _type(self, kinds: set[Any]) -> Any:
-        """The type of a column with values of such types."""
-        kinds = kinds - {None}
-        if kinds == {self.pa.int64(), self.pa.float64()}:
-            return self.pa.float64()
-        return kinds.pop() if len(kinds) == 1 else self.pa.string()
-
-    def _fit(self, value: Any, type_: Any) -> Any:
-        if value is None or isinstance(value, str) or type_ not in (self.pa.string(), self.pa.float64()):
-            return value
-        return float(value) if type_ == self.pa.float64() else json.dumps(value, ensure_ascii=False)
+    def _fit(self, table: Any, field: Any) -> Any:
+        """A column of a part, as a field of the whole has it."""
+        if field.name not in table.column_names:
+            return self.pa.nulls(len(table), field.type)
+        column = table[field.name]
+        if column.type == field.type:
+            return column
+        if field.type == self.pa.string():
+            return self._to_text(column.to_pylist())
+        if self.pa.types.is_struct(field.type):
+            return self.pa.array(column.to_pylist(), field.type)
+        return column.cast(field.type, safe=False)
 
 
 class SpacyOutput:
@@ -182,7 +166,6 @@ class SpacyOutput:
         self.columns = columns
 
     def pack(self, records: Sequence[Annotated]) -> bytes:
-        """Make a part of records."""
         packed = DocBin(store_user_data=True)
         for fields, text_field, doc, cats, labels in records:
             meta = plain({name: value for name, value in fields.items() if name != text_field})
@@ -197,7 +180,6 @@ class SpacyOutput:
         return packed.to_bytes()
 
     def merge(self, parts: Parts, file: IO[bytes]) -> None:
-        """Make one file of all parts, in order. RAISES (ZeroShotError): Z093 if they are too long for a DocBin."""
         sizes = dict.fromkeys((*BLOBS, *LISTS), 0)
         strings: set[str] = set()
         for message in _messages(parts):
@@ -218,7 +200,7 @@ Output = JsonlOutput | SpacyOutput
 
 
 def make_output(form: str, gzipped: bool, columns: Columns, schema: Any) -> Output:
-    """RETURNS (Output): A format of FORMATS. schema (pa.Schema): The input's, if it has one. RAISES: Z085."""
+    """schema (pa.Schema | None): The input's. RAISES (ZeroShotError): Z085 without pyarrow."""
     if form == "spacy":
         return SpacyOutput(columns)
     return JsonlOutput(columns, gzipped) if form == "jsonl" else ParquetOutput(columns, schema)

@@ -5,6 +5,7 @@ machine sees it. A worker that dies is started anew by Ray, and its chunks are s
 """
 
 import contextlib
+import io
 import itertools
 import logging
 import sys
@@ -27,15 +28,8 @@ STORE_BYTES = 200_000_000
 def score_on_ray(
     make_scorer: Callable[[], Any], chunks: Iterable[Chunk], journal: Journal, n_workers: int
 ) -> Generator[tuple[Entry, float], None, None]:
-    """Score chunks on the cluster this process is connected to, the one that RAY_ADDRESS names, or one started here.
-
-    make_scorer (Callable[[], Scorer]): What every worker calls once.
-    chunks (Iterable[Chunk]): The chunks of the journal's source.
-    journal (Journal): Names the source.
-    n_workers (int): How many actors score.
-    YIELDS (tuple[Entry, float]): Each chunk's entry in any order, and the share of the chunks done.
-    RAISES (ZeroShotError): Z085 without Ray, Z086 if the input has changed, Z090 if Ray gives up.
-    """
+    """Score chunks of the journal's source, in any order. YIELDS (tuple[Entry, float]): Entries, and the share of the
+    chunks done. RAISES (ZeroShotError): Z085 without Ray, Z086 if the input has changed, Z090 if Ray gives up."""
     ray = require("ray", "ray", "--engine ray")
     require("ray.data", "ray", "--engine ray")
     places = [
@@ -61,19 +55,16 @@ def score_on_ray(
         )
         try:
             for done, row in enumerate(scored.iter_rows(), start=1):
-                yield Entry.from_bytes(row["entry"]), done / len(places)
+                entry = Entry.read(io.BytesIO(row["entry"]))
+                assert entry is not None
+                yield entry, done / len(places)
         except (ray.exceptions.RayError, RuntimeError, OSError, ValueError, TypeError) as error:
             lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
             raise ZeroShotError("Z090", reason=lines[-1].strip().rstrip(".")) from error
 
 
 class RayScorer:
-    """Opens the pipeline once; reads its own chunks of the input, and scores them.
-
-    make_scorer (Callable[[], Scorer]): Opens the pipeline.
-    journal (Journal): Names the input.
-    gpu (bool): Whether Ray has given this actor a GPU, the one that its process sees.
-    """
+    """Opens the pipeline once, on the GPU that Ray has given it or the CPU; reads its own chunks, and scores them."""
 
     def __init__(self, make_scorer: Callable[[], Any], journal: Journal, gpu: bool):
         import spacy
@@ -90,7 +81,7 @@ class RayScorer:
                 shim.spec = replace(shim.spec, device="cuda")
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[bytes]]:
-        """Score one chunk. batch: Columns of its place. RETURNS: Column "entry"."""
+        """Score the one chunk whose place is in the columns."""
         (number,), (first,), (count,), (digest,) = (batch[name] for name in ("chunk", "first", "rows", "digest"))
         if first < self._next:
             # a chunk before the last one, of a worker that died

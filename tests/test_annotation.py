@@ -62,7 +62,7 @@ def write_rows(path: Path, *rows: Any) -> Path:
 def leftovers(output: Path) -> set[str]:
     """What a finished run leaves beside its output."""
     names = {path.name for path in output.parent.iterdir() if path.name.lstrip(".").startswith(output.name)}
-    return names - {output.name, f"{output.name}.run.json"}
+    return names - {output.name, f"{output.name}.journal"}
 
 
 class Told(list):
@@ -251,12 +251,15 @@ def test_parquet_in_and_out_keeps_types(run: Callable[..., Any], tmp_path: Path)
 
 def test_parquet_from_rows_of_many_kinds(run: Callable[..., Any], tmp_path: Path) -> None:
     pq = pytest.importorskip("pyarrow.parquet")
-    rows = [{"text": "a", "x": 1, "y": 1, "z": [1], "w": True}, {"text": "b", "x": 1.5, "y": "s", "v": ["t"]}]
+    rows = [
+        {"text": "a", "x": 1, "y": 1, "z": [1], "w": True, "u": {}},
+        {"text": "b", "x": 1.5, "y": "s", "v": ["t"], "u": [{"i": 2**70}]},
+    ]
     run(write_rows(tmp_path / "in.jsonl", *rows), "out.parquet", chunk_size=1)
     found = pq.read_table(tmp_path / "out.parquet").drop(["labels", "cats"]).to_pylist()
     assert found == [
-        {"text": "a", "x": 1.0, "y": "1", "z": "[1]", "w": True, "v": None},
-        {"text": "b", "x": 1.5, "y": "s", "z": None, "w": None, "v": ["t"]},
+        {"text": "a", "x": 1.0, "y": "1", "z": [1], "w": True, "u": "{}", "v": None},
+        {"text": "b", "x": 1.5, "y": "s", "z": None, "w": None, "u": f'[{{"i": "{2**70}"}}]', "v": ["t"]},
     ]
 
 
@@ -492,6 +495,9 @@ def test_wrong_settings(run: Callable[..., Any], corpus: Path, tmp_path: Path, m
     with pytest.raises(ZeroShotError, match=r"Z089.*out\.jsonl"):
         # another run of the same command while the first is at work
         run(corpus, watch=lambda *told: run(corpus))
+    with pytest.raises(ZeroShotError, match=r"Z089.*out\.jsonl"):
+        # nor does one with other settings replace its journal
+        run(corpus, watch=lambda *told: run(corpus, threshold=0.9, overwrite=True))
     assert run(corpus) == (30, 0, 0)
     (tmp_path / "out.jsonl").unlink()
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
@@ -535,28 +541,27 @@ def test_digests_tell_rows_apart() -> None:
 def test_a_journal_cut_anywhere_keeps_its_complete_entries(datas: list[bytes], data: Any) -> None:
     rejects = [{"line": 1, "error": "ë"}]
     entries = [Entry(i, str(i), i, i, rejects, content) for i, content in enumerate(datas)]
-    assert [Entry.from_bytes(entry.to_bytes()) for entry in entries] == entries
+    assert [Entry.read(io.BytesIO(entry.to_bytes())) for entry in entries] == entries
     order = data.draw(st.permutations(entries))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "journal"
         journal = Journal(path, Path("in.txt"))
-        journal.create({"a": 1})
-        start = path.stat().st_size
-        with journal.appending() as append:
+        with journal.opened({"a": 1}) as append:
+            start = path.stat().st_size
             for entry in order:
                 append(entry)
         assert list(journal.entries()) == entries
         size = data.draw(st.integers(start, path.stat().st_size))
         os.truncate(path, size)
         again = Journal(path, Path("in.txt"))
-        with again.appending() as append:
+        with again.opened({"a": 1}) as append:
             kept = list(again.entries())
             # in whatever order they were done, they come in that of their chunks
             assert kept == sorted(order[: len(kept)])
             assert sum(len(entry.to_bytes()) for entry in kept) <= size - start
             for entry in order[len(kept) :]:
                 append(entry)
-        assert list(again.entries()) == entries and again.settings() == {"a": 1}
+        assert list(again.entries()) == entries and again.head() == {"a": 1}
 
 
 # Killed and resumed
@@ -600,8 +605,8 @@ def test_killed_at_every_step(textcat: dict[str, Any], corpus: Path, tmp_path: P
 
     call("whole")
     whole = {path.name: path.read_bytes() for path in (tmp_path / "whole").iterdir()}
-    assert set(whole) == {name, f"{name}.rejects.jsonl", f"{name}.run.json"}
-    # the journal's first line, four chunks, the rejects, the output and the receipt
+    assert set(whole) == {name, f"{name}.rejects.jsonl", f"{name}.journal"}
+    # the journal's first line, four chunks, the rejects, the output and the last line
     steps = 1 + 4 + 3
     for step in range(1, steps + 1):
         folder = str(step)
