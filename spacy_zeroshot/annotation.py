@@ -71,10 +71,6 @@ class Job:
     code: str | None
     gpu_id: int
 
-    def beside(self, ending: str) -> Path:
-        """A file beside the output."""
-        return self.output.with_name(self.output.name + ending)
-
     def open(self) -> Language:
         """The pipeline, with what was given set."""
         import_code(self.code)
@@ -156,10 +152,14 @@ def annotate(
         )
         scorer = Scorer(job, make_output(form, gzipped, columns, file.schema))
         settings = job.settings(scorer.nlp)
-        journal = Journal(job.beside(".journal"), file.path)
+        journal = Journal(path.with_name(f"{path.name}.journal"), file.path)
         chunks = cut(file, chunk_size)
         first = next(chunks)
-        check_text_field(file, text_field, first)
+        fields: dict[str, Any] = {}
+        for row in first.rows:
+            with contextlib.suppress(BadRow):
+                fields.update(parse_row(row, file.form))
+        file.check_field(text_field, "--text-field", list(fields) or None)
         if (done := look(job, journal, settings, overwrite)) is not None:
             return done
         totals: Counter[str] = Counter()
@@ -183,10 +183,13 @@ def annotate(
                     append(entry)
                     totals.update(entry.counts())
                     tell(totals["rows"], fraction, entry.rejects)
-            rejects = job.beside(".rejects.jsonl")
+            rejects = path.with_name(f"{path.name}.rejects.jsonl")
             rejects.unlink(missing_ok=True)
             if totals["rejected"]:
-                write_rejects(rejects, journal)
+                with write_complete(rejects) as written:
+                    for reject in (reject for entry in journal.entries() for reject in entry.rejects):
+                        line = json.dumps(reject, ensure_ascii=False) + "\n"
+                        written.write(line.encode("utf8", "backslashreplace"))
             if totals["written"]:
                 with write_complete(path) as written:
                     scorer.output.merge(journal.entries, written)
@@ -205,18 +208,6 @@ def _full(name: Any) -> Any:
     """A path that means the same in a worker's folder; anything else as it is."""
     is_path = isinstance(name, (str, Path)) and name != BUNDLED and Path(name).exists()
     return str(Path(name).resolve()) if is_path else name
-
-
-def check_text_field(file: DataFile, text_field: str, first: Chunk) -> None:
-    """Look for the text field in the header, or else in all of the first chunk. RAISES (ZeroShotError): Z088."""
-    seen: dict[str, None] = {}
-    if file.fields is None:
-        for row in first.rows:
-            with contextlib.suppress(BadRow):
-                seen.update(dict.fromkeys(parse_row(row, file.form)))
-        if not seen:
-            return
-    file.check_field(text_field, "--text-field", list(seen))
 
 
 def look(job: Job, journal: Journal, settings: dict[str, Any], overwrite: bool) -> Summary | None:
@@ -241,13 +232,6 @@ def look(job: Job, journal: Journal, settings: dict[str, Any], overwrite: bool) 
     return None
 
 
-def write_rejects(path: Path, journal: Journal) -> None:
-    """Write the rows that could not be used."""
-    with write_complete(path) as file:
-        for reject in (reject for entry in journal.entries() for reject in entry.rejects):
-            file.write((json.dumps(reject, ensure_ascii=False) + "\n").encode("utf8", "backslashreplace"))
-
-
 def hash_folder(folder: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"):
@@ -264,18 +248,21 @@ def score_in_processes(make_scorer: Callable[[], "Scorer"], chunks: Iterable[Chu
     waiting: deque[tuple[Future[Entry], float]] = deque()
     # spawn: a forked child would inherit locks of torch's threads
     pool = ProcessPoolExecutor(n_process, multiprocessing.get_context("spawn"), _start_worker, (make_scorer,))
+    # the processes share the cores: torch reads the number of its threads when it is imported
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    before = os.environ.get(THREADS)
+    os.environ[THREADS] = before or str(max(1, cores // n_process))
     try:
-        with _threads_of_children(n_process):
-            for chunk in chunks:
-                waiting.append((pool.submit(_score_in_worker, chunk), chunk.stop))
-                if len(waiting) > AHEAD * n_process:
-                    yield _take(waiting)
-            while waiting:
-                yield _take(waiting)
+        for chunk in chunks:
+            waiting.append((pool.submit(_score_in_worker, chunk), chunk.stop))
+            yield from _take(waiting, AHEAD * n_process)
+        yield from _take(waiting, 0)
         pool.shutdown()
     except BrokenProcessPool as error:
         raise ZeroShotError("Z087") from error
     finally:
+        if before is None:
+            del os.environ[THREADS]
         for child in set(multiprocessing.active_children()) - others:
             child.kill()
         pool.shutdown(cancel_futures=True)
@@ -283,9 +270,10 @@ def score_in_processes(make_scorer: Callable[[], "Scorer"], chunks: Iterable[Chu
         del pool
 
 
-def _take(waiting: deque[tuple[Future[Entry], float]]) -> tuple[Entry, float]:
-    future, fraction = waiting.popleft()
-    return future.result(), fraction
+def _take(waiting: deque[tuple[Future[Entry], float]], left: int) -> Scored:
+    while len(waiting) > left:
+        future, fraction = waiting.popleft()
+        yield future.result(), fraction
 
 
 # Inside a worker process
@@ -313,21 +301,8 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-@contextlib.contextmanager
-def _threads_of_children(n_process: int) -> Iterator[None]:
-    """Share the cores among processes: torch reads their number when it is imported. What the user has set stays."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    before = os.environ.get(THREADS)
-    os.environ[THREADS] = before or str(max(1, cores // n_process))
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[THREADS]
-
-
 class Scorer:
-    """Scores chunks with an open pipeline, one at a time. What the workers of every engine run."""
+    """Opens the pipeline and scores chunks: what the workers of every engine run."""
 
     def __init__(self, job: Job, output: Output):
         self.job = job
@@ -392,8 +367,7 @@ class Scorer:
             found = {key: doc.to_json()[key] for key in ("ents", "spans") if getattr(doc, key)}
             fields.update({free_name(key, fields): value for key, value in found.items()})
         doc.cats = {}
-        for key in [key for key in doc.user_data if isinstance(key, str)]:
-            del doc.user_data[key]
+        doc.user_data = {key: value for key, value in doc.user_data.items() if not isinstance(key, str)}
         return doc
 
     def _note_error(self, name: str, pipe: object, docs: Sequence[Doc], error: Exception) -> None:
@@ -405,7 +379,8 @@ def choosers(nlp: Language, threshold: float | None) -> list[Callable[[Doc], lis
     """How the components that write doc.cats choose of its keys, each by its own settings, or by a threshold in their
     place. RAISES (ZeroShotError): Z062 if no component writes doc.cats, Z001 for one of ours without labels."""
     found: list[Callable[[Doc], list[str]]] = []
-    for name, pipe in nlp.pipeline:
+    pipes: list[tuple[str, Any]] = nlp.pipeline
+    for name, pipe in pipes:
         if isinstance(pipe, ZeroShotTextCategorizer):
             pipe.label_set()
             if threshold is not None:

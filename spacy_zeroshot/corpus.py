@@ -57,12 +57,8 @@ class BadRow(Exception):
 
 
 class DataFile:
-    """An open file, of the format that its name says.
-
-    path (Path): A .txt, .jsonl, .json (a list), .csv, .tsv, .parquet or .spacy file, plain or with .gz.
-    RAISES (ZeroShotError): Z043 for an empty file, Z080 if it cannot be read, Z084 for an unknown format, Z085 without
-        pyarrow.
-    """
+    """An open file, of the format that its name says. RAISES (ZeroShotError): Z043 for an empty file, Z080 if it cannot
+    be read, Z084 for an unknown format, Z085 without pyarrow."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -77,22 +73,17 @@ class DataFile:
             self._raw = opened.enter_context(path.open("rb"))
             self._size = path.stat().st_size
             self._stream: Any = gzip.GzipFile(fileobj=self._raw) if gzipped else self._raw
-            self._rows = readers.get(self.form, self._line_rows)() if self._stream.peek(1) else iter(())
+            rows = readers.get(self.form, self._line_rows)() if self._stream.peek(1) else iter(())
             # what is wrong with the whole file shows before the first row
-            self._first = next(self._rows, None)
-            if self._first is None:
+            first = list(itertools.islice(rows, 1))
+            if not first:
                 raise ZeroShotError("Z043", path=str(path))
+            self._rows = itertools.chain(first, rows)
             opened.pop_all()
 
     def rows(self) -> Iterator[RawRow]:
-        """Read, once.
-
-        YIELDS (RawRow): The rows. One that cannot be read has a problem.
-        RAISES (ZeroShotError): Z080 if the file is damaged.
-        """
-        assert self._first is not None
+        """The rows, once; one that cannot be read has a problem. RAISES (ZeroShotError): Z080 for a damaged file."""
         with _reading(self.path), self._raw:
-            yield self._first
             yield from self._rows
 
     def close(self) -> None:
@@ -100,7 +91,7 @@ class DataFile:
         self._raw.close()
 
     def fraction(self) -> float:
-        """RETURNS (float): How much of the file has been read, between 0 and 1."""
+        """How much of the file has been read, between 0 and 1."""
         if self._total:
             return self._done / self._total
         return 1.0 if self._raw.closed else min(self._raw.tell() / max(self._size, 1), 1.0)
@@ -213,7 +204,7 @@ class DataFile:
 
 
 def parse_row(row: RawRow, form: str) -> dict[str, Any]:
-    """Make fields of a row of a format. RETURNS (dict[str, Any]): Its fields. RAISES (BadRow): If it has none."""
+    """A row's fields. RAISES (BadRow): If it has none."""
     if row.problem is not None:
         raise BadRow(row.problem)
     if isinstance(row.content, dict):
@@ -236,7 +227,7 @@ def parse_row(row: RawRow, form: str) -> dict[str, Any]:
 
 
 def doc_fields(doc: Doc) -> dict[str, Any]:
-    """RETURNS (dict[str, Any]): "text", "cats", what user_data["meta"] holds, other user data; none covers another."""
+    """A Doc's "text", "cats", what user_data["meta"] holds, and other user data; none covers another."""
     own = {key: value for key, value in doc.user_data.items() if isinstance(key, str)}
     meta = own.pop("meta", {})
     fields: dict[str, Any] = {"text": doc.text, **({"cats": dict(doc.cats)} if doc.cats else {})}
@@ -248,7 +239,7 @@ def doc_fields(doc: Doc) -> dict[str, Any]:
 
 
 def free_name(name: str, taken: Collection[str], others: Collection[str] = ()) -> str:
-    """RETURNS (str): The name if it is not taken; else input_NAME, input_NAME_2, ..., the first nothing else has."""
+    """The name if it is not taken; else input_NAME, input_NAME_2, ..., the first that nothing else has."""
     if name not in taken:
         return name
     names = itertools.chain([f"input_{name}"], (f"input_{name}_{i}" for i in itertools.count(2)))
@@ -256,7 +247,7 @@ def free_name(name: str, taken: Collection[str], others: Collection[str] = ()) -
 
 
 def text_of(fields: dict[str, Any], text_field: str, form: str) -> str:
-    """RETURNS (str): A row's text. RAISES (BadRow): If it has none."""
+    """A row's text. RAISES (BadRow): If it has none."""
     name = "text" if form in ("txt", "spacy") else text_field
     text = fields.get(name)
     if not isinstance(text, str):
@@ -280,12 +271,8 @@ def plain(value: Any) -> Any:
 
 
 def decode_lines(stream: Any, errors: str = "replace") -> Iterator[str]:
-    """Decode a stream of bytes line by line, in the encoding its byte order mark says, or UTF-8.
-
-    stream (BinaryIO): E.g. sys.stdin.buffer.
-    errors (str): What to do with bytes that are not UTF-8, as bytes.decode knows it.
-    YIELDS (str): The lines with their ends. A line ends at a line feed only.
-    """
+    """Decode a stream of bytes line by line, in the encoding that its byte order mark says, or UTF-8. Lines keep their
+    ends, which are line feeds only."""
     if not hasattr(stream, "peek"):
         stream = io.BufferedReader(stream)
     head = stream.peek(4)[:4]
@@ -300,7 +287,7 @@ def decode_lines(stream: Any, errors: str = "replace") -> Iterator[str]:
 
 
 def split_name(path: Path, known: Sequence[str]) -> tuple[str, bool]:
-    """RETURNS (tuple[str, bool]): The format a name says, and whether it is gzipped. RAISES (ZeroShotError): Z084."""
+    """The format that a name says, and whether it is gzipped. RAISES (ZeroShotError): Z084."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     gzipped = suffixes[-1:] == [".gz"]
     form = "".join(suffixes[-2:-1] if gzipped else suffixes[-1:]).lstrip(".")

@@ -64,7 +64,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Result:
-    """A pipeline on a set of texts."""
+    """How a pipeline does on texts."""
 
     accuracy: float | None  # None without gold labels
     macro_f1: float | None
@@ -167,8 +167,7 @@ def distill(
 
 
 def select(scores: Floats2d, exclusive: bool, recipe: Recipe) -> Selection:
-    """RETURNS (Selection): What the student learns from, of the teacher's scores of shape (texts, labels). RAISES
-    (ZeroShotError): Z091 if that is too little."""
+    """What the student learns from, of scores of shape (texts, labels). RAISES (ZeroShotError): Z091 for too little."""
     found = (select_exclusive if exclusive else select_independent)(scores, recipe.threshold, recipe.balance)
     kept, learned = len(found.rows), int((found.targets == 1.0).any(axis=0).sum())
     if kept >= FEWEST_TEXTS and learned >= min(2, scores.shape[1]):
@@ -178,8 +177,8 @@ def select(scores: Floats2d, exclusive: bool, recipe: Recipe) -> Selection:
 
 
 def select_exclusive(scores: Floats2d, threshold: float, balance: float) -> Selection:
-    """RETURNS (Selection): Texts whose best label reaches the threshold, and of each label the most confident: at most
-    `balance` times as many as of the rarest."""
+    """Texts whose best label reaches the threshold; of each label the most confident, at most `balance` times as many
+    as of the rarest."""
     best, confidence = scores.argmax(axis=1), scores.max(axis=1)
     sure = confidence >= threshold
     counts = np.bincount(best[sure], minlength=scores.shape[1])
@@ -191,8 +190,8 @@ def select_exclusive(scores: Floats2d, threshold: float, balance: float) -> Sele
 
 
 def select_independent(scores: Floats2d, threshold: float, balance: float) -> Selection:
-    """RETURNS (Selection): Labels that reach the threshold are right, those that fall as far below are wrong, the rest
-    is left open. Texts have a right label, or none in doubt; of these at most `balance` times as many."""
+    """Labels that reach the threshold are right, those that fall as far below are wrong, the rest is left open. Texts
+    have a right label, or none in doubt; of these at most `balance` times as many."""
     targets = np.where(scores >= threshold, 1.0, np.where(scores <= 1.0 - threshold, 0.0, np.nan))
     some = (targets == 1.0).any(axis=1)
     empty = np.flatnonzero((targets == 0.0).all(axis=1))
@@ -207,7 +206,7 @@ def _most_confident(rows: Ints1d, confidence: Floats1d, limit: int) -> Ints1d:
 
 
 def split(selection: Selection, every: int = 10) -> tuple[Selection, Selection]:
-    """RETURNS (tuple[Selection, Selection]): For training and for development: one of `every` texts of each label."""
+    """For training, and for development one of `every` texts of each label."""
     right = selection.targets == 1.0
     first = np.where(right.any(axis=1), right.argmax(axis=1), -1)
     aside = np.zeros(len(right), dtype=bool)
@@ -218,8 +217,7 @@ def split(selection: Selection, every: int = 10) -> tuple[Selection, Selection]:
 
 
 def student_config(lang: str, exclusive: bool, recipe: Recipe, texts: int) -> Config:
-    """RETURNS (Config): The student's config, made as `spacy init config` does: textcat where labels compete, else
-    textcat_multilabel; the best pipeline is looked for about once an epoch of so many texts."""
+    """The student's config, made as `spacy init config` does: textcat where labels compete, else textcat_multilabel."""
     from spacy.cli.init_config import init_config
 
     component = "textcat" if exclusive else "textcat_multilabel"
@@ -232,6 +230,7 @@ def student_config(lang: str, exclusive: bool, recipe: Recipe, texts: int) -> Co
         config["training"]["optimizer"]["learn_rate"] = 2e-5
     size = 16 if transformer else 32
     config["training"]["batcher"] = {"@batchers": "spacy.batch_by_sequence.v1", "size": size, "get_length": None}
+    # the best pipeline is looked for about once an epoch
     frequency = max(1, min(200, texts // size))
     config["training"].update(eval_frequency=frequency, max_epochs=recipe.epochs, dropout=0.2)
     config["system"]["seed"] = recipe.seed
@@ -240,8 +239,7 @@ def student_config(lang: str, exclusive: bool, recipe: Recipe, texts: int) -> Co
 
 
 def train_student(folder: Path, gpu_id: int = -1) -> Path:
-    """Train the student in a folder with config.cfg, train.spacy and dev.spacy; progress goes to standard error.
-    RETURNS (Path): The best pipeline, folder/model-best."""
+    """Train on a folder's config.cfg, train.spacy and dev.spacy. RETURNS (Path): The best pipeline, model-best."""
     from spacy.training.initialize import init_nlp
     from spacy.training.loop import train
 

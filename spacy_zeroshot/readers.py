@@ -3,6 +3,7 @@
 import itertools
 import json
 import random
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -51,25 +52,16 @@ class NLIPair(NamedTuple):
 
 
 def read_rows(path: Path | str, text_field: str = TEXT_FIELD, label_field: str | None = LABEL_FIELD) -> Iterator[Row]:
-    """Read texts row by row.
+    """Read texts row by row, blank ones included. read_labelled documents the files.
 
-    path (Path | str): A .txt, .jsonl, .json, .csv, .tsv, .parquet or .spacy file, plain or with .gz; in UTF-8, or in
-        UTF-16 with a byte order mark. Exports of Prodigy, Label Studio and Argilla are understood.
-    text_field (str): The field with the text. A .txt or .spacy file needs none.
-    label_field (str | None): The field with the labels: a list, one label, or scores by label, of which those above
-        0.5 count. If it is "labels", a field "label", Prodigy's "accept" and the cats of a .spacy file will do, too.
-        None does not look for labels.
-    YIELDS (Row): The rows, blank texts included.
-    RAISES (ZeroShotError): Z042 for a row that cannot be used, Z043 for a file without rows, Z080 for one that cannot
-        be read, Z084 for an unknown format, Z085 without pyarrow, Z088 if the file has no such text_field.
+    label_field (str | None): None does not look for labels.
+    RAISES (ZeroShotError): Z042 for a row that cannot be used, Z088 if there is no such text_field, and as DataFile.
     """
     file = DataFile(Path(path))
-    first = True
-    for raw in file.rows():
+    for i, raw in enumerate(file.rows()):
         fields = _flat(_parse(raw, file, TEXT_FORM))
-        if first:
+        if i == 0:
             file.check_field(text_field, "--text-field", list(fields))
-            first = False
         try:
             text = text_of(fields, text_field, file.form)
             labels = None if label_field is None else _labels_of(fields, label_field, file.form)
@@ -80,35 +72,33 @@ def read_rows(path: Path | str, text_field: str = TEXT_FIELD, label_field: str |
 
 
 def read_texts(path: Path | str, text_field: str = TEXT_FIELD) -> list[str]:
-    """Read texts and nothing else.
-
-    path, text_field: As read_rows has them.
-    RETURNS (list[str]): The texts, blank ones included.
-    RAISES (ZeroShotError): As read_rows; Z200 if all are blank.
-    """
+    """Texts as read_rows reads them, blank ones included. RAISES (ZeroShotError): Z200 if all are blank."""
     texts = [row.text for row in read_rows(path, text_field, None)]
     _check_some_text(path, texts)
     return texts
 
 
 def read_labelled(path: Path | str, text_field: str = TEXT_FIELD, label_field: str = LABEL_FIELD) -> list[LabelledText]:
-    """Read labelled texts. Of annotators' answers, ignored ones are left out, and all on a text are one row; so are
-    rejected ones that name no label.
+    """Read labelled texts. All answers of annotators on a text are one row; those that ignore it, or reject it without
+    a label, are left out.
 
-    path, text_field, label_field: As read_rows has them.
+    path (Path | str): A .txt, .jsonl, .json, .csv, .tsv, .parquet or .spacy file, plain or with .gz; in UTF-8, or in
+        UTF-16 with a byte order mark. Exports of Prodigy, Label Studio and Argilla are understood.
+    text_field (str): The field with the text. A .txt or .spacy file needs none.
+    label_field (str): The field with the labels: a list, one label, or scores by label, of which those above 0.5
+        count. If it is "labels", a field "label", Prodigy's "accept" and the cats of a .spacy file will do, too.
     RETURNS (list[LabelledText]): The texts, blank ones included.
-    RAISES (ZeroShotError): As read_rows; Z042 for a row without labels, Z088 if the first has no label_field, Z200 if
-        all texts are blank.
+    RAISES (ZeroShotError): Z042 for a row that cannot be used, Z043 for a file without rows, Z080 for one that cannot
+        be read, Z084 for an unknown format, Z085 without pyarrow, Z088 for a field it does not have, Z200 if all texts
+        are blank.
     """
     found: dict[str | int, LabelledText] = {}
-    first = True
-    for row in read_rows(path, text_field, label_field):
+    for i, row in enumerate(read_rows(path, text_field, label_field)):
         if row.labels is None and row.answer != IGNORE:
-            if first:
+            if i == 0:
                 fields = ", ".join(map(str, row.fields))
                 raise ZeroShotError("Z088", path=str(path), field=label_field, fields=fields, option="--label-field")
             raise _bad_row(path, row.number, f"it has no {label_field!r}. Write [] where no label fits", TEXT_FORM)
-        first = False
         if row.answer == IGNORE or (row.answer == REJECT and not row.labels):
             continue
         given = row.labels or ()
@@ -122,12 +112,7 @@ def read_labelled(path: Path | str, text_field: str = TEXT_FIELD, label_field: s
 
 
 def read_nli(path: Path | str) -> Iterator[NLIPair]:
-    """Read {"premise", "hypothesis", "label"} rows.
-
-    path (Path | str): A .jsonl, .csv, .tsv or .parquet file, plain or with .gz.
-    YIELDS (NLIPair): The pairs.
-    RAISES (ZeroShotError): Z042 for another row, and as read_rows for the file.
-    """
+    """Read {"premise", "hypothesis", "label"} rows of any format. RAISES (ZeroShotError): Z042 for another row."""
     file = DataFile(Path(path))
     for raw in file.rows():
         fields = _parse(raw, file, NLI_FORM)
@@ -140,7 +125,7 @@ def read_nli(path: Path | str) -> Iterator[NLIPair]:
 
 
 def is_nli(path: Path | str) -> bool:
-    """RETURNS (bool): Whether a file holds NLI pairs, by its first row. RAISES (ZeroShotError): As read_rows."""
+    """Whether a file holds NLI pairs, by its first row."""
     file = DataFile(Path(path))
     return {"premise", "hypothesis"} <= set(_parse(next(file.rows()), file, f"{TEXT_FORM} or {NLI_FORM}"))
 
@@ -156,11 +141,11 @@ def JsonlTextcat(
     """Read labelled texts for training. Every label of the file becomes a key of each gold doc.cats; a text of which
     only rejected labels are known has those alone.
 
-    path (Path | str): A file that read_rows reads, of any of its formats.
+    path (Path | str): A file that read_labelled reads.
     limit (int): Read at most this many rows; 0 for all.
     per_label (int): Draw this many rows of each label, to learn from few examples; 0 for all.
     seed (int): Of the drawing. The same seed draws the same rows in every epoch.
-    text_field, label_field (str): As read_rows has them.
+    text_field, label_field (str): As read_labelled has them.
     RETURNS (Reader): Takes nlp, yields Example.
     """
 
@@ -180,7 +165,7 @@ def JsonlTextcat(
 def JsonlNLI(path: Path | str, limit: int = 0, max_hypotheses: int = 4) -> Reader:
     """Read NLI pairs for training. Hypotheses on one premise come together, as keys of doc.cats.
 
-    path (Path | str): A file that read_nli reads.
+    path (Path | str): A .jsonl, .csv, .tsv or .parquet file of {"premise", "hypothesis", "label"}, plain or with .gz.
     limit (int): Read at most this many rows; 0 for all.
     max_hypotheses (int): Hypotheses in one example.
     RETURNS (Reader): Takes nlp, yields Example, for a component with hypothesis_template = "{}".
@@ -204,19 +189,18 @@ def JsonlNLI(path: Path | str, limit: int = 0, max_hypotheses: int = 4) -> Reade
 
 
 def label_names(rows: Iterable[LabelledText]) -> list[str]:
-    """RETURNS (list[str]): The labels of a set, right and rejected ones, in the order they appear."""
+    """The labels of a set, right and rejected ones, in the order they appear."""
     return list(dict.fromkeys(label for row in rows for label in row.labels + row.rejected))
 
 
 def draw_per_label(rows: Sequence[LabelledText], per_label: int, seed: int) -> list[LabelledText]:
     """Draw rows until every label has per_label of them, or all there are. A row of several labels counts for each."""
-    counts: dict[str, int] = {}
+    counts: Counter[str] = Counter()
     drawn = []
     for row in random.Random(seed).sample(list(rows), len(rows)):
-        if any(counts.get(label, 0) < per_label for label in row.labels):
+        if any(counts[label] < per_label for label in row.labels):
             drawn.append(row)
-            for label in row.labels:
-                counts[label] = counts.get(label, 0) + 1
+            counts.update(row.labels)
     return drawn
 
 

@@ -114,14 +114,8 @@ def write_review(
     tool: Tool,
     batch_size: int = 256,
 ) -> int:
-    """Write the texts whose labels teach most, as a tool imports them.
-
-    nlp, pipe, texts, n, batch_size: As choose_for_review has them.
-    output (Path): A .jsonl file for Prodigy, a .json file for the others.
-    tool (Tool): "prodigy", "label-studio" or "argilla".
-    RETURNS (int): How many there are.
-    RAISES (ZeroShotError): Z084 for a name that the tool does not import, and as choose_for_review.
-    """
+    """Write what choose_for_review chooses as a tool imports it. RETURNS (int): How many texts there are.
+    RAISES (ZeroShotError): Z084 for a name that the tool does not import."""
     if output.suffix != ENDINGS[tool]:
         raise ZeroShotError("Z084", path=str(output), known=ENDINGS[tool])
     several = not pipe.label_set().exclusive
