@@ -1,7 +1,6 @@
 """The journal of an annotation: chunks of a file in, what became of each to the disk, safe from a kill at any point."""
 
 import contextlib
-import errno
 import hashlib
 import json
 import os
@@ -16,8 +15,6 @@ from .errors import ZeroShotError
 MAX_BYTES = 8_000_000
 # Bytes at both ends of a file that tell it from another
 EDGE = 1 << 20
-# What the operating system says of a disk, a quota or a file-size limit that is full
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Chunk(NamedTuple):
@@ -92,7 +89,7 @@ class Journal:
                 yield entry
 
     def missing(self, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
-        """Those without an entry. RAISES (ZeroShotError): Z086 if the rows of another have changed."""
+        """Those without an entry. RAISES (ZeroShotError): Z086 if the rows of one with an entry have changed."""
         for chunk in chunks:
             if chunk.number not in self.known:
                 yield chunk
@@ -205,9 +202,7 @@ def write_complete(path: Path) -> Iterator[IO[bytes]]:
 
 @contextlib.contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turn what writing raises into Z083."""
     try:
         yield
     except OSError as error:
-        reason = "there is no room left" if error.errno in NO_ROOM else error.strerror or str(error)
-        raise ZeroShotError("Z083", path=str(path), reason=reason) from error
+        raise ZeroShotError("Z083", path=str(path), reason=error.strerror or str(error)) from error

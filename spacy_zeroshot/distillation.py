@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import spacy
@@ -85,13 +85,6 @@ class Distilled:
     agreement: float  # share of the texts on which both decide the same
 
 
-class Selection(NamedTuple):
-    """The texts to learn from."""
-
-    rows: Ints1d  # (kept,): their numbers, rising
-    targets: Floats2d  # (kept, labels): 1.0 right, 0.0 wrong, NaN where the teacher was in doubt
-
-
 def distill(
     nlp: Language,
     texts: Sequence[str],
@@ -135,18 +128,18 @@ def distill(
     docs = nlp.pipe(texts, n_process=n_process, disable=unneeded)
     cats = [pipe.own_cats(doc.cats) for doc in track(docs, len(texts), f"{len(texts):,} texts")]
     scores = np.array([[each[label] for label in label_set.labels] for each in cats])
-    selection = select(scores, label_set.exclusive, recipe)
-    train, dev = split(selection)
+    targets = select(scores, label_set.exclusive, recipe)
+    train, dev = split(targets)
     output.mkdir(parents=True, exist_ok=True)
     for name in ("model-best", "model-last"):
         shutil.rmtree(output / name, ignore_errors=True)
-    for name, part in (("train", train), ("dev", dev if len(dev.rows) else train)):
-        _write_docs(output / f"{name}.spacy", nlp, texts, part, label_set)
-    config = student_config(str(nlp.lang), label_set.exclusive, recipe, len(train.rows))
+    for name, rows in (("train", train), ("dev", dev if len(dev) else train)):
+        _write_docs(output / f"{name}.spacy", nlp, [(texts[row], targets[row]) for row in rows], label_set.labels)
+    config = student_config(str(nlp.lang), label_set.exclusive, recipe, len(train))
     config.to_disk(output / "config.cfg", interpolate=False)
     student_path = train_student(output, gpu_id)
     student = spacy.load(student_path)
-    compared = [row.text for row in labelled] if labelled else [texts[row] for row in dev.rows]
+    compared = [row.text for row in labelled] if labelled else [texts[row] for row in dev]
     textcat: Any = student.get_pipe(student.pipe_names[-1])
     rule = default_rule(label_set.exclusive, textcat.cfg["threshold"])
     theirs, teacher_result = _decisions(nlp, compared, label_set, pipe.decide, gold, unneeded, track)
@@ -154,7 +147,7 @@ def distill(
     done = Distilled(
         path=str(student_path),
         texts=len(texts),
-        kept=dict(zip(label_set.labels, (selection.targets == 1.0).sum(axis=0).tolist())),
+        kept=dict(zip(label_set.labels, (targets == 1.0).sum(axis=0).tolist())),
         compared_on=len(compared),
         compared_with_gold=gold is not None,
         teacher=teacher_result,
@@ -166,54 +159,56 @@ def distill(
     return done
 
 
-def select(scores: Floats2d, exclusive: bool, recipe: Recipe) -> Selection:
-    """What the student learns from, of scores of shape (texts, labels). RAISES (ZeroShotError): Z091 for too little."""
-    found = (select_exclusive if exclusive else select_independent)(scores, recipe.threshold, recipe.balance)
-    kept, learned = len(found.rows), int((found.targets == 1.0).any(axis=0).sum())
+def select(scores: Floats2d, exclusive: bool, recipe: Recipe) -> Floats2d:
+    """What the student learns from, of scores of shape (texts, labels): 1.0 for right, 0.0 for wrong, NaN if left open;
+    a text that is left out is NaN all over. RAISES (ZeroShotError): Z091 if that is too little."""
+    targets = (select_exclusive if exclusive else select_independent)(scores, recipe.threshold, recipe.balance)
+    kept, learned = int((~np.isnan(targets)).any(axis=1).sum()), int((targets == 1.0).any(axis=0).sum())
     if kept >= FEWEST_TEXTS and learned >= min(2, scores.shape[1]):
-        return found
+        return targets
     reason = f"a student needs {FEWEST_TEXTS}" if kept < FEWEST_TEXTS else "all with the same label"
     raise ZeroShotError("Z091", kept=kept, count=len(scores), threshold=recipe.threshold, reason=reason)
 
 
-def select_exclusive(scores: Floats2d, threshold: float, balance: float) -> Selection:
+def select_exclusive(scores: Floats2d, threshold: float, balance: float) -> Floats2d:
     """Texts whose best label reaches the threshold; of each label the most confident, at most `balance` times as many
     as of the rarest."""
     best, confidence = scores.argmax(axis=1), scores.max(axis=1)
     sure = confidence >= threshold
     counts = np.bincount(best[sure], minlength=scores.shape[1])
-    rarest = int(counts[counts > 0].min(initial=len(scores)))
-    limit = max(int(balance * rarest), FEWEST) if balance else len(scores)
-    rows = [_most_confident(np.flatnonzero(sure & (best == i)), confidence, limit) for i in range(scores.shape[1])]
-    kept = np.sort(np.concatenate(rows))
-    return Selection(kept, np.eye(scores.shape[1])[best[kept]])
+    limit = max(int(balance * counts[counts > 0].min(initial=len(scores))), FEWEST) if balance else len(scores)
+    targets = np.full(scores.shape, np.nan)
+    for i in range(scores.shape[1]):
+        rows = _most_confident(np.flatnonzero(sure & (best == i)), confidence, limit)
+        targets[rows] = np.eye(scores.shape[1])[i]
+    return targets
 
 
-def select_independent(scores: Floats2d, threshold: float, balance: float) -> Selection:
+def select_independent(scores: Floats2d, threshold: float, balance: float) -> Floats2d:
     """Labels that reach the threshold are right, those that fall as far below are wrong, the rest is left open. Texts
     have a right label, or none in doubt; of these at most `balance` times as many."""
     targets = np.where(scores >= threshold, 1.0, np.where(scores <= 1.0 - threshold, 0.0, np.nan))
     some = (targets == 1.0).any(axis=1)
     empty = np.flatnonzero((targets == 0.0).all(axis=1))
-    if balance:
-        empty = _most_confident(empty, 1.0 - scores.max(axis=1, initial=0.0), max(int(balance * some.sum()), FEWEST))
-    kept = np.sort(np.concatenate([np.flatnonzero(some), empty]))
-    return Selection(kept, targets[kept])
+    limit = max(int(balance * some.sum()), FEWEST) if balance else len(scores)
+    kept = _most_confident(empty, 1.0 - scores.max(axis=1, initial=0.0), limit)
+    targets[~some & ~np.isin(np.arange(len(scores)), kept)] = np.nan
+    return targets
 
 
 def _most_confident(rows: Ints1d, confidence: Floats1d, limit: int) -> Ints1d:
     return rows[np.argsort(-confidence[rows], kind="stable")[:limit]]
 
 
-def split(selection: Selection, every: int = 10) -> tuple[Selection, Selection]:
-    """For training, and for development one of `every` texts of each label."""
-    right = selection.targets == 1.0
+def split(targets: Floats2d, every: int = 10) -> tuple[Ints1d, Ints1d]:
+    """Rows to train on, and for development one of `every` texts of each label."""
+    kept = ~np.isnan(targets).all(axis=1)
+    right = targets == 1.0
     first = np.where(right.any(axis=1), right.argmax(axis=1), -1)
-    aside = np.zeros(len(right), dtype=bool)
+    aside = np.zeros(len(targets), dtype=bool)
     for label in np.unique(first):
-        aside[np.flatnonzero(first == label)[every - 1 :: every]] = True
-    train, dev = (Selection(selection.rows[part], selection.targets[part]) for part in (~aside, aside))
-    return train, dev
+        aside[np.flatnonzero(kept & (first == label))[every - 1 :: every]] = True
+    return np.flatnonzero(kept & ~aside), np.flatnonzero(aside)
 
 
 def student_config(lang: str, exclusive: bool, recipe: Recipe, texts: int) -> Config:
@@ -249,12 +244,12 @@ def train_student(folder: Path, gpu_id: int = -1) -> Path:
     return folder / "model-best"
 
 
-def _write_docs(path: Path, nlp: Language, texts: Sequence[str], part: Selection, label_set: LabelSet) -> None:
+def _write_docs(path: Path, nlp: Language, rows: Sequence[tuple[str, Floats1d]], labels: Sequence[str]) -> None:
     packed = DocBin(attrs=["ORTH", "SPACY"])
-    for row, targets in zip(part.rows.tolist(), part.targets.tolist()):
-        doc = nlp.make_doc(texts[row])
+    for text, targets in rows:
+        doc = nlp.make_doc(text)
         # spaCy's textcat leaves a label without a value out of the loss
-        doc.cats = {label: value for label, value in zip(label_set.labels, targets) if value == value}
+        doc.cats = {label: value for label, value in zip(labels, targets.tolist()) if value == value}
         packed.add(doc)
     packed.to_disk(path)
 

@@ -6,7 +6,7 @@ core-set selection do (Arthur & Vassilvitskii, 2007; Sener & Savarese, 2018).
 
 import heapq
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -87,8 +87,8 @@ def uncertainty(scores: Floats1d, label_set: LabelSet, rules: Sequence[Rule]) ->
 
 
 def spread(weights: Floats1d, vectors: Floats2d, n: int) -> list[int]:
-    """Choose n rows one by one: each time the one of the largest weight times squared distance from those chosen.
-    Weights are not negative, vectors (rows, width) of length one. Equal rows are chosen when no other is left."""
+    """Choose n rows one by one: each time that of the largest weight times squared distance from those chosen; a copy
+    of one only when no other is left. Vectors of shape (rows, width) have length one."""
     chosen: list[int] = []
     distances = np.ones(len(weights))
     left = np.ones(len(weights), dtype=bool)
@@ -119,16 +119,14 @@ def write_review(
     if output.suffix != ENDINGS[tool]:
         raise ZeroShotError("Z084", path=str(output), known=ENDINGS[tool])
     several = not pipe.label_set().exclusive
-    make: Mapping[Tool, Callable[[Task], dict[str, Any]]] = {
-        "prodigy": lambda task: _prodigy(task, pipe.labels),
-        "label-studio": _label_studio,
-        "argilla": lambda task: _argilla(task, several),
-    }
-    rows = [make[tool](task) for task in choose_for_review(nlp, pipe, texts, n, batch_size)]
-    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
-    text = "\n".join(lines) if tool == "prodigy" else "[\n" + ",\n".join(lines) + "\n]"
-    output.write_text(text + "\n", encoding="utf8")
-    return len(rows)
+    tasks = choose_for_review(nlp, pipe, texts, n, batch_size)
+    if tool == "prodigy":
+        lines = [json.dumps(_prodigy(task, pipe.labels), ensure_ascii=False) for task in tasks]
+    else:
+        rows = [_label_studio(task) if tool == "label-studio" else _argilla(task, several) for task in tasks]
+        lines = [json.dumps(rows, ensure_ascii=False, indent=2)]
+    output.write_text("\n".join(lines) + "\n", encoding="utf8")
+    return len(tasks)
 
 
 def _prodigy(task: Task, labels: Sequence[str]) -> dict[str, Any]:

@@ -97,12 +97,14 @@ def annotate(
                 rejected += len(rejects)
                 bar.update(done, fraction)
 
-            opening: dict[str, Any] = {"model": model, "labels": given, "templates": templates, "component": component}
             summary = annotate_corpus(
                 source,
                 output,
                 pipeline,
-                **opening,
+                model=model,
+                labels=given,
+                templates=templates,
+                component=component,
                 multi_label=multi_label,
                 text_field=text_field,
                 labels_field=labels_field,
