@@ -2,15 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
 from . import _util as cli
 from ._print import make_console, print_table
-
-if TYPE_CHECKING:
-    from ..evaluation import Outcome
 
 COLUMNS = ("data", "rows", "labels", "macro-F1", "micro-F1", "accuracy", "mode")
 
@@ -45,6 +42,7 @@ def evaluate(
     """
     from ..errors import ZeroShotError
     from ..evaluation import evaluate as evaluate_files
+    from ..tuning.report import GOALS
 
     with cli.run("evaluate"):
         for path in data:
@@ -71,14 +69,12 @@ def evaluate(
             for outcome in outcomes:
                 print(json.dumps(outcome._asdict(), ensure_ascii=False))
             return
-        rows = [[one.data, one.rows, one.labels, *_figures(one), one.mode] for one in outcomes]
+        rows: list[list[Any]] = [
+            [one.data, one.rows, one.labels, one.macro_f1, one.micro_f1, one.accuracy, one.mode] for one in outcomes
+        ]
         texts = [one for one in outcomes if one.mode != "nli"]
         if len(texts) > 1:
-            means = [sum(values) / len(texts) for values in zip(*map(_figures, texts))]
+            means = [sum(getattr(one, name) for one in texts) / len(texts) for name in GOALS]
             rows.append(["mean of labelled texts", sum(one.rows for one in texts), "", *means, ""])
         print_table(make_console(), COLUMNS, rows)
         cli.note(f"Next: python -m spacy zeroshot tune {pipeline} DEV_FILE --output tuned")
-
-
-def _figures(outcome: "Outcome") -> tuple[float, float, float]:
-    return outcome.macro_f1, outcome.micro_f1, outcome.accuracy

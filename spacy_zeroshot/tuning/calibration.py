@@ -79,24 +79,20 @@ def calibrate(
     label_set = pipe.label_set()
     shares = None if prior is None else check_prior(prior, label_set)
     gold = gold_array(labelled, nlp, pipe, none_label or pipe.none_label)
-
-    def score(texts: Sequence[str], what: str) -> tuple[np.ndarray, np.ndarray]:
-        rows, _, (logits,) = score_texts(nlp, pipe, texts, [label_set], track, what)
-        if not len(rows):
-            raise ZeroShotError("Z200", reason=f"the {what} are none, or blank")
-        return logits, rows
-
-    logits, _ = score(texts, "texts")
+    rows, _, (found,) = score_texts(nlp, pipe, [*texts, *(row.text for row in labelled)], [label_set], track)
+    unlabelled = rows < len(texts)
+    if not unlabelled.any() or (labelled and unlabelled.all()):
+        raise ZeroShotError("Z200", reason="they are none, or blank")
+    logits, known, right = found[unlabelled], found[~unlabelled], gold[rows[~unlabelled] - len(texts)]
     biases, temperature = np.zeros(len(label_set.labels)), 1.0
     errors: tuple[float, ...] = ()
     if method == "marginals":
         # rounded as they will stand in the config
         biases = np.round(marginal_biases(logits, label_set, shares), 4)
     if labelled:
-        known, rows = score([row.text for row in labelled], "labelled texts")
-        temperature = max(round(fit_temperature(known - biases, gold[rows], label_set), 4), 1e-4)
+        temperature = max(round(fit_temperature(known - biases, right, label_set), 4), 1e-4)
         both = known, adjust(known, biases, temperature)
-        errors = tuple(calibration_error(to_scores(one, label_set), gold[rows], label_set) for one in both)
+        errors = tuple(calibration_error(to_scores(one, label_set), right, label_set) for one in both)
     rates = tuple(to_scores(one, label_set).mean(axis=0) for one in (logits, adjust(logits, biases, temperature)))
     return Calibrated(label_set.labels, biases, temperature, rates, errors)
 

@@ -197,25 +197,18 @@ def _settings(pipe: ZeroShotTextCategorizer, groups: Sequence[TunedGroup], none_
         biases.update(zip(group.label_set.labels, group.chosen.biases.tolist()))
     settings["label_thresholds"] = [{"label": label, "threshold": value} for label, value in thresholds.items()]
     settings["calibration"] = calibration_entries(biases.items())
+    own: list[dict[str, Any]] = [dict(entry) for entry in pipe.label_groups] or [settings]
+    for entry, group in zip(own, groups):
+        if group.changed:
+            entry["threshold"] = group.after.rule.threshold
+            if group.chosen.template is not None:
+                entry["hypothesis_template"] = group.chosen.template
     if pipe.label_groups:
-        settings["label_groups"] = [dict(entry) for entry in pipe.label_groups]
-        for entry, group in zip(settings["label_groups"], groups):
-            if group.changed:
-                # a threshold of null would be the component's
-                entry.update(threshold=group.after.rule.threshold, **_template(group))
-        return settings
-    (group,) = changed
-    exclusive, rule = group.label_set.exclusive, group.after.rule
-    return {
-        **_template(group),
-        # where labels compete, null is the same as 0.0 and 1
-        "threshold": None if exclusive and not rule.threshold else rule.threshold,
-        "top_k": None if exclusive else rule.top_k,
-        "temperature": group.search.best.temperature,
-        **settings,
-    }
-
-
-def _template(group: TunedGroup) -> dict[str, str]:
-    template = group.chosen.template
-    return {} if template is None else {"hypothesis_template": template}
+        # a threshold of null would be the component's
+        return {**settings, "label_groups": own}
+    exclusive, rule = groups[0].label_set.exclusive, groups[0].after.rule
+    # where labels compete, null is the same as 0.0 and 1
+    settings["threshold"] = None if exclusive and not rule.threshold else rule.threshold
+    settings["top_k"] = None if exclusive else rule.top_k
+    settings["temperature"] = groups[0].search.best.temperature
+    return settings
