@@ -176,8 +176,6 @@ MESSAGES: dict[str, str] = {
     "max_batch_tokens = {after} to start there.",
     "Z105": "hypothesis_template = {template!r} is not used: this model reads the label words alone and has a prompt "
     "of its own. Word that, and set hypothesis_template = '{{}}'.",
-    "Z110": "the model converted for OpenVINO cannot be kept in {folder}: {reason}. It is converted again each time; "
-    "set SPACY_ZEROSHOT_CACHE to a folder that can be written.",
     "Z111": "backend = 'auto' runs {name!r} in torch: {reason}",
     "Z104": "get_spans leaves {missing} of {total} tokens of a text out, and nothing reads them. If that is not "
     "meant, set its stride no larger than its window. Further texts are not reported.",

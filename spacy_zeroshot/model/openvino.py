@@ -1,14 +1,11 @@
-"""Models run by OpenVINO: converted once, kept on disk, compiled in every process that uses them."""
+"""Models run by OpenVINO: converted when they are loaded, compiled in every process that uses them."""
 
 import copy
-import hashlib
 import os
 import sys
-import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,16 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .. import __version__
-from ..errors import ZeroShotError, warn
+from ..errors import ZeroShotError
 from ..util import first_line
 from .batching import Batch, HypothesisSet, PairScorer, Window
 from .cross_encoder import CrossEncoder
 from .decomposed import DecomposedEncoder, DecomposedScorer, Encoder, InteractionLayers
 from .packing import PackedSequences, RaggedIndex, gather
 
-CACHE_VARIABLE = "SPACY_ZEROSHOT_CACHE"
-FILE = "model.xml"
 # Largest difference of a result, relative to the largest one, that a conversion to float32 may show
 TOLERANCE = 1e-4
 # Two batches of different shapes, one to trace a model with and one to check it on: texts, wordpieces of hypotheses
@@ -48,23 +42,13 @@ class Converted:
     """A torch module that OpenVINO runs. Threads may share it; a forked process compiles its own.
 
     The module takes tensors by position and gives one or a tuple, in float32. It is traced with the first of two
-    examples and checked on the second; `identity` tells it apart from others with equal weights.
+    examples and checked on the second.
     """
 
-    def __init__(
-        self, module: nn.Module, examples: Sequence[tuple[Tensor, ...]], identity: str, kernel: torch.dtype, name: str
-    ):
+    def __init__(self, module: nn.Module, examples: Sequence[tuple[Tensor, ...]], kernel: torch.dtype, name: str):
         self._ov = import_openvino()
         self._precision = "bf16" if kernel == torch.bfloat16 else "f32"
-        path = cache_folder() / _digest(self._ov, module, identity) / FILE
-        self._model: Any = path
-        if not path.exists():
-            model = _convert(self._ov, module, examples, name)
-            try:
-                _save(self._ov, model, path)
-            except (OSError, RuntimeError) as error:
-                warn("Z110", folder=str(cache_folder()), reason=first_line(error))
-                self._model = model
+        self._model = _convert(self._ov, module, examples, name)
         self._parent = os.getpid()
         # By process, and by process and thread. What a forked process inherits stays: let go, it would wait for
         # threads that do not exist there. A lock of the parent's may have been held at the moment of the fork.
@@ -114,7 +98,7 @@ class OpenVINOClassifier(nn.Module):
             return module(**dict(zip(names, tensors, strict=True)), **options).logits
 
         examples = [tuple(map(torch.from_numpy, arrays.values())) for arrays in inputs]
-        self.converted = Converted(_ByPosition(module, logits), examples, _identity(self.config), kernel, name)
+        self.converted = Converted(_ByPosition(module, logits), examples, kernel, name)
 
     def forward(self, **inputs: Tensor) -> SimpleNamespace:
         return SimpleNamespace(logits=self.converted(*(inputs[name] for name in self.names))[0])
@@ -176,9 +160,8 @@ def _convert_decomposed(scorer: DecomposedScorer, kernel: torch.dtype, name: str
     def interact(states: Tensor, qkv: Tensor, padding: Tensor, *more: Tensor) -> Tensor:
         return module.interaction(states, qkv, more[6:], padding, _ragged(*more[:3]), _ragged(*more[3:6]))
 
-    identity = _identity(module.config)
-    encoder = Converted(_ByPosition(module.encoder, encode), texts, f"encoder {identity}", kernel, name)
-    interaction = Converted(_ByPosition(module.interaction, interact), chunks, f"interaction {identity}", kernel, name)
+    encoder = Converted(_ByPosition(module.encoder, encode), texts, kernel, name)
+    interaction = Converted(_ByPosition(module.interaction, interact), chunks, kernel, name)
     parts = {
         id(module.encoder): OpenVINOEncoder(module.encoder, encoder),
         id(module.interaction): OpenVINOInteractionLayers(module.interaction, interaction),
@@ -233,25 +216,6 @@ def import_openvino() -> Any:
     return openvino
 
 
-def cache_folder() -> Path:
-    """Where converted models are kept, which may not exist yet: $SPACY_ZEROSHOT_CACHE, else the user's cache folder."""
-    chosen = os.environ.get(CACHE_VARIABLE)
-    if chosen:
-        return Path(chosen) / "openvino"
-    base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or Path.home() / ".cache"
-    return Path(base) / "spacy-zeroshot" / "openvino"
-
-
-def _digest(ov: Any, module: nn.Module, identity: str) -> str:
-    """The name a converted model is kept under."""
-    versions = f"{__version__} openvino {ov.get_version()} torch {torch.__version__}"
-    digest = hashlib.sha256(f"{versions}\n{identity}".encode())
-    for key, tensor in sorted(module.state_dict().items()):
-        digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().contiguous().view(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()[:32]
-
-
 def _convert(ov: Any, module: nn.Module, examples: Sequence[tuple[Tensor, ...]], name: str) -> Any:
     from openvino.frontend import OpConversionFailure
 
@@ -276,23 +240,3 @@ def _convert(ov: Any, module: nn.Module, examples: Sequence[tuple[Tensor, ...]],
 
 def _not_taken(name: str, reason: str) -> ZeroShotError:
     return ZeroShotError("Z035", name=name, reason=reason, instead="backend = 'torch'")
-
-
-def _save(ov: Any, model: Any, path: Path) -> None:
-    """Write a folder beside its place and move it there: it is complete or absent, whoever else writes."""
-    path.parent.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".draft-", dir=path.parent.parent) as scratch:
-        draft = Path(scratch) / "model"
-        ov.save_model(model, draft / FILE, compress_to_fp16=False)
-        try:
-            draft.rename(path.parent)
-        except OSError:
-            # another process was faster, with the same content
-            if not path.exists():
-                raise
-
-
-def _identity(config: Any) -> str:
-    """A config without what changes from one copy of a checkpoint to another."""
-    content = config.to_dict().items()
-    return repr(sorted((key, value) for key, value in content if key != "transformers_version" and key[:1] != "_"))

@@ -1,4 +1,4 @@
-"""Models run by OpenVINO: the same logits, conversions kept on disk, and clear refusals."""
+"""Models run by OpenVINO: the same logits, and clear refusals."""
 
 import subprocess
 import sys
@@ -28,15 +28,6 @@ from spacy_zeroshot.model.openvino import Converted, run_by_openvino
 VOCABULARY = words(40)
 TEXTS = [" ".join(VOCABULARY[i : i + n]) for i, n in ((0, 10), (3, 1), (5, 14), (2, 9), (7, 4))]
 HYPOTHESES = tuple(f"This text is about {' '.join(VOCABULARY[i : i + 1 + i % 5])}." for i in range(12))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory):
-    """A folder for the conversions of this file's tests."""
-    folder = tmp_path_factory.mktemp("cache")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SPACY_ZEROSHOT_CACHE", str(folder))
-        yield folder / "openvino"
 
 
 def decomposed(folder):
@@ -96,26 +87,6 @@ def test_bfloat16_stays_near(nli_folder, decomposed_folder):
         assert 0 < difference(score(run_by_openvino(scorer, torch.bfloat16, "tiny")), exact) < 0.3
 
 
-def test_conversion_is_kept(nli_folder, cache, monkeypatch):
-    first = score(run_by_openvino(pairs(nli_folder), torch.float32, "tiny"))
-    kept = sorted(folder.name for folder in cache.iterdir())
-    assert not [name for name in kept if name.startswith(".draft")]
-
-    def refuse(*arguments):
-        raise AssertionError("converted again")
-
-    monkeypatch.setattr("spacy_zeroshot.model.openvino._convert", refuse)
-    assert difference(score(run_by_openvino(pairs(nli_folder), torch.float32, "tiny")), first) == 0.0
-    assert sorted(folder.name for folder in cache.iterdir()) == kept
-
-
-def test_other_weights_are_converted_anew(make_checkpoint, nli_folder, cache):
-    run_by_openvino(pairs(nli_folder), torch.float32, "tiny")
-    known = set(cache.iterdir())
-    run_by_openvino(pairs(make_checkpoint(seed=8)), torch.float32, "tiny")
-    assert len(set(cache.iterdir()) - known) == 1
-
-
 def test_threads_share_a_model(decomposed_folder):
     scorer = run_by_openvino(decomposed(decomposed_folder), torch.float32, "tiny")
     expected = score(scorer)
@@ -172,7 +143,7 @@ def test_z035_for_a_module_that_cannot_be_converted():
 
     examples = [(torch.ones(2, 2),), (-torch.ones(3, 2),)]
     with pytest.raises(ZeroShotError, match=r"Z035.*tiny.*differ"):
-        Converted(Branching(), examples, "branching", torch.float32, "tiny")
+        Converted(Branching(), examples, torch.float32, "tiny")
 
 
 def test_z035_for_another_architecture(nli_folder):
@@ -180,17 +151,8 @@ def test_z035_for_another_architecture(nli_folder):
         run_by_openvino(object(), torch.float32, "tiny")
 
 
-def test_z110_where_nothing_can_be_kept(nli_folder, tmp_path, monkeypatch):
-    (tmp_path / "file").write_text("", encoding="utf8")
-    monkeypatch.setenv("SPACY_ZEROSHOT_CACHE", str(tmp_path / "file"))
-    with pytest.warns(ZeroShotWarning, match="Z110"):
-        converted = run_by_openvino(pairs(nli_folder), torch.float32, "tiny")
-    assert difference(score(converted), score(pairs(nli_folder))) < 1e-4
-
-
-def test_z111_auto_takes_torch_where_the_results_differ(make_checkpoint, tmp_path, monkeypatch):
-    # nothing was converted before, and no difference is small enough
-    monkeypatch.setenv("SPACY_ZEROSHOT_CACHE", str(tmp_path))
+def test_z111_auto_takes_torch_where_the_results_differ(make_checkpoint, monkeypatch):
+    # no difference is small enough
     monkeypatch.setattr("spacy_zeroshot.model.openvino.TOLERANCE", -1.0)
     nlp = make_nlp(make_checkpoint("electra"), model={"backend": "auto"})
     with pytest.warns(ZeroShotWarning, match=r"Z111.*differ"):
