@@ -31,19 +31,19 @@ Scores = list[dict[str, float]]
 
 
 class Program(NamedTuple):
-    """A classifier to time. `score` takes texts and labels."""
+    """A classifier to time."""
 
     name: str
-    score: Callable[[Sequence[str], Sequence[str]], Scores]
+    score: Callable[[Sequence[str], Sequence[str]], Scores]  # takes texts and labels
 
 
 class Speed(NamedTuple):
-    """What was measured of a program with a number of labels: seconds a text round by round, working memory in MB."""
+    """What was measured of a program."""
 
     program: str
-    labels: int
-    seconds: list[float]
-    memory: float
+    labels: int  # how many
+    seconds: list[float]  # for a text, round by round
+    memory: float  # in MB, beyond what it takes at rest
 
     @property
     def median(self) -> float:
@@ -74,6 +74,7 @@ def benchmark(
     """
     from ..loading import use_gpu
     from ..model.reference import Device, ReferencePipeline, describe_machine, write_stock_checkpoint
+    from ..model.types import BUNDLED, BUNDLED_FOLDER
 
     with cli.run("benchmark"):
         if not re.fullmatch("[1-9][0-9]*(,[1-9][0-9]*)*", labels):
@@ -85,11 +86,7 @@ def benchmark(
         ours = component(f"component, {model}", model, precision=precision, backend=backend)
         ours.score(["A first text."], ["warm"])
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-            stock = model
-            if model == "bundled":
-                import spacy_zeroshot.bundled
-
-                stock = str(write_stock_checkpoint(Path(spacy_zeroshot.bundled.__path__[0]), Path(scratch)))
+            stock = str(write_stock_checkpoint(BUNDLED_FOLDER, Path(scratch))) if model == BUNDLED else model
             reference = ReferencePipeline(stock, device.name)
         speeds = []
         for count in map(int, labels.split(",")):
@@ -102,16 +99,16 @@ def benchmark(
             return
         console = make_console()
         console.print(f"{machine}\n", soft_wrap=True)
-        rows = [
-            [one.program, one.labels, f"{rate:,.1f}", f"{rate * one.labels:,.1f}", f"{one.memory:,.0f}", f"{times:.1f}"]
-            for one, times in zip(speeds, ratios(speeds))
-            for rate in [1 / one.median]
-        ]
+        rows = []
+        for one in speeds:
+            others = [s.median for s in speeds if s.labels == one.labels and s.program.startswith("transformers")]
+            rates = [f"{count / one.median:,.1f}" for count in (1, one.labels)]
+            rows.append([one.program, one.labels, *rates, f"{one.memory:,.0f}", f"{min(others) / one.median:.1f}"])
         print_table(console, ("program", "labels", "documents/s", "pairs/s", "working MB", "times as fast"), rows)
 
 
 def component(name: str, checkpoint: str, **model: str) -> Program:
-    """Our component in a pipeline of its own. model: Settings of the model."""
+    """Our component in a pipeline of its own."""
     import spacy
 
     nlp = spacy.blank("xx")
@@ -132,19 +129,19 @@ def pipeline(reference: "ReferencePipeline", batch_size: int) -> Program:
 def measure(
     jobs: Sequence[tuple[Program, Sequence[str]]], labels: Sequence[str], rounds: int, device: "Device"
 ) -> list[Speed]:
-    """Time programs, each on its texts, in turn, after one run of each that is not timed."""
-    memory: dict[str, float] = {}
+    """Time programs, each on its texts, in turn."""
+    memory = []
     for program, texts in jobs:
         program.score(texts, labels)
         device.forget_peak()
         before = device.resident()
         program.score(texts, labels)
-        memory[program.name] = max(0.0, device.peak() - before)
+        memory.append(max(0.0, device.peak() - before))
     calls = {program.name: partial(program.score, texts, labels) for program, texts in jobs}
     seconds = time_in_turn(calls, rounds, device.finish)
     return [
-        Speed(program.name, len(labels), [s / len(texts) for s in seconds[program.name]], memory[program.name])
-        for program, texts in jobs
+        Speed(program.name, len(labels), [s / len(texts) for s in seconds[program.name]], used)
+        for (program, texts), used in zip(jobs, memory)
     ]
 
 
@@ -168,19 +165,8 @@ def time_in_turn(
 
 
 def make_texts(count: int) -> list[str]:
-    """Made-up texts, all different and the same on every machine."""
+    """Texts that are all different, and the same on every machine."""
     from ..checks import SAMPLES
 
     draw = random.Random(0)
     return [" ".join(draw.sample(SAMPLES, SENTENCES)) for _ in range(count)]
-
-
-def ratios(speeds: Sequence[Speed]) -> list[float]:
-    """How many times as fast each program is as the fastest pipeline of transformers with as many labels."""
-    theirs = [speed for speed in speeds if speed.program.startswith("transformers")]
-    found = []
-    for speed in speeds:
-        best = min((other for other in theirs if other.labels == speed.labels), key=lambda other: other.median)
-        # the median of the rounds: every round is one moment of the machine
-        found.append(statistics.median(other / own for own, other in zip(speed.seconds, best.seconds)))
-    return found

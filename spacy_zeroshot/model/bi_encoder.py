@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .batching import Batch, HypothesisSet, TextEncoder, Window, ranges, sorted_slices
 from .cache import Cache, n_bytes
-from .checkpoint import Checkpoint, pinned
+from .checkpoint import Checkpoint
 from .decomposed import DecomposedScorer
 from .device import to_device
 from .pooling import PooledEncoder, read_pooling
@@ -50,7 +50,7 @@ class BiEncoder:
             if scale > 0:
                 temperature, midpoint = 1.0 / scale, -offset / scale
         else:
-            pooling = read_pooling(pinned(spec, checkpoint.config))
+            pooling = read_pooling(checkpoint.folder, checkpoint.name)
             self.encoder = PooledEncoder(checkpoint, tokenizer, multiple, pooling)
         self.cpu_tokens = self.encoder.cpu_tokens
         self.device = checkpoint.device

@@ -7,7 +7,7 @@ import json
 import threading
 import weakref
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from pickle import UnpicklingError
@@ -20,9 +20,10 @@ from ..util import first_line
 from .decomposed import DecomposedConfig, load_decomposed, save_decomposed
 from .device import plain_tensors
 from .head import find_head
-from .types import BUNDLED, DECOMPOSED, WEIGHTS, ModelSpec
+from .types import BUNDLED, BUNDLED_FOLDER, DECOMPOSED, WEIGHTS, ModelSpec
 
-PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
+# Of a repository of the Hub: its weights are in its own folder, those in further ones are for other programs
+WANTED, NOT_WANTED = ["*.json", "*.txt", "*.model", "model*.safetensors"], ["*/*.safetensors", "*/*.bin"]
 TOKENIZER_FILES = ("tokenizer", "vocab", "spiece", "sentencepiece", "spm")
 # What transformers and the Hub's client raise for names, files and configs that are not as they should be
 FAILURES = (OSError, ValueError, KeyError)
@@ -39,6 +40,7 @@ class Checkpoint:
     """A loaded model."""
 
     name: str
+    folder: Path
     config: Any
     tokenizer: Any  # PreTrainedTokenizerFast
     module: Any  # PreTrainedModel or DecomposedEncoder, on its device
@@ -75,46 +77,66 @@ _shared: "weakref.WeakValueDictionary[tuple[Any, ...], Checkpoint]" = weakref.We
 _sharing, _loading = threading.Lock(), threading.Lock()
 
 
-def share_checkpoint(spec: ModelSpec, device: torch.device, dtype: torch.dtype) -> Checkpoint:
+def share_checkpoint(spec: ModelSpec, folder: Path, device: torch.device, dtype: torch.dtype) -> Checkpoint:
     """As load_checkpoint, or the one that a component holds already. For weights that are not trained."""
     # of the bundled model's layout, all architectures hold the same module
-    kind = DECOMPOSED if is_decomposed(spec) else spec.architecture
-    key = (*_stamp(spec), spec.use_safetensors, kind, str(device), dtype)
+    kind = DECOMPOSED if is_decomposed(folder) else spec.architecture
+    # a folder whose files were replaced is another one
+    stats = [(path.name, path.stat()) for path in sorted(folder.iterdir()) if path.is_file()]
+    stamp = str(folder.resolve()), *((name, stat.st_ino, stat.st_mtime_ns, stat.st_size) for name, stat in stats)
+    key = (*stamp, spec.use_safetensors, kind, str(device), dtype)
     with _sharing:
-        found = _shared.get(key) or load_checkpoint(spec, device, dtype)
+        found = _shared.get(key) or load_checkpoint(spec, device, dtype, folder)
         _shared[key] = found
         return found
 
 
 def load_checkpoint(
-    spec: ModelSpec, device: torch.device | None = None, dtype: torch.dtype | None = None
+    spec: ModelSpec,
+    device: torch.device | None = None,
+    dtype: torch.dtype | None = None,
+    folder: Path | None = None,
 ) -> Checkpoint:
-    """Load config, tokenizer and weights, all of the same revision, for evaluation; without a dtype, in the precision
-    they are stored in."""
+    """Load config, tokenizer and weights for evaluation, from what find_folder gives if that is not done yet; without
+    a dtype, in the precision they are stored in."""
+    folder = folder or find_folder(spec)
     with plain_tensors():
-        folder = _decomposed_folder(spec)
-        config = _load_config(spec) if folder is None else DecomposedConfig.from_folder(folder)
+        config = DecomposedConfig.from_folder(folder) if is_decomposed(folder) else _load_config(spec, folder)
         if spec.architecture == "NLIClassifier":
-            # before the weights are downloaded
             find_head(config, spec.name, spec.entailment, spec.contradiction)
-        spec = pinned(spec, config)
         tokenizer = _load_tokenizer(spec, folder)
-        if folder is not None:
-            module = load_decomposed(folder, dtype, device)
-            return Checkpoint(spec.name, module.config, tokenizer, module, getattr(torch, config.torch_dtype))
-        module = _load_module(spec, config)
-        stored = module.dtype
-        return Checkpoint(spec.name, config, tokenizer, module.to(device=device, dtype=dtype).eval(), stored)
+        if is_decomposed(folder):
+            module: Any = load_decomposed(folder, dtype, device)
+            stored = getattr(torch, config.torch_dtype)
+        else:
+            module = _load_module(spec, folder, config)
+            stored = module.dtype
+            module = module.to(device=device, dtype=dtype).eval()
+        return Checkpoint(spec.name, folder, module.config, tokenizer, module, stored)
 
 
-def is_decomposed(spec: ModelSpec) -> bool:
+def find_folder(spec: ModelSpec) -> Path:
+    """A checkpoint's folder, with the files it needs; a revision of the Hub is downloaded if need be.
+    RAISES (ZeroShotError): Z020 to Z023, which transformers would word for the Hub alone."""
+    folder = BUNDLED_FOLDER if spec.name == BUNDLED else Path(spec.name)
+    if folder.is_dir():
+        _check_folder(folder, spec)
+        return folder
+    from huggingface_hub import snapshot_download
+
+    options: dict[str, Any] = {"revision": spec.revision, "local_files_only": spec.local_files_only}
+    wanted = WANTED if spec.use_safetensors else [*WANTED, "pytorch_model*.bin"]
+    try:
+        folder = Path(snapshot_download(spec.name, allow_patterns=wanted, ignore_patterns=NOT_WANTED, **options))
+    except FAILURES as error:
+        raise not_loaded(spec, error) from error
+    _check_folder(folder, spec, "Z020")
+    return folder
+
+
+def is_decomposed(folder: Path) -> bool:
     """Whether a checkpoint has the bundled model's layout."""
-    return _decomposed_folder(spec) is not None
-
-
-def pinned(spec: ModelSpec, config: Any) -> ModelSpec:
-    """The same at the commit a config came from: a branch of the Hub may move on between two files."""
-    return replace(spec, revision=getattr(config, "_commit_hash", None) or spec.revision)
+    return bool(json.loads((folder / "config.json").read_text(encoding="utf8"))["model_type"] == DECOMPOSED)
 
 
 def save_checkpoint(checkpoint: Checkpoint, folder: Path, trained: bool = True) -> None:
@@ -138,7 +160,7 @@ def bundled_hash() -> str:
     """SHA-256 of the installed bundled model, which a saved pipeline refers to."""
     digest = hashlib.sha256()
     for name in ("config.json", "tokenizer.json", WEIGHTS):
-        with Path(ModelSpec(BUNDLED).location, name).open("rb") as file_:
+        with (BUNDLED_FOLDER / name).open("rb") as file_:
             while block := file_.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()
@@ -166,21 +188,11 @@ def not_loaded(spec: ModelSpec, error: BaseException, code: str = "Z020") -> Zer
     return ZeroShotError("Z027" if wants_code else code, name=spec.name, reason=first_line(error))
 
 
-def _stamp(spec: ModelSpec) -> tuple[Any, ...]:
-    """What tells checkpoints apart, and a folder from itself after its files were replaced."""
-    if spec.folder is None:
-        return spec.name, spec.revision
-    folder = spec.folder.resolve()
-    facts = [(path.name, path.stat()) for path in sorted(folder.iterdir()) if path.is_file()]
-    return (str(folder), *((name, stat.st_ino, stat.st_mtime_ns, stat.st_size) for name, stat in facts))
-
-
-def _check_folder(folder: Path, spec: ModelSpec) -> dict[str, Any]:
-    """Give the plain errors that transformers words for the Hub. RETURNS (dict[str, Any]): The config."""
-    name = spec.name
-    files = sorted(path.name for path in folder.iterdir())
+def _check_folder(folder: Path, spec: ModelSpec, missing: str = "Z021") -> None:
+    """Check that a folder has what is needed; `missing` is the code for a file that is not there."""
+    name, files = spec.name, sorted(path.name for path in folder.iterdir())
     if "config.json" not in files:
-        raise ZeroShotError("Z021", name=name, reason="it has no config.json")
+        raise ZeroShotError(missing, name=name, reason="it has no config.json")
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf8"))
     except ValueError as error:
@@ -192,39 +204,17 @@ def _check_folder(folder: Path, spec: ModelSpec) -> dict[str, Any]:
     if not any(file.startswith("model") and file.endswith(".safetensors") for file in files):
         pickled = [file for file in files if file.startswith("pytorch_model") and file.endswith(".bin")]
         if not pickled:
-            raise ZeroShotError("Z021", name=name, reason=f"it has no {WEIGHTS}")
+            reason = f"it has no {WEIGHTS} (use_safetensors = false takes a pytorch_model.bin, too)"
+            raise ZeroShotError(missing, name=name, reason=reason)
         if spec.use_safetensors:
             raise ZeroShotError("Z023", name=name, found=", ".join(pickled))
-    return config
 
 
-def _decomposed_folder(spec: ModelSpec) -> Path | None:
-    """The folder of a checkpoint of the bundled model's layout, downloaded if need be; None for any other."""
-    if "://" in spec.name:
-        # transformers would ask the network for it, whatever the options say
-        raise ZeroShotError("Z020", name=spec.name, reason="it is an address, and a Hub name reads owner/name")
-    if (folder := spec.folder) is not None:
-        return folder if _check_folder(folder, spec)["model_type"] == DECOMPOSED else None
-    from huggingface_hub import snapshot_download
-    from transformers import PretrainedConfig
-
-    try:
-        config, _ = PretrainedConfig.get_config_dict(spec.name, **spec.hub_options)
-        if config.get("model_type") != DECOMPOSED:
-            return None
-        revision, local = config.get("_commit_hash") or spec.revision, spec.local_files_only
-        wanted = ["*.json", WEIGHTS]
-        found = snapshot_download(spec.name, revision=revision, local_files_only=local, allow_patterns=wanted)
-        return Path(found)
-    except FAILURES as error:
-        raise not_loaded(spec, error) from error
-
-
-def _load_config(spec: ModelSpec) -> Any:
+def _load_config(spec: ModelSpec, folder: Path) -> Any:
     from transformers import AutoConfig
 
     try:
-        config = AutoConfig.from_pretrained(spec.location, **spec.hub_options)
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except FAILURES as error:
         raise not_loaded(spec, error) from error
     layout = (getattr(config, "zero_shot", None) or {}).get("layout", "pair")
@@ -234,14 +224,14 @@ def _load_config(spec: ModelSpec) -> Any:
     return config
 
 
-def _load_tokenizer(spec: ModelSpec, folder: Path | None) -> Any:
+def _load_tokenizer(spec: ModelSpec, folder: Path) -> Any:
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     try:
-        if folder is not None:
+        if is_decomposed(folder):
             # the automatic class would read config.json, whose model_type only this package knows
             return PreTrainedTokenizerFast.from_pretrained(folder)
-        tokenizer = AutoTokenizer.from_pretrained(spec.location, use_fast=True, **spec.hub_options)
+        tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True, trust_remote_code=False)
     # Tokenizers fail on damaged files in every way, down to an error of their Rust half that is a bare Exception.
     except (*FAILURES, TypeError, ImportError, AttributeError) as error:
         raise not_loaded(spec, error, "Z022") from error
@@ -250,7 +240,7 @@ def _load_tokenizer(spec: ModelSpec, folder: Path | None) -> Any:
     return tokenizer
 
 
-def _load_module(spec: ModelSpec, config: Any) -> Any:
+def _load_module(spec: ModelSpec, folder: Path, config: Any) -> Any:
     import transformers
     from safetensors import SafetensorError
 
@@ -260,20 +250,18 @@ def _load_module(spec: ModelSpec, config: Any) -> Any:
     try:
         with _quiet():
             module, info = getattr(transformers, AUTO_CLASSES[spec.architecture]).from_pretrained(
-                spec.location,
+                folder,
                 config=config,
                 output_loading_info=True,
                 # checked below, where the error can name them
                 ignore_mismatched_sizes=True,
                 use_safetensors=True if spec.use_safetensors else None,
+                trust_remote_code=False,
                 **{dtype: "auto"},
-                **spec.hub_options,
             )
     except (SafetensorError, RuntimeError, UnpicklingError, EOFError) as error:
         raise ZeroShotError("Z024", name=spec.name, reason=first_line(error)) from error
     except FAILURES as error:
-        if spec.use_safetensors and spec.folder is None and _only_pickled(spec, error):
-            raise ZeroShotError("Z023", name=spec.name, found=PICKLES[0]) from error
         raise not_loaded(spec, error) from error
     missing = [f"no {name}" for name in sorted(info["missing_keys"])]
     # transformers gives names, or names with both shapes
@@ -288,17 +276,6 @@ def _load_module(spec: ModelSpec, config: Any) -> Any:
         code = "Z245" if spec.architecture == "MaskedLMClassifier" else "Z024"
         raise ZeroShotError(code, name=spec.name, reason=f"there is {shown}")
     return module
-
-
-def _only_pickled(spec: ModelSpec, error: BaseException) -> bool:
-    """Whether a Hub repository was seen to have pickled weights only, rather than none in the cache."""
-    from huggingface_hub import constants, try_to_load_from_cache
-
-    if "safetensors" not in str(error):
-        return False
-    offline = spec.local_files_only or constants.HF_HUB_OFFLINE
-    cached = [try_to_load_from_cache(spec.name, name, revision=spec.revision) for name in PICKLES]
-    return not offline or any(isinstance(path, str) for path in cached)
 
 
 @contextlib.contextmanager

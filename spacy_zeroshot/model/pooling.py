@@ -11,10 +11,9 @@ from torch import Tensor
 
 from ..errors import ZeroShotError
 from .batching import EVENNESS, TextEncoder, pad
-from .checkpoint import Checkpoint, not_loaded
+from .checkpoint import Checkpoint
 from .device import to_device
 from .tokenization import PairTokenizer
-from .types import ModelSpec
 
 MODULES, POOLING, LIMITS = "modules.json", "1_Pooling/config.json", "sentence_bert_config.json"
 # Embeddings are always brought to length one, so whether a checkpoint asks for that makes no difference.
@@ -62,21 +61,21 @@ class PooledEncoder:
         return F.normalize((states * weights).sum(1) / weights.sum(1), dim=-1)
 
 
-def read_pooling(spec: ModelSpec) -> Pooling:
+def read_pooling(folder: Path, name: str) -> Pooling:
     """Read a checkpoint's pooling as sentence-transformers writes it. Without a word of it, it is the mean."""
     path = POOLING
-    for module in _read_json(spec, MODULES) or []:
+    for module in _read_json(folder / MODULES, name) or []:
         kind = str(module.get("type", "")).rpartition(".")[-1]
         if kind not in KNOWN_MODULES:
-            raise ZeroShotError("Z240", name=spec.name, reason=f"its {MODULES} names a further layer, {kind}")
+            raise ZeroShotError("Z240", name=name, reason=f"its {MODULES} names a further layer, {kind}")
         if kind == "Pooling":
             path = f"{module['path']}/config.json"
-    config, prefix = _read_json(spec, path) or {}, "pooling_mode_"
+    config, prefix = _read_json(folder / path, name) or {}, "pooling_mode_"
     wanted = [key.removeprefix(prefix) for key, value in config.items() if key.startswith(prefix) and value is True]
     wanted = wanted or [str(config.get("pooling_mode", "mean"))]
     if len(wanted) > 1 or wanted[0] not in MODES:
-        raise ZeroShotError("Z240", name=spec.name, reason=f"its pooling is {' and '.join(wanted)}")
-    return Pooling(MODES[wanted[0]], (_read_json(spec, LIMITS) or {}).get("max_seq_length"))
+        raise ZeroShotError("Z240", name=name, reason=f"its pooling is {' and '.join(wanted)}")
+    return Pooling(MODES[wanted[0]], (_read_json(folder / LIMITS, name) or {}).get("max_seq_length"))
 
 
 def save_pooling(encoder: TextEncoder, folder: Path) -> None:
@@ -101,24 +100,11 @@ def save_pooling(encoder: TextEncoder, folder: Path) -> None:
         path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf8")
 
 
-def _read_json(spec: ModelSpec, name: str) -> Any:
+def _read_json(path: Path, name: str) -> Any:
     """A file's content, None if the checkpoint does not have it."""
-    path = _fetch(spec, name) if spec.folder is None else spec.folder / name
-    if path is None or not path.is_file():
+    if not path.is_file():
         return None
     try:
         return json.loads(path.read_text(encoding="utf8"))
     except ValueError as error:
-        raise ZeroShotError("Z240", name=spec.name, reason=f"its {name} is not JSON ({error})") from error
-
-
-def _fetch(spec: ModelSpec, name: str) -> Path | None:
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError
-
-    try:
-        return Path(hf_hub_download(spec.name, name, revision=spec.revision, local_files_only=spec.local_files_only))
-    except EntryNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise not_loaded(spec, error) from error
+        raise ZeroShotError("Z240", name=name, reason=f"its {path.name} is not JSON ({error})") from error

@@ -15,7 +15,7 @@ from torch import nn
 from ..errors import ZeroShotError, warn
 from .batching import Batch, HypothesisSet, PairScorer, Window, ranges, sorted_slices
 from .bi_encoder import BiEncoder
-from .checkpoint import Checkpoint, is_decomposed, load_checkpoint, share_checkpoint
+from .checkpoint import Checkpoint, find_folder, is_decomposed, load_checkpoint, share_checkpoint
 from .cross_encoder import CrossEncoder
 from .decomposed import DecomposedScorer
 from .device import choose_budget, choose_device, choose_dtype, choose_kernel, mind_fork, to_host
@@ -233,14 +233,15 @@ def load_predictor(spec: ModelSpec, trainable: bool, train_encoder: bool) -> Pre
             warn("Z111", name=spec.name, reason=str(error))
             return plain
     dtype = choose_dtype("float32" if kernel else spec.precision, device)
-    frozen = ("encoder",) if is_decomposed(spec) and not train_encoder else ()
+    folder = find_folder(spec)
+    frozen = ("encoder",) if is_decomposed(folder) and not train_encoder else ()
     if not trainable:
-        checkpoint = share_checkpoint(spec, device, dtype)
+        checkpoint = share_checkpoint(spec, folder, device, dtype)
     elif frozen:
-        base = share_checkpoint(spec, device, torch.float32)
+        base = share_checkpoint(spec, folder, device, torch.float32)
         checkpoint = replace(base, module=base.module.sharing_encoder(), base=base)
     else:
-        checkpoint = load_checkpoint(spec, device, torch.float32)
+        checkpoint = load_checkpoint(spec, device, torch.float32, folder)
     scorer = _make_scorer(spec, checkpoint, 1 if dtype == torch.float32 and not kernel else MULTIPLE)
     if kernel:
         from .openvino import run_by_openvino

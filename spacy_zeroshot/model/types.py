@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from thinc.types import Floats2d, Ints1d, Ints2d
 
@@ -94,19 +94,3 @@ class ModelSpec:
     temperature: float | None = None
     midpoint: float | None = None
     prompt: str = ""
-
-    @property
-    def folder(self) -> Path | None:
-        """Where the checkpoint lies; None for a name of the Hub."""
-        folder = BUNDLED_FOLDER if self.name == BUNDLED else Path(self.name)
-        return folder if folder.is_dir() else None
-
-    @property
-    def location(self) -> str:
-        """What from_pretrained of transformers is given, with `hub_options`."""
-        return str(self.folder or self.name)
-
-    @property
-    def hub_options(self) -> dict[str, Any]:
-        local = self.local_files_only or self.folder is not None
-        return {"revision": self.revision or "main", "local_files_only": local, "trust_remote_code": False}

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from spacy_zeroshot.cli import benchmark
-from spacy_zeroshot.cli.benchmark import Program, Speed, time_in_turn
+from spacy_zeroshot.cli.benchmark import Program, time_in_turn
 from spacy_zeroshot.model.reference import Device, describe_machine
 
 from ..util import run_cli
@@ -77,16 +77,6 @@ def test_programs_are_measured_on_their_texts() -> None:
     assert seen == {"a": {4}, "b": {1}}
     assert (first.program, first.labels) == ("a", 2) and first.memory >= 0.0
     assert 3 < second.median / first.median < 5
-
-
-def test_ratios_are_taken_round_by_round() -> None:
-    speeds = [
-        Speed("component", 2, [0.01, 0.02], 1.0),
-        Speed("transformers, batch 1", 2, [0.3, 0.4], 1.0),
-        Speed("transformers, batch 8", 2, [0.2, 0.2], 1.0),
-    ]
-    found = benchmark.ratios(speeds)
-    assert found == pytest.approx([15.0, 0.5833333, 1.0])
 
 
 @pytest.fixture

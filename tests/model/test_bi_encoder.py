@@ -12,7 +12,7 @@ from transformers import AutoModel, AutoTokenizer
 from spacy_zeroshot.errors import ZeroShotError
 from spacy_zeroshot.model.architectures import NLIClassifier, SimilarityClassifier
 from spacy_zeroshot.model.pooling import Pooling, read_pooling, save_pooling
-from spacy_zeroshot.model.types import CONTRADICTION, ENTAILMENT, ModelSpec, NLIInput
+from spacy_zeroshot.model.types import CONTRADICTION, ENTAILMENT, NLIInput
 
 from ..util import make_nlp, words
 
@@ -149,7 +149,7 @@ def test_a_saved_encoder_is_one_of_sentence_transformers(make_checkpoint, own_co
     model = {"@architectures": "spacy_zeroshot.SimilarityClassifier.v1"}
     make_nlp(folder, model=model).to_disk(tmp_path / "pipeline")
     saved = tmp_path / "pipeline" / "zero_shot_textcat" / "model"
-    assert read_pooling(ModelSpec(str(saved))) == Pooling("cls", 100)
+    assert read_pooling(saved, "tiny") == Pooling("cls", 100)
     found = library.SentenceTransformer(str(saved), device="cpu", local_files_only=True).encode(TEXTS)
     np.testing.assert_allclose(found, runtime(folder).embed(TEXTS), atol=1e-5)
 
@@ -159,7 +159,7 @@ def test_pooling_round_trip(nli_folder, own_copy, tmp_path, mode):
     folder = own_copy(nli_folder)
     write_pooling(folder, "cls_token" if mode == "cls" else "mean_tokens", 77)
     save_pooling(runtime(folder).scorer.encoder, tmp_path)
-    assert read_pooling(ModelSpec(str(tmp_path))) == Pooling(mode, 77)
+    assert read_pooling(tmp_path, "tiny") == Pooling(mode, 77)
 
 
 def test_the_bundled_layout_has_no_pooling_to_save(decomposed_folder, tmp_path):
@@ -173,7 +173,7 @@ def test_finds_the_pooling_where_modules_say(tmp_path, config):
     (tmp_path / "modules.json").write_text(json.dumps(modules))
     (tmp_path / "p").mkdir()
     (tmp_path / "p/config.json").write_text(json.dumps(config))
-    assert read_pooling(ModelSpec(str(tmp_path))) == Pooling("cls")
+    assert read_pooling(tmp_path, "tiny") == Pooling("cls")
 
 
 @pytest.mark.parametrize(

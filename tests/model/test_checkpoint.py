@@ -58,7 +58,7 @@ def test_an_address_asks_no_network_Z020(architecture, local_files_only, monkeyp
     monkeypatch.setattr(socket.socket, "connect", lambda self, address: asked.append(address))
     address = "https://huggingface.co/cross-encoder/nli-MiniLM2-L6-H768"
     error = error_of(address, architecture=architecture, local_files_only=local_files_only)
-    assert error.code == "Z020" and "owner/name" in str(error)
+    assert error.code == "Z020" and "namespace/repo_name" in str(error)
     assert asked == []
 
 

@@ -68,7 +68,7 @@ def folder(request: pytest.FixtureRequest) -> Path:
 def bundled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A tiny model in the place of the bundled one."""
     folder = make_decomposed(tmp_path / "bundled")
-    monkeypatch.setattr("spacy_zeroshot.model.types.BUNDLED_FOLDER", folder)
+    monkeypatch.setattr("spacy_zeroshot.model.checkpoint.BUNDLED_FOLDER", folder)
     bundled_hash.cache_clear()
     yield folder
     bundled_hash.cache_clear()
