@@ -171,7 +171,7 @@ def test_tune_uses_the_answers(explorer: Explorer) -> None:
     tuned = explorer.tune()
     assert tuned.texts == [doc.text for doc in explorer.docs]
     # what was computed of the texts is still there
-    assert explorer.pipe.model.shims[0].runtime.scorer.remembers_texts
+    assert explorer.pipe.model.shims[0].runtime.scorer.recent_texts.limit > 0
     assert explorer.pipe.hypothesis_template == "This text is about {}."
 
 

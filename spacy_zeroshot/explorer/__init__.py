@@ -135,14 +135,17 @@ class Explorer:
             return np.array(scored).reshape(-1, len(label_set.labels))
         columns = [(column, group) for group in label_set.groups for column in range(group.start, group.stop)]
         keys = [(label_set.hypotheses_of(column), group.exclusive) for column, group in columns]
-        fits = predictor_of(self.pipe).scorer.max_premise_tokens
+        scorer = predictor_of(self.pipe).scorer
+        fits = scorer.max_premise_tokens
         if fits(0) != fits(8) and self._logits.keys() != set(keys):
             # the longest hypothesis says how long a window is
             self._logits.clear()
         new = [key for key in dict.fromkeys(keys) if key not in self._logits]
         if new:
             if not self._logits:
-                self.pipe.model.shims[0].remember_texts(MEMORY)  # type: ignore[attr-defined]
+                cache = getattr(scorer, "recent_texts", None)
+                if cache is not None:
+                    cache.limit = MEMORY
             batches = (self.pipe.label_logits(batch, _alone(new)) for batch in minibatch(self.docs, BATCH))
             rows = track(chain.from_iterable(batches), len(self.docs), "texts")
             self._logits.update(zip(new, np.array(list(rows)).reshape(-1, len(new)).T))

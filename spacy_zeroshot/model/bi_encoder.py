@@ -57,15 +57,7 @@ class BiEncoder:
         self.temperature = temperature if spec.temperature is None else spec.temperature
         self.midpoint = midpoint if spec.midpoint is None else spec.midpoint
         self._embeddings: Cache[bytes, Tensor] = Cache(HYPOTHESIS_BYTES, n_bytes)
-        self._recent_texts: Cache[bytes, Tensor] = Cache(0, n_bytes)
-
-    def remember_texts(self, max_bytes: int) -> None:
-        """Keep the embeddings of recent texts, for other label sets; 0 keeps none."""
-        self._recent_texts = Cache(max_bytes, n_bytes)
-
-    @property
-    def remembers_texts(self) -> bool:
-        return self._recent_texts.limit > 0
+        self.recent_texts: Cache[bytes, Tensor] = Cache(0, n_bytes)
 
     def max_premise_tokens(self, longest_hypothesis: int) -> int:
         # a hypothesis takes no room from the text, but has to fit itself
@@ -89,14 +81,14 @@ class BiEncoder:
 
     def forward(self, batch: Batch) -> Tensor:
         inputs: SimilarityInputs = batch.inputs
-        hypotheses, kept = self._embed(inputs.hypotheses, self._embeddings), self._recent_texts
+        hypotheses, kept = self._embed(inputs.hypotheses, self._embeddings), self.recent_texts
         texts = self._embed(inputs.texts, kept) if kept.limit else self.encoder.embed_batch(inputs.texts)
         cosines = (texts @ hypotheses.T)[inputs.text_of_pair, inputs.hypothesis_of_pair]
         return torch.stack([cosines, torch.full_like(cosines, self.midpoint)], dim=1) / self.temperature
 
     def forget(self) -> None:
         self._embeddings.clear()
-        self._recent_texts.clear()
+        self.recent_texts.clear()
 
     def _embed(self, sequences: Sequence[Ints1d], cache: Cache[bytes, Tensor]) -> Tensor:
         """Embeddings of wordpieces, remembered. RETURNS (Tensor): Shape (sequences, width)."""

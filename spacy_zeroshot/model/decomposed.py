@@ -376,7 +376,7 @@ class DecomposedScorer:
         self.multiple = multiple
         self._hypotheses: Cache[bytes, Tensor] = Cache(HYPOTHESIS_BYTES, n_bytes)
         self._training_texts = TensorFile(TEXT_BYTES)
-        self._recent_texts: Cache[bytes, Tensor] = Cache(0, n_bytes)
+        self.recent_texts: Cache[bytes, Tensor] = Cache(0, n_bytes)
         self._prepared: Cache[Any, PreparedHypotheses] = Cache(PREPARED_BYTES, lambda one: sum(map(n_bytes, one)))
         self._distinct_sets: Cache[Any, Hypotheses] = Cache(KEPT)
         self._alike: Cache[Any, Chunk] = Cache(KEPT)
@@ -387,14 +387,6 @@ class DecomposedScorer:
 
     def embed_batch(self, texts: Sequence[Ints1d]) -> Tensor:
         return self.module.encoder(self._pack([self.tokenizer.add_special_tokens(ids) for ids in texts]))[0]
-
-    def remember_texts(self, max_bytes: int) -> None:
-        """Keep the encoder's states of recent texts, for other label sets; 0 keeps none."""
-        self._recent_texts = Cache(max_bytes, n_bytes)
-
-    @property
-    def remembers_texts(self) -> bool:
-        return self._recent_texts.limit > 0
 
     def max_premise_tokens(self, longest_hypothesis: int) -> int:
         # a hypothesis takes no room from the text, but has to fit itself
@@ -443,7 +435,7 @@ class DecomposedScorer:
     def forget(self) -> None:
         self._prepared.clear()
         if not self._is_frozen():
-            for cache in (self._hypotheses, self._training_texts, self._recent_texts):
+            for cache in (self._hypotheses, self._training_texts, self.recent_texts):
                 cache.clear()
 
     def prepare(self, hypotheses: Hypotheses) -> PreparedHypotheses:
@@ -472,9 +464,9 @@ class DecomposedScorer:
     def _read_texts(self, inputs: DecomposedBatch) -> tuple[Tensor, Sequence[Tensor]]:
         """Vectors of texts, and their states for each interaction layer, packed."""
         training, levels = torch.is_grad_enabled(), self.module.levels
-        if not self._is_frozen() if training else not self._recent_texts.limit:
+        if not self._is_frozen() if training else not self.recent_texts.limit:
             return self.module.encoder(inputs.texts, levels)
-        kept = (self._training_texts, torch.float16) if training else (self._recent_texts, self.module.dtype)
+        kept = (self._training_texts, torch.float16) if training else (self.recent_texts, self.module.dtype)
         vectors, states = self._remembered(kept[0], inputs.sequences, levels, kept[1])
         filling = len(inputs.texts.ids) - states.shape[1]
         return vectors, F.pad(states, (0, 0, 0, filling)).unbind(0)

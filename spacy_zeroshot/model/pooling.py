@@ -2,15 +2,16 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch.nn.functional as F
 from thinc.types import Ints1d
 from torch import Tensor
 
 from ..errors import ZeroShotError
-from .batching import EVENNESS, TextEncoder, pad
+from .batching import EVENNESS, pad
 from .checkpoint import Checkpoint
 from .device import to_device
 from .tokenization import PairTokenizer
@@ -23,11 +24,13 @@ MODES = {"mean_tokens": "mean", "mean_sqrt_len_tokens": "mean", "cls_token": "cl
 MODES |= {"mean": "mean", "mean_sqrt_len": "mean", "cls": "cls"}
 
 
-class Pooling(NamedTuple):
+@dataclass(frozen=True)
+class Pooling:
     """What becomes of an encoder's last states."""
 
     mode: str = "mean"  # over all tokens; or "cls", the first token's state
     max_length: int | None = None  # tokens the checkpoint was made for, None for all its positions
+    files: dict[str, bytes] = field(default_factory=dict, compare=False)  # what says so, to be saved with it
 
 
 MEAN = Pooling()
@@ -63,48 +66,27 @@ class PooledEncoder:
 
 def read_pooling(folder: Path, name: str) -> Pooling:
     """Read a checkpoint's pooling as sentence-transformers writes it. Without a word of it, it is the mean."""
+    files: dict[str, bytes] = {}
+
+    def read(path: str) -> Any:
+        if not (folder / path).is_file():
+            return None
+        files[path] = (folder / path).read_bytes()
+        try:
+            return json.loads(files[path])
+        except ValueError as error:
+            raise ZeroShotError("Z240", name=name, reason=f"its {path} is not JSON ({error})") from error
+
     path = POOLING
-    for module in _read_json(folder / MODULES, name) or []:
+    for module in read(MODULES) or []:
         kind = str(module.get("type", "")).rpartition(".")[-1]
         if kind not in KNOWN_MODULES:
             raise ZeroShotError("Z240", name=name, reason=f"its {MODULES} names a further layer, {kind}")
         if kind == "Pooling":
             path = f"{module['path']}/config.json"
-    config, prefix = _read_json(folder / path, name) or {}, "pooling_mode_"
+    config, prefix = read(path) or {}, "pooling_mode_"
     wanted = [key.removeprefix(prefix) for key, value in config.items() if key.startswith(prefix) and value is True]
     wanted = wanted or [str(config.get("pooling_mode", "mean"))]
     if len(wanted) > 1 or wanted[0] not in MODES:
         raise ZeroShotError("Z240", name=name, reason=f"its pooling is {' and '.join(wanted)}")
-    return Pooling(MODES[wanted[0]], (_read_json(folder / LIMITS, name) or {}).get("max_seq_length"))
-
-
-def save_pooling(encoder: TextEncoder, folder: Path) -> None:
-    """Write the pooling so that this package and sentence-transformers read it; the bundled layout has none."""
-    if not isinstance(encoder, PooledEncoder):
-        return
-    mode, max_length = encoder.pooling
-    modules = [
-        {"idx": i, "name": str(i), "path": f"{i}_{name}" if i else "", "type": f"sentence_transformers.models.{name}"}
-        for i, name in enumerate(KNOWN_MODULES)
-    ]
-    config = {
-        "word_embedding_dimension": encoder.module.config.hidden_size,
-        "pooling_mode_cls_token": mode == "cls",
-        "pooling_mode_mean_tokens": mode == "mean",
-        "pooling_mode_max_tokens": False,
-        "pooling_mode_mean_sqrt_len_tokens": False,
-    }
-    for name, content in ((MODULES, modules), (POOLING, config), (LIMITS, {"max_seq_length": max_length})):
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf8")
-
-
-def _read_json(path: Path, name: str) -> Any:
-    """A file's content, None if the checkpoint does not have it."""
-    if not path.is_file():
-        return None
-    try:
-        return json.loads(path.read_text(encoding="utf8"))
-    except ValueError as error:
-        raise ZeroShotError("Z240", name=name, reason=f"its {path.name} is not JSON ({error})") from error
+    return Pooling(MODES[wanted[0]], (read(LIMITS) or {}).get("max_seq_length"), files)

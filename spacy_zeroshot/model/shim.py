@@ -70,12 +70,6 @@ class ModelShim(Shim):
         """Embed texts by the model's own encoder. RETURNS (Floats2d): Shape (texts, width), rows of length one."""
         return self.runtime.embed(texts)
 
-    def remember_texts(self, max_bytes: int) -> None:
-        """Keep what was computed of recent texts, for other label sets: up to so many bytes, 0 for nothing."""
-        remember = getattr(self.runtime.scorer, "remember_texts", None)
-        if remember is not None:
-            remember(max_bytes)
-
     def weights_key(self) -> str:
         """What changes with the weights: the bundled model's hash, "own:0" for another checkpoint as it was loaded."""
         return self._reference()["sha256"] if self._is_bundled and not self._version else f"own:{self._version}"
@@ -169,10 +163,8 @@ class ModelShim(Shim):
     def restore(self, folder: Path) -> None:
         """Take a folder written by save, to be loaded at first use. RAISES (ZeroShotError): Z052 if it refers to a
         bundled model that is not the installed one."""
-        if (folder / REFERENCE).exists():
-            self._refer(srsly.read_json(folder / REFERENCE))
-        else:
-            self._take(str(folder))
+        reference = folder / REFERENCE
+        self._take(str(folder), srsly.read_json(reference) if reference.exists() else None)
 
     def to_bytes(self) -> bytes:
         """RETURNS (bytes): The files that save writes."""
@@ -181,10 +173,7 @@ class ModelShim(Shim):
     def from_bytes(self, data: bytes) -> "ModelShim":
         """Take what to_bytes gave, to be loaded at first use. RAISES (ZeroShotError): Z052, as restore."""
         files = srsly.msgpack_loads(data)
-        if REFERENCE in files:
-            self._refer(srsly.json_loads(files[REFERENCE]))
-        else:
-            self._take(files)
+        self._take(files, srsly.json_loads(files[REFERENCE]) if REFERENCE in files else None)
         return self
 
     def to_device(self, device_type: str, device_id: int) -> None:
@@ -246,7 +235,8 @@ class ModelShim(Shim):
 
     def _save_source(self, folder: Path) -> None:
         """Save an untouched checkpoint in the precision it is stored in; from memory where its source is gone."""
-        from .checkpoint import load_checkpoint, save_checkpoint
+        from .checkpoint import load_checkpoint, save_checkpoint, write_folder
+        from .pooling import MEAN
 
         loaded = None if self._model is None else self._model.checkpoint
         if loaded is None or not loaded.is_exact:
@@ -258,9 +248,7 @@ class ModelShim(Shim):
                     raise
         save_checkpoint(loaded, folder, trained=False)
         if self.spec.architecture == "SimilarityClassifier":
-            from .pooling import save_pooling
-
-            save_pooling(self.runtime.scorer.encoder, folder)
+            write_folder(folder, getattr(self.runtime.scorer.encoder, "pooling", MEAN).files)
 
     def _read_files(self) -> dict[str, bytes]:
         from .checkpoint import read_folder
@@ -276,13 +264,12 @@ class ModelShim(Shim):
 
         return {"name": BUNDLED, "sha256": bundled_hash()}
 
-    def _refer(self, reference: dict[str, str]) -> None:
-        saved, installed = reference["sha256"], self._reference()["sha256"]
-        if saved != installed:
-            raise ZeroShotError("Z052", saved=saved[:12], installed=installed[:12])
-        self._take(BUNDLED)
-
-    def _take(self, stored: str | dict[str, bytes]) -> None:
+    def _take(self, stored: str | dict[str, bytes], reference: dict[str, str] | None) -> None:
+        if reference is not None:
+            saved, installed = reference["sha256"], self._reference()["sha256"]
+            if saved != installed:
+                raise ZeroShotError("Z052", saved=saved[:12], installed=installed[:12])
+            stored = BUNDLED
         self._stored = stored
         # embeddings by the weights before are not to be taken for those of the new ones
         self._version = 0 if self._model is None or self._is_bundled else next(_versions)

@@ -66,15 +66,16 @@ def score_texts(
 def remembered_texts(pipe: ZeroShotTextCategorizer, max_bytes: int = TEXT_BYTES) -> Iterator[None]:
     """Keep the encoder's states of recent texts for a while: other labels and templates then cost no pass over them.
     Without effect on models that read text and hypothesis together, and on those that remember texts already."""
-    scorer = predictor_of(pipe).scorer
-    if getattr(scorer, "remembers_texts", True):
+    cache = getattr(predictor_of(pipe).scorer, "recent_texts", None)
+    if cache is None or cache.limit > 0:
         yield
         return
-    scorer.remember_texts(max_bytes)
+    cache.limit = max_bytes
     try:
         yield
     finally:
-        scorer.remember_texts(0)
+        cache.limit = 0
+        cache.clear()
 
 
 def predictor_of(pipe: ZeroShotTextCategorizer) -> Any:

@@ -11,7 +11,8 @@ from transformers import AutoModel, AutoTokenizer
 
 from spacy_zeroshot.errors import ZeroShotError
 from spacy_zeroshot.model.architectures import NLIClassifier, SimilarityClassifier
-from spacy_zeroshot.model.pooling import Pooling, read_pooling, save_pooling
+from spacy_zeroshot.model.checkpoint import write_folder
+from spacy_zeroshot.model.pooling import Pooling, read_pooling
 from spacy_zeroshot.model.types import CONTRADICTION, ENTAILMENT, NLIInput
 
 from ..util import make_nlp, words
@@ -39,8 +40,16 @@ def logits(folder, sets=(HYPOTHESES,), **settings):
 def write_pooling(folder, mode, max_length=None):
     """As sentence-transformers does."""
     (folder / "1_Pooling").mkdir(exist_ok=True)
-    (folder / "1_Pooling" / "config.json").write_text(json.dumps({f"pooling_mode_{mode}": True}))
-    (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": max_length}))
+    pooling = {"word_embedding_dimension": 32, f"pooling_mode_{mode}": True}
+    kinds = ("Transformer", ""), ("Pooling", "1_Pooling")
+    modules = [
+        {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for i, (kind, path) in enumerate(kinds)
+    ]
+    limits = {"max_seq_length": max_length}
+    files = {"modules.json": modules, "1_Pooling/config.json": pooling, "sentence_bert_config.json": limits}
+    for name, content in files.items():
+        (folder / name).write_text(json.dumps(content))
 
 
 def plain(folder, texts, mode="mean"):
@@ -158,13 +167,8 @@ def test_a_saved_encoder_is_one_of_sentence_transformers(make_checkpoint, own_co
 def test_pooling_round_trip(nli_folder, own_copy, tmp_path, mode):
     folder = own_copy(nli_folder)
     write_pooling(folder, "cls_token" if mode == "cls" else "mean_tokens", 77)
-    save_pooling(runtime(folder).scorer.encoder, tmp_path)
+    write_folder(tmp_path, runtime(folder).scorer.encoder.pooling.files)
     assert read_pooling(tmp_path, "tiny") == Pooling(mode, 77)
-
-
-def test_the_bundled_layout_has_no_pooling_to_save(decomposed_folder, tmp_path):
-    save_pooling(runtime(decomposed_folder).scorer.encoder, tmp_path)
-    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("config", [{"pooling_mode": "cls"}, {"pooling_mode_cls_token": True}])

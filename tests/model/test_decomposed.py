@@ -234,7 +234,7 @@ def test_hypotheses_are_read_once(decomposed_folder, monkeypatch):
 def test_recent_texts_are_free(decomposed_folder, monkeypatch):
     scorer = make_scorer(decomposed_folder)
     plain = score(scorer, TEXTS, [HYPOTHESES])
-    scorer.remember_texts(1 << 20)
+    scorer.recent_texts.limit = 1 << 20
     seen = counted(scorer, monkeypatch)
     for _ in range(2):
         for one, other in zip(plain, score(scorer, TEXTS, [HYPOTHESES]), strict=True):
