@@ -40,14 +40,14 @@ class Batch(NamedTuple):
 
 
 class TextEncoder(Protocol):
-    """Makes sentence embeddings of texts read on their own."""
+    """Makes sentence embeddings."""
 
     max_tokens: int  # wordpieces of a text
     evenness: float  # as in sorted_slices
     cpu_tokens: int  # tokens of a batch that a CPU runs fastest with
 
     def embed_batch(self, texts: Sequence[Ints1d]) -> "Tensor":
-        """Embed texts, without special tokens. RETURNS (Tensor): Shape (texts, width), rows of length 1."""
+        """Embed wordpieces without special tokens: shape (texts, width), rows of length 1."""
 
 
 class PairScorer(Protocol):
@@ -68,7 +68,7 @@ class PairScorer(Protocol):
         """Cut all pairs into batches of at most `budget` padded tokens; a single window may exceed it."""
 
     def forward(self, batch: Batch) -> "Tensor":
-        """Score a batch. RETURNS (Tensor): Shape (pairs, classes), on the model's device."""
+        """Score a batch: shape (pairs, classes), on the model's device."""
 
     def forget(self) -> None:
         """Drop what was remembered of hypotheses and texts: the weights have changed."""
@@ -106,6 +106,6 @@ def pad(rows: Sequence[Ints1d], filling: int, multiple: int, longest: int) -> tu
 
 
 def ranges(starts: Ints1d, counts: Ints1d) -> Ints1d:
-    """RETURNS (Ints1d): starts[0], starts[0] + 1, ... (counts[0] of them), starts[1], ... in one array."""
+    """starts[0], starts[0] + 1, ... (counts[0] of them), starts[1], ... in one array."""
     before = np.cumsum(counts) - counts
     return np.repeat(starts - before, counts) + np.arange(int(counts.sum()))

@@ -31,11 +31,7 @@ class SimilarityInputs(NamedTuple):
 
 
 class BiEncoder:
-    """Scores by the cosine of embeddings (Reimers and Gurevych, 2019). A PairScorer.
-
-    The evidence for a hypothesis is cosine / temperature, that against it midpoint / temperature. A text costs the
-    same for any number of labels, as embeddings of hypotheses are remembered.
-    """
+    """Scores by the cosine of embeddings (Reimers and Gurevych, 2019). A PairScorer."""
 
     classes = 2
     text_passes = "once for all labels"
@@ -91,7 +87,7 @@ class BiEncoder:
         self.recent_texts.clear()
 
     def _embed(self, sequences: Sequence[Ints1d], cache: Cache[bytes, Tensor]) -> Tensor:
-        """Embeddings of wordpieces, remembered. RETURNS (Tensor): Shape (sequences, width)."""
+        """Embeddings of wordpieces, shape (sequences, width), remembered."""
 
         def embed(keys: Sequence[bytes]) -> list[Tensor]:
             pieces = [np.frombuffer(key, dtype="int64") for key in keys]

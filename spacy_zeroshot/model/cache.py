@@ -23,9 +23,6 @@ class Cache(Generic[Key, Value]):
         self._size = size
         self._known: dict[Key, Value] = {}
 
-    def __len__(self) -> int:
-        return len(self._known)
-
     def get(self, key: Key) -> Value | None:
         return self._known.get(key)
 

@@ -129,7 +129,7 @@ def find_folder(spec: ModelSpec) -> Path:
     try:
         folder = Path(snapshot_download(spec.name, allow_patterns=wanted, ignore_patterns=NOT_WANTED, **options))
     except FAILURES as error:
-        raise not_loaded(spec, error) from error
+        raise _not_loaded(spec, error) from error
     _check_folder(folder, spec, "Z020")
     return folder
 
@@ -167,23 +167,21 @@ def bundled_hash() -> str:
 
 
 def read_folder(folder: Path) -> dict[str, bytes]:
-    """The files of a folder and of those in it, by path, its parts divided by "/"."""
+    """The files of a folder and of those in it, by path."""
     files = (path for path in sorted(folder.rglob("*")) if path.is_file())
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 def write_folder(folder: Path, files: dict[str, bytes]) -> None:
-    """Write what read_folder gave."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write what read_folder gave. A path that leads out of the folder leads into it."""
     for name, data in files.items():
-        # a path that leads out of the folder leads into it
         path = folder.joinpath(*(part for part in PurePosixPath(name).parts if part not in ("..", "/")))
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
 
 
-def not_loaded(spec: ModelSpec, error: BaseException, code: str = "Z020") -> ZeroShotError:
-    """RETURNS (ZeroShotError): Why a checkpoint could not be loaded: Z027 if it asks for code of its own."""
+def _not_loaded(spec: ModelSpec, error: BaseException, code: str = "Z020") -> ZeroShotError:
+    """Why a checkpoint could not be loaded: Z027 if it asks for code of its own."""
     wants_code = "trust_remote_code" in str(error)
     return ZeroShotError("Z027" if wants_code else code, name=spec.name, reason=first_line(error))
 
@@ -216,7 +214,7 @@ def _load_config(spec: ModelSpec, folder: Path) -> Any:
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except FAILURES as error:
-        raise not_loaded(spec, error) from error
+        raise _not_loaded(spec, error) from error
     layout = (getattr(config, "zero_shot", None) or {}).get("layout", "pair")
     if layout != "pair":
         # declared by 0.1.0: run as pairs, it would give other scores without a word
@@ -234,7 +232,7 @@ def _load_tokenizer(spec: ModelSpec, folder: Path) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True, trust_remote_code=False)
     # Tokenizers fail on damaged files in every way, down to an error of their Rust half that is a bare Exception.
     except (*FAILURES, TypeError, ImportError, AttributeError) as error:
-        raise not_loaded(spec, error, "Z022") from error
+        raise _not_loaded(spec, error, "Z022") from error
     if not tokenizer.is_fast:
         raise ZeroShotError("Z028", name=spec.name)
     return tokenizer
@@ -262,7 +260,7 @@ def _load_module(spec: ModelSpec, folder: Path, config: Any) -> Any:
     except (SafetensorError, RuntimeError, UnpicklingError, EOFError) as error:
         raise ZeroShotError("Z024", name=spec.name, reason=first_line(error)) from error
     except FAILURES as error:
-        raise not_loaded(spec, error) from error
+        raise _not_loaded(spec, error) from error
     missing = [f"no {name}" for name in sorted(info["missing_keys"])]
     # transformers gives names, or names with both shapes
     mismatched = sorted(entry if isinstance(entry, str) else entry[0] for entry in info["mismatched_keys"])

@@ -16,9 +16,7 @@ from .tokenization import PairTokenizer
 
 class CrossEncoder:
     """Scores [CLS] premise [SEP] hypothesis [SEP] with any sequence classification model. A PairScorer.
-
-    `order` is what find_head gave; lengths are padded to a `multiple`.
-    """
+    `order` is what find_head gave."""
 
     # As large as a CPU runs at full speed; measured with a 22M model in float32, 8,192 are a sixth slower
     cpu_tokens = 1024
@@ -56,8 +54,8 @@ class CrossEncoder:
             head_types = [np.repeat(types[:3], (len(prefix), len(part.ids), len(middle))) for part in windows]
             tail_types = [np.repeat(types[3:], (len(ids) - len(suffix), len(suffix))) for ids in tails]
         sizes = np.array([len(found.pieces) for found in sets])
-        set_of = np.array([window.set for window in windows])
-        firsts = np.array([window.first for window in windows])
+        set_of = np.array([window.set for window in windows], dtype="int64")
+        firsts = np.array([window.first for window in windows], dtype="int64")
         # every pair: its number, its window, and its hypothesis among those of all sets
         counts = sizes[set_of]
         numbers = ranges(firsts, counts)

@@ -7,7 +7,6 @@ kind. So a label costs only its own tokens in a few layers, and its score cannot
 cross-encoder like this goes back to DeFormer (Cao et al., 2020) and PreTTR (MacAvaney et al., 2020).
 """
 
-import copy
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -141,16 +140,10 @@ class Layer(nn.Module):
     def interact(
         self, states: Tensor, qkv: Tensor, texts: Tensor, padding: Tensor | None, rows: RaggedIndex, pairs: RaggedIndex
     ) -> Tensor:
-        """Hypotheses that attend to their text and to themselves.
-
-        The scores of both lie side by side in one softmax. Text and hypotheses are multiplied apart: in one
-        product, all but a few of the scores between hypotheses would be masked.
-
-        states, qkv (Tensor): Shape (tokens, width) and (tokens, 3 * width): of hypotheses, packed.
-        texts, padding (Tensor): Shape (texts, longest, width): states of their texts; and where there are none.
-        rows, pairs (RaggedIndex): The tokens of hypotheses by text, and by pair of text and hypothesis.
-        RETURNS (Tensor): Shape (tokens, width): the next states.
-        """
+        """Hypotheses (states and qkv: packed) that attend to their text (shape (texts, longest, width)) and to
+        themselves. Their tokens are indexed by text, and by pair of text and hypothesis. RETURNS: The next states."""
+        # The scores of both lie side by side in one softmax. They are multiplied apart: in one product, all but a few
+        # of the scores between hypotheses would be masked.
         width, heads = self.width, self.heads
         key, value = self.to_heads(F.linear(texts, self.qkv.weight[width:], self.qkv.bias[width:]), 2)
         [query] = self.to_heads(rows.pad(qkv[:, :width]), 1)
@@ -247,7 +240,7 @@ class Encoder(nn.Module):
 
 
 class InteractionLayers(nn.ModuleList):
-    """Layers in which hypotheses attend to their text and to themselves."""
+    """As Layer.interact, layer after layer, with the states of texts that each of them reads."""
 
     def forward(
         self,
@@ -258,7 +251,6 @@ class InteractionLayers(nn.ModuleList):
         rows: RaggedIndex,
         pairs: RaggedIndex,
     ) -> Tensor:
-        """The last states of hypotheses: as Layer.interact, with the states of texts that each layer reads."""
         layer: Any
         for number, (layer, read) in enumerate(zip(self, texts, strict=True)):
             qkv = layer.qkv(states) if number else qkv
@@ -296,29 +288,21 @@ class DecomposedEncoder(nn.Module):
         return range(self.config.interaction_from, self.config.interaction_from + self.config.interaction_layers)
 
     def head(self, pooled: Tensor) -> Tensor:
-        """RETURNS (Tensor): Shape (pairs,): the head's margin of entailment, float32."""
+        """The head's margin of entailment, shape (pairs,), float32."""
         logits = self.classifier(torch.tanh(self.pooler(pooled.to(self.dtype)))).float()
         return logits[:, 1] - logits[:, 0]
 
     def logits(self, head_margins: Tensor, cosines: Tensor) -> Tensor:
-        """Both kinds of evidence in two logits.
+        """Both kinds of evidence, shape (pairs,), in two logits, shape (pairs, 2): for and against.
 
         Where labels compete the head may weigh less than the cosine: it knows the labels it was trained on better
         than others. The margin of entailment, which every label has for itself, is not touched by that.
-
-        head_margins, cosines (Tensor): Shape (pairs,), float32.
-        RETURNS (Tensor): Shape (pairs, 2): for and against.
         """
         scale, offset, competing = self.similarity.float()
         config = self.config
         entailment = config.competition_head_weight * head_margins + competing * cosines
         entailment = entailment / config.competition_temperature
         return torch.stack([entailment, entailment - (head_margins + scale * cosines + offset)], -1)
-
-    def sharing_encoder(self) -> "DecomposedEncoder":
-        """A copy to train, with this one's encoder: several hold it once in memory."""
-        with plain_tensors():
-            return copy.deepcopy(self, {id(self.encoder): self.encoder})
 
 
 class Hypotheses(NamedTuple):
@@ -337,14 +321,18 @@ class PreparedHypotheses(NamedTuple):
     qkv: Tensor  # (tokens, 3 * width): in the first interaction layer, which does not need the text for them
 
 
+class ChunkIndex(NamedTuple):
+    tokens: Tensor  # (tokens,): where each token's states lie among those of the batch's hypotheses
+    rows: RaggedIndex  # tokens by text
+    pairs: RaggedIndex  # tokens by pair of text and hypothesis
+
+
 class Chunk(NamedTuple):
     """Hypotheses that go through the interaction layers together."""
 
     texts: slice  # of the batch
     longest: int  # padded tokens of these texts
-    tokens: Tensor  # (tokens,): where each token's states lie among those of the batch's hypotheses
-    rows: RaggedIndex  # tokens by text
-    pairs: RaggedIndex  # tokens by pair of text and hypothesis
+    index: ChunkIndex
 
 
 class DecomposedBatch(NamedTuple):
@@ -358,9 +346,7 @@ class DecomposedBatch(NamedTuple):
 
 class DecomposedScorer:
     """Scores all hypotheses of a text with one pass over the text. A PairScorer and a TextEncoder; threads share it.
-
-    Texts and hypotheses have at most `max_length` tokens. A `multiple` above 1 asks for few shapes: see few_sizes.
-    """
+    A `multiple` above 1 asks for few shapes: see few_sizes."""
 
     classes = 2
     evenness = EVENNESS
@@ -377,9 +363,9 @@ class DecomposedScorer:
         self._hypotheses: Cache[bytes, Tensor] = Cache(HYPOTHESIS_BYTES, n_bytes)
         self._training_texts = TensorFile(TEXT_BYTES)
         self.recent_texts: Cache[bytes, Tensor] = Cache(0, n_bytes)
-        self._prepared: Cache[Any, PreparedHypotheses] = Cache(PREPARED_BYTES, lambda one: sum(map(n_bytes, one)))
         self._distinct_sets: Cache[Any, Hypotheses] = Cache(KEPT)
-        self._alike: Cache[Any, Chunk] = Cache(KEPT)
+        self._alike: Cache[Any, ChunkIndex] = Cache(KEPT)
+        self._prepared: Cache[Any, PreparedHypotheses] = Cache(PREPARED_BYTES, lambda one: sum(map(n_bytes, one)))
 
     @property
     def encoder(self) -> "DecomposedScorer":
@@ -394,24 +380,24 @@ class DecomposedScorer:
 
     def batches(self, windows: Sequence[Window], sets: Sequence[HypothesisSet], budget: int) -> Iterator[Batch]:
         device = self.module.device
-        edges = sum(map(len, self.tokenizer.single))
-        lengths = np.fromiter((len(window.ids) + edges for window in windows), "int64", len(windows))
+        sequences = [self.tokenizer.add_special_tokens(window.ids) for window in windows]
+        lengths = np.fromiter(map(len, sequences), "int64", len(windows))
         for chosen in sorted_slices(lengths, budget, EVENNESS):
             part = [windows[i] for i in chosen]
+            texts = [sequences[i] for i in chosen]
             hypotheses = self._distinct({window.set: sets[window.set] for window in part})
             numbers = [hypotheses.numbers[window.set] for window in part]
             n_pairs = np.fromiter(map(len, numbers), "int64", len(part))
-            first = np.fromiter((window.first for window in part), "int64", len(part))
             of_pair = np.concatenate(numbers)
-            sequences = [self.tokenizer.add_special_tokens(window.ids) for window in part]
             inputs = DecomposedBatch(
-                sequences,
-                self._pack(sequences),
+                texts,
+                self._pack(texts),
                 hypotheses,
                 to_device(np.repeat(np.arange(len(part)), n_pairs), device),
                 to_device(of_pair, device),
                 list(self._chunks(hypotheses, of_pair, n_pairs, lengths[chosen], budget)),
             )
+            first = np.fromiter((window.first for window in part), "int64", len(part))
             n_tokens = int(lengths[chosen].sum() + hypotheses.lengths[of_pair].sum())
             yield Batch(ranges(first, n_pairs), inputs, n_tokens)
 
@@ -422,7 +408,7 @@ class DecomposedScorer:
         hypotheses = self.prepare(inputs.hypotheses)
         padded = [rows.pad(states) for states in levels]
         margins = []
-        for texts, longest, tokens, *indices in inputs.chunks:
+        for texts, longest, (tokens, *indices) in inputs.chunks:
             # none of the padding of longer texts
             longest = min(longest, rows.longest)
             read = [states[texts, :longest] for states in padded]
@@ -517,9 +503,8 @@ class DecomposedScorer:
         self, hypotheses: Hypotheses, of_pair: Ints1d, n_pairs: Ints1d, lengths: Ints1d, budget: int
     ) -> Iterator[Chunk]:
         """Cut a batch's pairs into chunks of about `budget` tokens at most: whole texts, or one text's in parts."""
-        counts = hypotheses.lengths[of_pair]
         ends = np.cumsum(n_pairs)
-        tokens = np.add.reduceat(counts, ends - n_pairs)
+        tokens = np.add.reduceat(hypotheses.lengths[of_pair], ends - n_pairs)
         start = 0
         while start < len(n_pairs):
             stop = start + max(1, int(np.searchsorted(np.cumsum(tokens[start:]), budget, side="right")))
@@ -527,18 +512,16 @@ class DecomposedScorer:
                 # few shapes: what is left over goes in powers of two
                 stop = start + (1 << ((stop - start).bit_length() - 1))
             longest = few_sizes(int(lengths[start])) if self.multiple > 1 else int(lengths[start])
-            inside = slice(ends[start] - n_pairs[start], ends[stop - 1])
-            if tokens[start] <= budget:
-                parts = [(of_pair[inside], n_pairs[start:stop])]
-            else:
-                cuts = np.flatnonzero(np.diff(np.cumsum(counts[inside]) // budget)) + 1
-                parts = [(part, np.array([len(part)])) for part in np.split(of_pair[inside], cuts)]
-            for part in parts:
-                yield self._chunk(hypotheses, *part)._replace(texts=slice(start, stop), longest=longest)
+            pairs = of_pair[ends[start] - n_pairs[start] : ends[stop - 1]]
+            parts = [(pairs, n_pairs[start:stop])]
+            if tokens[start] > budget:
+                cuts = np.flatnonzero(np.diff(np.cumsum(hypotheses.lengths[pairs]) // budget)) + 1
+                parts = [(part, np.array([len(part)])) for part in np.split(pairs, cuts)]
+            for part, sizes in parts:
+                yield Chunk(slice(start, stop), longest, self._index(hypotheses, part, sizes))
             start = stop
 
-    def _chunk(self, hypotheses: Hypotheses, of_pair: Ints1d, n_pairs: Ints1d) -> Chunk:
-        """The index arrays of a chunk, without its texts."""
+    def _index(self, hypotheses: Hypotheses, of_pair: Ints1d, n_pairs: Ints1d) -> ChunkIndex:
         # chunks of equally many texts with one and the same set are alike
         alike = len(hypotheses.numbers) == 1 and len(of_pair) == len(n_pairs) * len(hypotheses.lengths)
         key = hypotheses.key, len(n_pairs)
@@ -550,10 +533,10 @@ class DecomposedScorer:
             size = few_sizes(total) if self.multiple > 1 and rows.min() != rows.max() else total
             tokens = np.zeros(size, dtype="int64")
             tokens[:total] = ranges(hypotheses.first[of_pair], counts)
-            # no inference tensors: this chunk may be wanted in training
+            # no inference tensors: these may be wanted in training
             with torch.inference_mode(False):
-                indices = ragged(rows, self.multiple, size), ragged(counts, 1, size)
-                found = move(Chunk(slice(0), 0, torch.from_numpy(tokens), *indices), self.module.device)
+                indices = torch.from_numpy(tokens), ragged(rows, self.multiple, size), ragged(counts, 1, size)
+                found = move(ChunkIndex(*indices), self.module.device)
             if alike:
                 self._alike.add({key: found})
         return found
@@ -562,10 +545,8 @@ class DecomposedScorer:
 def load_decomposed(
     folder: Path, dtype: torch.dtype | None = None, device: torch.device | None = None
 ) -> DecomposedEncoder:
-    """Load a folder that save_decomposed wrote; dtype None keeps the precision it is stored in.
-
-    RAISES (ZeroShotError): Z024 for damaged weights, Z030 for a config that cannot be run.
-    """
+    """Load a folder that save_decomposed wrote; dtype None keeps the precision it is stored in. RAISES
+    (ZeroShotError): Z024 for damaged weights, Z030 for a config that cannot be run."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -608,7 +589,7 @@ def save_decomposed(module: DecomposedEncoder, folder: Path) -> None:
 
 
 def _names(module: DecomposedEncoder) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Every tensor's name in the module, and its names in the file: queries, keys and values have one each there."""
+    """Every tensor's name in the module, and its names in the file, where queries, keys and values have one each."""
     for name in module.state_dict():
         head, _, kind = name.rpartition(".")
         where, _, part = head.rpartition(".")

@@ -41,7 +41,7 @@ class Prompt(NamedTuple):
         return len(self.start) + len(self.middle) + len(self.end)
 
     def fill(self, text: Ints1d, masks: int) -> tuple[Ints1d, int]:
-        """Put a text into the prompt. RETURNS (tuple[Ints1d, int]): Token ids, and where the masks begin."""
+        """Put a text into the prompt. RETURNS: Token ids, and where the masks begin."""
         hidden = [self.mask_id] * masks
         one, other = (hidden, text) if self.masks_first else (text, hidden)
         first = len(self.start) + (0 if self.masks_first else len(text) + len(self.middle))
@@ -60,11 +60,8 @@ class Row(NamedTuple):
 
 
 class MaskedLM:
-    """Scores label words by the log-probability that a prompt gives them. A PairScorer.
-
-    A label of several wordpieces gets as many masks, and the mean of its pieces' log-probabilities, each predicted on
-    its own. So a text has one row for each length of its labels.
-    """
+    """Scores label words by the log-probability that a prompt gives them. A PairScorer. As a label gets as many masks
+    as it has wordpieces, a text has one row for each length of its labels."""
 
     classes = 2
     cpu_tokens = 8192
@@ -118,7 +115,7 @@ class MaskedLM:
             yield Row(self.tokenizer.add_special_tokens(ids), start, labels, pieces, found, first)
 
     def _by_length(self, found: HypothesisSet) -> list[tuple[Ints1d, Ints2d]]:
-        """Labels by their number of wordpieces. RETURNS: numbers of those of one length, and their ids."""
+        """Labels by their number of wordpieces: their numbers in the set, and their ids."""
         unknown = self._checkpoint.tokenizer.unk_token_id
         for word, ids in zip(found.texts, found.pieces, strict=True):
             if not len(ids) or unknown in ids:
@@ -129,7 +126,7 @@ class MaskedLM:
         return [(numbers, np.stack([found.pieces[i] for i in numbers])) for numbers in groups]
 
     def _prior(self, found: HypothesisSet) -> Tensor:
-        """Mean log-probabilities in the prompt without a text, remembered. RETURNS (Tensor): Shape (hypotheses,)."""
+        """Mean log-probabilities in the prompt without a text, shape (hypotheses,), remembered."""
         prior = self._priors.get(found.key)
         if prior is None:
             prior = torch.zeros(len(found.texts), device=self._checkpoint.device)
@@ -139,7 +136,7 @@ class MaskedLM:
         return prior
 
     def _log_probabilities(self, rows: Sequence[Row]) -> Tensor:
-        """Mean log-probability of every row's label words. RETURNS (Tensor): Shape (pairs,), float32."""
+        """Mean log-probabilities of every row's label words, shape (pairs,), float32."""
         device = self._checkpoint.device
         masks = np.array([row.pieces.shape[1] for row in rows])
         ids, seen = pad([row.ids for row in rows], self.tokenizer.pad_id, self.multiple, self.max_length)

@@ -3,7 +3,6 @@
 import copy
 import os
 import sys
-import threading
 import warnings
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
@@ -50,36 +49,24 @@ class Converted:
         self._precision = "bf16" if kernel == torch.bfloat16 else "f32"
         self._model = _convert(self._ov, module, examples, name)
         self._parent = os.getpid()
-        # By process, and by process and thread. What a forked process inherits stays: let go, it would wait for
-        # threads that do not exist there. A lock of the parent's may have been held at the moment of the fork.
-        self._locks: dict[int, threading.Lock] = {}
+        # By process. What a forked one inherits stays: let go, it would wait for threads that do not exist there.
         self._compiled: dict[int, Any] = {}
-        self._requests: dict[tuple[int, int], Any] = {}
 
     def __call__(self, *inputs: Tensor) -> list[Tensor]:
         """The module's results, in float32."""
+        process = os.getpid()
+        if process not in self._compiled:
+            settings = {
+                "PERFORMANCE_HINT": "LATENCY",
+                "INFERENCE_PRECISION_HINT": self._precision,
+                # The threads of a parent's pool do not exist after a fork: more than one would wait for them for ever.
+                "INFERENCE_NUM_THREADS": torch.get_num_threads() if process == self._parent else 1,
+            }
+            self._compiled[process] = self._ov.Core().compile_model(self._model, "CPU", settings)
+        # a request of its own: one must not be used by two threads at a time
         arrays = {number: tensor.numpy() for number, tensor in enumerate(inputs)}
-        results = self._request().infer(arrays, share_inputs=True)
+        results = self._compiled[process].infer_new_request(arrays)
         return [torch.from_numpy(results[number]) for number in range(len(results))]
-
-    def _request(self) -> Any:
-        """This thread's own request: one request must not be used by two threads at a time."""
-        process, thread = os.getpid(), threading.get_ident()
-        if (process, thread) not in self._requests:
-            with self._locks.setdefault(process, threading.Lock()):
-                if process not in self._compiled:
-                    self._compiled[process] = self._compile(process)
-            self._requests[process, thread] = self._compiled[process].create_infer_request()
-        return self._requests[process, thread]
-
-    def _compile(self, process: int) -> Any:
-        settings = {
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": self._precision,
-            # The threads of a parent's pool do not exist after a fork: more than one would wait for them for ever.
-            "INFERENCE_NUM_THREADS": torch.get_num_threads() if process == self._parent else 1,
-        }
-        return self._ov.Core().compile_model(self._model, "CPU", settings)
 
 
 class OpenVINOClassifier(nn.Module):
@@ -129,7 +116,7 @@ class OpenVINOInteractionLayers(InteractionLayers):
 
 
 class _ByPosition(nn.Module):
-    """A module as a function of tensors, which is what can be traced."""
+    """A function of tensors as a module, which is what can be traced."""
 
     def __init__(self, module: nn.Module, call: Callable[..., Any]):
         super().__init__()
@@ -146,12 +133,12 @@ def _convert_decomposed(scorer: DecomposedScorer, kernel: torch.dtype, name: str
     with torch.inference_mode(False), torch.no_grad():
         for shape in EXAMPLES:
             inputs = _example(scorer, *shape).inputs
-            rows, [chunk] = inputs.texts.rows, inputs.chunks
+            rows, index = inputs.texts.rows, inputs.chunks[0].index
             hypotheses = scorer.prepare(inputs.hypotheses)
-            own = gather(hypotheses.states, chunk.tokens), gather(hypotheses.qkv, chunk.tokens)
+            own = gather(hypotheses.states, index.tokens), gather(hypotheses.qkv, index.tokens)
             read = [rows.pad(states) for states in module.encoder(inputs.texts, module.levels)[1]]
             texts.append(_encoder_inputs(inputs.texts))
-            chunks.append(_interaction_inputs(*own, read, rows.padding(), chunk.rows, chunk.pairs))
+            chunks.append(_interaction_inputs(*own, read, rows.padding(), index.rows, index.pairs))
 
     def encode(ids: Tensor, positions: Tensor, *index: Tensor) -> tuple[Tensor, ...]:
         last, levels = module.encoder.read(PackedSequences(ids, positions, _ragged(*index)), module.levels)
@@ -160,13 +147,11 @@ def _convert_decomposed(scorer: DecomposedScorer, kernel: torch.dtype, name: str
     def interact(states: Tensor, qkv: Tensor, padding: Tensor, *more: Tensor) -> Tensor:
         return module.interaction(states, qkv, more[6:], padding, _ragged(*more[:3]), _ragged(*more[3:6]))
 
-    encoder = Converted(_ByPosition(module.encoder, encode), texts, kernel, name)
-    interaction = Converted(_ByPosition(module.interaction, interact), chunks, kernel, name)
-    parts = {
-        id(module.encoder): OpenVINOEncoder(module.encoder, encoder),
-        id(module.interaction): OpenVINOInteractionLayers(module.interaction, interaction),
-    }
-    return copy.deepcopy(module, parts)
+    converted = Converted(_ByPosition(module.encoder, encode), texts, kernel, name)
+    encoder = OpenVINOEncoder(module.encoder, converted)
+    converted = Converted(_ByPosition(module.interaction, interact), chunks, kernel, name)
+    interaction = OpenVINOInteractionLayers(module.interaction, converted)
+    return copy.deepcopy(module, {id(module.encoder): encoder, id(module.interaction): interaction})
 
 
 def _example(scorer: PairScorer, n_texts: int, sizes: Sequence[int]) -> Batch:

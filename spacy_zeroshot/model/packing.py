@@ -1,8 +1,5 @@
-"""Sequences of tokens packed one after another, and the index arrays that pad them where attention needs it.
-
-Linear layers, norms and activations run over packed tokens: nothing is spent on padding there. Attention runs over
-rectangles. All index arrays of a batch are made by numpy in one go.
-"""
+"""Sequences of tokens packed one after another, and the index arrays that pad them where attention needs it: linear
+layers, norms and activations spend nothing on padding."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeVar
@@ -54,7 +51,7 @@ class PackedSequences(NamedTuple):
 
 
 def pack(sequences: Sequence[Ints1d], multiple: int) -> PackedSequences:
-    """Pack sequences of token ids. multiple (int): 1 for shapes as they come, more for few of them (few_sizes)."""
+    """Pack sequences of token ids: a multiple above 1 asks for few shapes."""
     lengths = np.fromiter(map(len, sequences), "int64", len(sequences))
     total = int(lengths.sum())
     size = few_sizes(total) if multiple > 1 else total

@@ -1,10 +1,12 @@
 """A loaded model at work: NLIInput in, NLIOutput out; and sentence embeddings."""
 
 import contextlib
+import copy
 import os
 import timeit
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,11 +20,11 @@ from .bi_encoder import BiEncoder
 from .checkpoint import Checkpoint, find_folder, is_decomposed, load_checkpoint, share_checkpoint
 from .cross_encoder import CrossEncoder
 from .decomposed import DecomposedScorer
-from .device import choose_budget, choose_device, choose_dtype, choose_kernel, mind_fork, to_host
+from .device import choose_budget, choose_device, choose_dtype, choose_kernel, mind_fork, plain_tensors, to_host
 from .head import find_head
 from .masked_lm import MaskedLM, read_prompt
 from .tokenization import PairTokenizer
-from .types import ModelSpec, NLIInput, NLIOutput
+from .types import ModelSpec, NLIInput, NLIOutput, WindowConfig
 
 # Wordpieces that neighbouring windows of a long text share where it is embedded
 EMBEDDING_OVERLAP = 64
@@ -33,10 +35,8 @@ MULTIPLE = 16
 
 
 class Predictor:
-    """A checkpoint on a device, ready to score, to embed and, if trainable, to learn.
-
-    A trainable one has its weights in float32, and computes in `dtype` by autocast; `frozen` parts are not trained.
-    """
+    """A checkpoint on a device, ready to score, to embed and, if trainable, to learn: its weights are in float32 then,
+    it computes in `dtype` by autocast, and `frozen` parts are not trained."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class Predictor:
         rows = [row_of.setdefault(key, len(row_of)) for key in zip(batch.premises, batch.hypotheses, strict=True)]
         distinct = NLIInput([text for text, _ in row_of], [texts for _, texts in row_of], batch.windows)
         windows, sets, output = self._plan(distinct)
-        logits = self._run(lambda budget: self._batches(windows, sets, budget), self.scorer.forward)
+        logits = self._run(partial(self.scorer.batches, windows, sets), self.scorer.forward)
         if not np.isfinite(logits).all():
             raise ZeroShotError("Z013", detail="NaN or infinity", precision=str(self.dtype).removeprefix("torch."))
         output = output._replace(logits=logits)
@@ -81,7 +81,7 @@ class Predictor:
         """As predict; the callback takes the gradient of the logits and adds to the gradients of the weights."""
         windows, sets, output = self._plan(batch)
         with torch.inference_mode(False), torch.enable_grad(), self.autocast():
-            batches = self._batches(windows, sets, self.budget)
+            batches = self.scorer.batches(windows, sets, self.budget)
             outputs = [(part.pairs, self.scorer.forward(part).float()) for part in batches]
 
         def backprop(d_logits: Floats2d) -> None:
@@ -97,14 +97,12 @@ class Predictor:
         """Embed texts, rows of length one. A long one gets the mean of its windows' embeddings."""
         mind_fork(self._process)
         encoder = self.scorer.encoder
-        row_of: dict[str, int] = {}
-        rows = [row_of.setdefault(text, len(row_of)) for text in texts]
-        if not rows:
+        if not texts:
             return np.zeros((0, getattr(self.checkpoint.config, "hidden_size", 0)), dtype="float32")
         overlap = min(EMBEDDING_OVERLAP, encoder.max_tokens // 2)
         windows: list[Ints1d] = []
         owners: list[int] = []
-        for number, ids in enumerate(self.tokenizer.encode(list(row_of))):
+        for number, ids in enumerate(self.tokenizer.encode(texts)):
             for start, end in split_windows(len(ids), encoder.max_tokens, overlap):
                 windows.append(ids[start:end])
                 owners.append(number)
@@ -115,11 +113,10 @@ class Predictor:
                 yield Batch(chosen, [windows[i] for i in chosen], int(lengths[chosen].sum()))
 
         vectors = self._run(batches, lambda part: encoder.embed_batch(part.inputs))
-        sums = np.zeros((len(row_of), vectors.shape[1]), dtype="float32")
+        sums = np.zeros((len(texts), vectors.shape[1]), dtype="float32")
         np.add.at(sums, owners, vectors)
         # all zeros only if windows point in opposite directions
-        sums /= np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
-        return sums[rows]
+        return sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
 
     def set_training(self, dropout: float | None) -> None:
         """Switch to training with a dropout rate (at 0.0 no mask is sampled), or to scoring with None."""
@@ -141,28 +138,20 @@ class Predictor:
         number_of: dict[tuple[str, ...], int] = {}
         set_of = [number_of.setdefault(texts, len(number_of)) for texts in batch.hypotheses]
         sets = [self.tokenizer.hypothesis_set(texts) for texts in number_of]
-        room, sizes = [self._room(found) for found in sets], [len(found.texts) for found in sets]
+        rooms = [self._room(found) for found in sets]
         windows: list[Window] = []
         spans: list[tuple[int, int]] = []
         n_windows = []
         first = 0
         pieces = self.tokenizer.encode(batch.premises)
         for text, ids, number in zip(batch.premises, pieces, set_of, strict=True):
-            if len(ids) <= room[number]:
-                cut = [(0, len(ids))]
-                spans.append((0, len(text)))
-            else:
-                cut = [(0, room[number])]
-                if batch.windows.long_text == "truncate":
-                    self._warn_once("Z101", length=len(ids), room=room[number])
-                else:
-                    cut = split_windows(len(ids), room[number], batch.windows.overlap)
-                spans.extend(self._spans(text, len(ids), cut))
+            cut = self._cut(len(ids), rooms[number], batch.windows)
+            spans += self._spans(text, len(ids), cut)
             n_windows.append(len(cut))
             for start, end in cut:
                 windows.append(Window(ids[start:end], number, first))
-                first += sizes[number]
-        n_hypotheses = np.array([sizes[number] for number in set_of], dtype="int64")
+                first += len(sets[number].texts)
+        n_hypotheses = np.array([len(texts) for texts in batch.hypotheses], dtype="int64")
         places = np.array(spans, dtype="int64").reshape(-1, 2)
         none = np.zeros((0, self.scorer.classes), dtype="float32")
         return windows, sets, NLIOutput(none, places, np.array(n_windows, dtype="int64"), n_hypotheses)
@@ -176,15 +165,20 @@ class Predictor:
             raise ZeroShotError("Z011", hypothesis=hypotheses.texts[longest], length=lengths[longest], room=most)
         return room
 
-    def _spans(self, text: str, length: int, cut: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-        """The characters of windows; the first and the last one reach the text's ends."""
-        offsets = self.tokenizer.offsets(text)
-        for start, end in cut:
-            first = 0 if start == 0 else int(offsets[start, 0])
-            yield first, len(text) if end == length else int(offsets[end - 1, 1])
+    def _cut(self, length: int, room: int, how: WindowConfig) -> list[tuple[int, int]]:
+        if length > room and how.long_text == "truncate":
+            self._warn_once("Z101", length=length, room=room)
+            return [(0, room)]
+        return split_windows(length, room, how.overlap)
 
-    def _batches(self, windows: list[Window], sets: list[HypothesisSet], budget: int) -> Iterator[Batch]:
-        return self.scorer.batches(windows, sets, budget) if windows else iter(())
+    def _spans(self, text: str, length: int, cut: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        """The characters of windows; the first and the last one reach the text's ends."""
+        if cut == [(0, length)]:
+            return [(0, len(text))]
+        offsets = self.tokenizer.offsets(text)
+        starts = [0 if start == 0 else int(offsets[start, 0]) for start, _ in cut]
+        ends = [len(text) if end == length else int(offsets[end - 1, 1]) for _, end in cut]
+        return list(zip(starts, ends))
 
     def _run(self, batches: Callable[[int], Iterator[Batch]], forward: Callable[[Batch], torch.Tensor]) -> Floats2d:
         """One array of the results of all batches; where a GPU runs out of memory, again with half the budget.
@@ -238,8 +232,11 @@ def load_predictor(spec: ModelSpec, trainable: bool, train_encoder: bool) -> Pre
     if not trainable:
         checkpoint = share_checkpoint(spec, folder, device, dtype)
     elif frozen:
+        # several hold one encoder, once in memory
         base = share_checkpoint(spec, folder, device, torch.float32)
-        checkpoint = replace(base, module=base.module.sharing_encoder(), base=base)
+        with plain_tensors():
+            module = copy.deepcopy(base.module, {id(base.module.encoder): base.module.encoder})
+        checkpoint = replace(base, module=module, base=base)
     else:
         checkpoint = load_checkpoint(spec, device, torch.float32, folder)
     scorer = _make_scorer(spec, checkpoint, 1 if dtype == torch.float32 and not kernel else MULTIPLE)

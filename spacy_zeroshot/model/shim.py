@@ -35,7 +35,7 @@ _BELOW = ("embed", "shared", "wte", "wpe")
 
 
 class ModelShim(Shim):
-    """Holds a checkpoint that is loaded at first use. spec: What the config says."""
+    """Holds a checkpoint that is loaded at first use."""
 
     def __init__(self, spec: ModelSpec):
         super().__init__(None)
@@ -67,7 +67,7 @@ class ModelShim(Shim):
         return self.runtime.predict(batch), _no_backprop
 
     def embed(self, texts: Sequence[str]) -> Floats2d:
-        """Embed texts by the model's own encoder. RETURNS (Floats2d): Shape (texts, width), rows of length one."""
+        """Embed texts by the model's own encoder, shape (texts, width): rows of length one."""
         return self.runtime.embed(texts)
 
     def weights_key(self) -> str:
@@ -124,18 +124,20 @@ class ModelShim(Shim):
         """Score with other weights for a while, e.g. the optimizer's averages. params: Weights by (shim id, name)."""
         import torch
 
+        named = self.runtime.parameters if self._model is not None else {}
+        chosen = {name: tensor for name, tensor in named.items() if (self.id, name) in params}
+        if not chosen:
+            yield
+            return
+
         def put(values: dict[str, Any]) -> None:
             with torch.inference_mode(False), torch.no_grad():
                 for name, value in values.items():
-                    named[name].data.copy_(value)
-            if values:
-                self._weights_changed()
+                    chosen[name].data.copy_(value)
+            self._weights_changed()
 
-        named = self.runtime.parameters if self._model is not None else {}
-        mine = {name: params[self.id, name] for name in named if (self.id, name) in params}
-        backup = {name: named[name].data.clone() for name in mine}
-        version = self._version
-        put({name: xp2torch(value, device=named[name].device) for name, value in mine.items()})
+        backup, version = {name: tensor.data.clone() for name, tensor in chosen.items()}, self._version
+        put({name: xp2torch(params[self.id, name], device=tensor.device) for name, tensor in chosen.items()})
         try:
             yield
         finally:
@@ -145,7 +147,7 @@ class ModelShim(Shim):
     # Saving
 
     def save(self, folder: Path) -> None:
-        """Write the checkpoint as a Hugging Face folder, or, for the untouched bundled one, a reference to it."""
+        """Write a Hugging Face folder, or, for the untouched bundled model, a reference to it."""
         from . import checkpoint as store
 
         folder.mkdir(parents=True, exist_ok=True)
@@ -167,7 +169,7 @@ class ModelShim(Shim):
         self._take(str(folder), srsly.read_json(reference) if reference.exists() else None)
 
     def to_bytes(self) -> bytes:
-        """RETURNS (bytes): The files that save writes."""
+        """The files that save writes."""
         return srsly.msgpack_dumps(self._read_files())
 
     def from_bytes(self, data: bytes) -> "ModelShim":
@@ -279,10 +281,8 @@ class ModelShim(Shim):
 
 def learning_rates(names: Sequence[str], base_prefix: str, init: InitConfig) -> dict[str, float]:
     """Factors on the learning rate, by the weight's name: less for each layer below the top one, more for the head.
-
-    Several stacks of layers (encoder and decoder, encoder and interaction) stand on each other in the order of names.
-    What is not in the part of the model called `base_prefix` is its head.
-    """
+    What is not in the part of the model called `base_prefix` is its head."""
+    # several stacks (encoder and decoder, encoder and interaction) stand on each other in the order of names
     found = {name: match for name in names if (match := _LAYER.search(name))}
     layers = list(dict.fromkeys(name[: match.end(1)] for name, match in found.items()))
     rates = {}

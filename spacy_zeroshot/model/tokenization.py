@@ -59,7 +59,7 @@ class PairTokenizer:
         return self._encode(texts, self._leads[0])
 
     def offsets(self, text: str) -> Ints2d:
-        """First and past-the-last character of each wordpiece of a premise. RETURNS (Ints2d): Shape (wordpieces, 2)."""
+        """First and past-the-last character of each wordpiece of a premise, shape (wordpieces, 2)."""
         lead = self._leads[0]
         found = self._rust.encode(lead + _without_surrogates(text), add_special_tokens=False).offsets
         return np.maximum(np.asarray(found, dtype="int64").reshape(-1, 2) - len(lead), 0)

@@ -20,65 +20,45 @@ ENTAILMENT, CONTRADICTION = 0, 1
 
 
 class WindowConfig(NamedTuple):
-    """How a model reads a premise that is longer than it takes.
+    """How a model reads a premise that is longer than it takes."""
 
-    long_text (str): "windows" scores overlapping windows of wordpieces, "truncate" the beginning.
-    overlap (int): Wordpieces that neighbouring windows share.
-    """
-
-    long_text: Literal["windows", "truncate"] = "windows"
-    overlap: int = 64
+    long_text: Literal["windows", "truncate"] = "windows"  # overlapping windows of wordpieces, or the beginning
+    overlap: int = 64  # wordpieces that neighbouring windows share
 
 
 class NLIInput(NamedTuple):
     """A batch of premises, each with the hypotheses to score it on.
 
-    premises (Sequence[str]): Texts of any length, none of them blank.
-    hypotheses (Sequence[tuple[str, ...]]): One tuple for each premise, none empty. Premises with the same hypotheses
-        should share one tuple object: what is computed for it is computed once.
-    windows (WindowConfig): How to read long premises.
+    Premises with the same hypotheses should share one tuple object: what is computed for it is computed once.
     """
 
-    premises: Sequence[str]
-    hypotheses: Sequence[tuple[str, ...]]
+    premises: Sequence[str]  # texts of any length, none of them blank
+    hypotheses: Sequence[tuple[str, ...]]  # one tuple for each premise, none empty
     windows: WindowConfig = WindowConfig()
 
 
 class NLIOutput(NamedTuple):
-    """The logits of every window and hypothesis, as flat arrays in the order of the premises.
+    """The logits of every window and hypothesis, as flat arrays in the order of the premises."""
 
-    logits (Floats2d): Shape (pairs, classes), float32: premise by premise, window by window, hypothesis by hypothesis.
-        Column ENTAILMENT speaks for the hypothesis, CONTRADICTION against it (not-entailment in a two-class head).
-    windows (Ints2d): Shape (windows, 2): first and past-the-last character of each window in its premise.
-    n_windows (Ints1d): Shape (premises,): windows of each premise, at least one.
-    n_hypotheses (Ints1d): Shape (premises,): hypotheses of each premise.
-    """
-
+    # Shape (pairs, classes), float32: premise by premise, window by window, hypothesis by hypothesis. Column
+    # ENTAILMENT speaks for the hypothesis, CONTRADICTION against it (not-entailment in a two-class head).
     logits: Floats2d
-    windows: Ints2d
-    n_windows: Ints1d
-    n_hypotheses: Ints1d
+    windows: Ints2d  # shape (windows, 2): first and past-the-last character of each in its premise
+    n_windows: Ints1d  # shape (premises,): at least one each
+    n_hypotheses: Ints1d  # shape (premises,)
 
 
 class InitConfig(NamedTuple):
-    """What `nlp.initialize` sets for training; none of it is saved.
+    """What `nlp.initialize` sets for training; none of it is saved."""
 
-    freeze (tuple[str, ...]): Weights whose names start so stay as they are.
-    layer_decay (float): Factor on the learning rate for each layer below the top one.
-    head_rate (float): Factor on the learning rate of the head.
-    """
-
-    freeze: tuple[str, ...] = ()
-    layer_decay: float = 1.0
-    head_rate: float = 1.0
+    freeze: tuple[str, ...] = ()  # weights whose names start so stay as they are
+    layer_decay: float = 1.0  # factor on the learning rate for each layer below the top one
+    head_rate: float = 1.0  # factor on the learning rate of the head
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """What a model block of a config says. The fields are the parameters of the architectures.
-
-    architecture (str): The architecture's name without package and version.
-    """
+    """What a model block of a config says: the parameters of the architectures."""
 
     name: str
     revision: str | None = None
@@ -87,7 +67,7 @@ class ModelSpec:
     precision: Precision = "auto"
     device: str | None = None
     max_batch_tokens: int | None = None
-    architecture: str = "NLIClassifier"
+    architecture: str = "NLIClassifier"  # without package and version
     backend: Backend = "torch"
     entailment: ClassRef = None
     contradiction: ClassRef = None

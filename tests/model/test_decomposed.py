@@ -364,15 +364,6 @@ def test_training_after_scoring_under_inference_mode(decomposed_folder):
     sum(logits.sum() for logits in score(scorer, TEXTS, [HYPOTHESES[:4]], grad=True)).backward()
 
 
-def test_copies_share_an_encoder(scorer):
-    first = scorer.module
-    copy = first.sharing_encoder()
-    assert copy.encoder is first.encoder
-    copy.classifier.weight.data += 1.0
-    other = DecomposedScorer(copy, scorer.tokenizer, POSITIONS)
-    assert not torch.equal(score(other, TEXTS, [HYPOTHESES])[0], score(scorer, TEXTS, [HYPOTHESES])[0])
-
-
 # ---- files
 
 
