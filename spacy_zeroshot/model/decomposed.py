@@ -332,7 +332,7 @@ class Chunk(NamedTuple):
 
     texts: slice  # of the batch
     longest: int  # padded tokens of these texts
-    index: ChunkIndex
+    indices: ChunkIndex
 
 
 class DecomposedBatch(NamedTuple):

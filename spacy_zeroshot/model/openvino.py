@@ -133,7 +133,7 @@ def _convert_decomposed(scorer: DecomposedScorer, kernel: torch.dtype, name: str
     with torch.inference_mode(False), torch.no_grad():
         for shape in EXAMPLES:
             inputs = _example(scorer, *shape).inputs
-            rows, index = inputs.texts.rows, inputs.chunks[0].index
+            rows, index = inputs.texts.rows, inputs.chunks[0].indices
             hypotheses = scorer.prepare(inputs.hypotheses)
             own = gather(hypotheses.states, index.tokens), gather(hypotheses.qkv, index.tokens)
             read = [rows.pad(states) for states in module.encoder(inputs.texts, module.levels)[1]]
