@@ -60,8 +60,8 @@ class BiEncoder:
         return self.encoder.max_tokens if longest_hypothesis <= self.encoder.max_tokens else 0
 
     def batches(self, windows: Sequence[Window], sets: Sequence[HypothesisSet], budget: int) -> Iterator[Batch]:
-        lengths = np.array([len(window.ids) + 2 for window in windows])
-        set_of = np.array([window.set for window in windows])
+        lengths = np.array([len(window.ids) + 2 for window in windows], dtype="int64")
+        set_of = np.array([window.set for window in windows], dtype="int64")
         firsts = np.array([window.first for window in windows])
         for chosen in sorted_slices(lengths, budget, self.encoder.evenness):
             used, row_of = np.unique(set_of[chosen], return_inverse=True)

@@ -53,7 +53,7 @@ class CrossEncoder:
         if self._with_types:
             head_types = [np.repeat(types[:3], (len(prefix), len(part.ids), len(middle))) for part in windows]
             tail_types = [np.repeat(types[3:], (len(ids) - len(suffix), len(suffix))) for ids in tails]
-        sizes = np.array([len(found.pieces) for found in sets])
+        sizes = np.array([len(found.pieces) for found in sets], dtype="int64")
         set_of = np.array([window.set for window in windows], dtype="int64")
         firsts = np.array([window.first for window in windows], dtype="int64")
         # every pair: its number, its window, and its hypothesis among those of all sets
@@ -61,7 +61,8 @@ class CrossEncoder:
         numbers = ranges(firsts, counts)
         head_of = np.repeat(np.arange(len(windows)), counts)
         tail_of = ranges((np.cumsum(sizes) - sizes)[set_of], counts)
-        lengths = np.array([len(ids) for ids in heads])[head_of] + np.array([len(ids) for ids in tails])[tail_of]
+        head_lengths, tail_lengths = (np.fromiter(map(len, many), "int64", len(many)) for many in (heads, tails))
+        lengths = head_lengths[head_of] + tail_lengths[tail_of]
         for chosen in sorted_slices(lengths, budget, EVENNESS):
             pairs = list(zip(head_of[chosen].tolist(), tail_of[chosen].tolist(), strict=True))
             rows = [np.concatenate([heads[i], tails[j]]) for i, j in pairs]
