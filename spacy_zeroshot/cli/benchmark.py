@@ -9,11 +9,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from ..errors import ZeroShotError
+from ..model.types import BUNDLED, BUNDLED_FOLDER, Backend, Precision
 from . import _util as cli
 from ._print import make_console, print_table
 
@@ -53,15 +54,11 @@ class Speed(NamedTuple):
 def benchmark(
     model: Annotated[
         str, typer.Option("--model", "-m", help='"bundled", or a Hub name or folder that both programs run')
-    ] = "bundled",
+    ] = BUNDLED,
     labels: Annotated[str, typer.Option("--labels", help="Numbers of labels, with commas between them")] = "2,10,50",
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="How often each program is timed")] = 3,
-    precision: Annotated[
-        Literal["auto", "float32", "bfloat16", "float16"], typer.Option("--precision", help="Of the component")
-    ] = "auto",
-    backend: Annotated[
-        Literal["auto", "torch", "openvino"], typer.Option("--backend", help="Of the component")
-    ] = "torch",
+    precision: Annotated[Precision, typer.Option("--precision", help="Of the component")] = "auto",
+    backend: Annotated[Backend, typer.Option("--backend", help="Of the component")] = "torch",
     as_json: cli.Json = False,
     gpu_id: cli.GpuId = -1,
 ) -> None:
@@ -74,7 +71,6 @@ def benchmark(
     """
     from ..loading import use_gpu
     from ..model.reference import Device, ReferencePipeline, describe_machine, write_stock_checkpoint
-    from ..model.types import BUNDLED, BUNDLED_FOLDER
 
     with cli.run("benchmark"):
         if not re.fullmatch("[1-9][0-9]*(,[1-9][0-9]*)*", labels):

@@ -59,18 +59,16 @@ def SimilarityClassifier(
 ) -> NLIModel:
     """Build a classifier by similarity of sentence embeddings (Reimers and Gurevych, 2019). It only scores.
 
-    Text and hypothesis are embedded on their own. The logit for a hypothesis is cosine / temperature, and that
-    against it is midpoint / temperature. So competing labels get softmax(cosine / temperature), and labels on their
-    own get sigmoid((cosine - midpoint) / temperature): 0.5 at the midpoint. A text costs the same for any number of
-    labels, as embeddings of hypotheses are remembered.
+    The logit for a hypothesis is cosine / temperature, and that against it is midpoint / temperature. So competing
+    labels get softmax(cosine / temperature), and labels on their own get sigmoid((cosine - midpoint) / temperature).
+    A text costs the same for any number of labels, as embeddings of hypotheses are remembered.
 
     name (str): "bundled", a Hugging Face Hub name, or a folder: any encoder, its last states pooled by mean or CLS
         as its 1_Pooling/config.json says, by mean if it has none.
     temperature (float | None): What cosines are divided by: smaller is surer. None: what the checkpoint says, if it
-        has the bundled layout, else 0.05, as cosines of most sentence encoders differ by tenths between labels.
+        has the bundled layout, else 0.05.
     midpoint (float | None): The cosine that counts as undecided where labels do not compete. None: what the
-        checkpoint says, else 0.2. The best one differs from one label set to another: `tune` finds thresholds that
-        make up for it.
+        checkpoint says, else 0.2. The best one differs between label sets: `tune` finds thresholds.
     revision, local_files_only, use_safetensors, precision, device, max_batch_tokens: As in NLIClassifier.
     RETURNS (Model[NLIInput, NLIOutput]): The model.
     RAISES (ZeroShotError): Z007 for an impossible budget, temperature or midpoint.
@@ -102,8 +100,7 @@ def MaskedLMClassifier(
     their probabilities at the mask, scaled to sum to one, and labels on their own get
     sigmoid(log p(label | text) - log p(label)): 0.5 where the text makes no difference.
 
-    Labels are read as they are: the prompt stands in the place of the component's hypothesis_template. Own words for a
-    label go to the component's `hypotheses`, several for one label allowed.
+    Labels are read as they are: the prompt stands in the place of the component's hypothesis_template.
 
     name (str): A Hugging Face Hub name or a folder of a masked language model. The bundled model is none.
     prompt (str): Holds {text} and {mask}, in any order. Only the text is cut into windows if it is long.
@@ -125,11 +122,8 @@ def check_model(model: Model[Any, Any]) -> None:
 
 
 def check_prompt(prompt: str) -> str:
-    """Check that a prompt has its two slots. Nothing else in it is interpreted.
-
-    RAISES (ZeroShotError): Z242 for a slot that is missing or repeated, or a stray brace; Z008 for a "$", which
-    spaCy's config would change.
-    """
+    """Check that a prompt has its two slots. RAISES (ZeroShotError): Z242 for a slot that is missing or repeated, or
+    a stray brace; Z008 for a "$", which spaCy's config would change."""
     rest = prompt.replace(TEXT_SLOT, "", 1).replace(MASK_SLOT, "", 1)
     if TEXT_SLOT not in prompt or MASK_SLOT not in prompt or "{" in rest or "}" in rest:
         raise ZeroShotError("Z242", prompt=prompt)

@@ -53,7 +53,7 @@ class Checkpoint:
 
     @property
     def is_exact(self) -> bool:
-        """Whether the module still holds what is stored, to the last bit, and can be saved so."""
+        """Whether the module holds what is stored, to the last bit, and can be saved so."""
         return self.module.dtype == self.stored or (self.module.dtype == torch.float32 and not self.is_decomposed)
 
     @property
@@ -192,11 +192,10 @@ def _check_folder(folder: Path, spec: ModelSpec, missing: str = "Z021") -> None:
     if "config.json" not in files:
         raise ZeroShotError(missing, name=name, reason="it has no config.json")
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf8"))
-    except ValueError as error:
-        raise ZeroShotError("Z021", name=name, reason=f"its config.json is not JSON ({error})") from error
-    if not isinstance(config, dict) or "model_type" not in config:
-        raise ZeroShotError("Z021", name=name, reason="its config.json names no model_type")
+        is_decomposed(folder)
+    except (ValueError, LookupError, TypeError) as error:
+        reason = f"its config.json is not JSON or names no model_type ({error})"
+        raise ZeroShotError("Z021", name=name, reason=reason) from error
     if not any(file.startswith(TOKENIZER_FILES) for file in files):
         raise ZeroShotError("Z022", name=name, reason="no tokenizer file is there")
     if not any(file.startswith("model") and file.endswith(".safetensors") for file in files):

@@ -18,8 +18,7 @@ from .types import Backend, Precision
 
 # More tokens at once bring a GPU nothing (measured on an H200 with a 22M body).
 LARGEST_BUDGET = 131_072
-# Values of one token's width that live at the same time in a layer: input, queries, keys, values, the wide half of the
-# feed-forward block and its activation, with room for the allocator's own waste
+# Values of one token's width that live at the same time in a layer, with room for the allocator's own waste
 LIVE_STATES = 24
 
 

@@ -1,7 +1,7 @@
 """The bridge from thinc to a checkpoint: loads it at first use, runs it, trains it, and saves it.
 
-Not thinc's PyTorchShim, which holds a module from the start, flips train() and eval() on every prediction (wrong scores
-with several threads), and stores weights as a pickle. torch is imported with the first use only.
+thinc's PyTorchShim holds a module from the start, flips train() and eval() on every prediction (wrong scores with
+several threads), and stores weights as a pickle.
 """
 
 import itertools
