@@ -19,9 +19,9 @@ from thinc.api import Config
 
 from .component import ZeroShotTextCategorizer
 from .errors import ZeroShotError, named
-from .labels import DEFAULT_TEMPLATE, check_templates
+from .labels import DEFAULT_TEMPLATE, check_templates, writers_of_keys
 from .loading import FACTORY, NO_PIPELINE, load_pipeline, pipeline_error
-from .tuning.score import predictor_of, score_texts, writers_of_keys
+from .tuning.score import predictor_of, score_texts
 
 ERROR, WARNING = "error", "warning"
 # Hypotheses that take more than this share of the model's room are pointed out.

@@ -22,7 +22,7 @@ from thinc.api import Model, Optimizer, set_dropout_rate
 from thinc.types import Floats2d
 
 from . import settings as fields
-from .decisions import Decision, RankedLabels, Rule, decide, default_rule, rank
+from .decisions import Decision, RankedLabels, Rule, decide, default_rule, is_share, rank
 from .errors import ZeroShotError, named, warn
 from .explain import Explanation, explain
 from .labels import (
@@ -37,10 +37,11 @@ from .labels import (
     make_label_set,
     own_gold,
     own_labels,
+    writers_of_keys,
 )
 from .model.architectures import check_model
 from .model.types import InitConfig, NLIInput, WindowConfig
-from .neighbors import ExampleStore, mix_groups
+from .neighbors import ExampleStore, mix
 from .premises import Premise, SpanGetter, count_unread, is_blank, premises_of, window_spans
 from .scores import DocScores, WindowLogits, blank_scores, calibrate, pool_windows, split_by_label_set, to_scores
 from .settings import Settings, as_json, check_settings
@@ -90,18 +91,15 @@ class ZeroShotTextCategorizer(TrainablePipe):
     hypothesis_template (str | list[str]): Words a label as a hypothesis; the logits of several are averaged.
     hypotheses (list[dict]): Own wordings, [{"label": ..., "text": ...}], several per label allowed.
     multi_label (bool): Each label on its own, else a softmax over the labels.
-    threshold (float | None): For decisions and the scorer; never removes a key from doc.cats. None: 0.5 label by
-        label, and the best label whatever its score where labels compete.
+    threshold (float | None): For decisions and the scorer. None: 0.5 label by label, any score where labels compete.
     label_thresholds (list[dict]): Thresholds of single labels, [{"label": ..., "threshold": ...}].
-    top_k (int | None): For decisions: choose at most this many labels that reach their threshold. None is any number,
-        but just the best one where labels compete.
-    calibration (list[dict]): What is taken from single labels' logits before they become scores, [{"label": ...,
-        "bias": ...}], as the command `calibrate` finds it.
+    top_k (int | None): Decide for at most this many labels. None: for any number, or one where labels compete.
+    calibration (list[dict]): Biases to take from single labels' logits, [{"label": ..., "bias": ...}].
     temperature (float): What label logits are then divided by.
     examples (str | list[dict]): Labelled texts whose nearest neighbours vote beside the model, [{"label": ..., "text":
         ...}] or the path of a labelled file. Without labels, the component takes theirs.
-    n_neighbors (int): How many examples vote on a text, the nearer the more.
-    examples_weight (float): Share of their votes in the scores: 0 for none, 1 for nothing but the votes.
+    n_neighbors (int): How many examples vote on a text.
+    examples_weight (float): Share of their votes in the scores.
     key_prefix (str): Put before every key written to doc.cats.
     long_text (str): "windows" scores all of a long text, "truncate" its beginning.
     window_overlap (int): Wordpieces that neighbouring windows share.
@@ -113,8 +111,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
     max_negatives (int): In training: how many wrong labels a text is contrasted with.
     scorer (Callable | None): The scoring method.
     abstain, calibrated: Settings of 0.1.0, for pipelines that it saved. Leave them out.
-    RAISES (ZeroShotError): Z002 to Z009 for settings that are not possible, Z008 for text that would not come back
-        from a saved config as it was.
+    RAISES (ZeroShotError): Z002 to Z009 for settings that are not possible.
 
     Settings are attributes: assigned ones are checked, saved by nlp.to_disk, and written to nlp.config.
     """
@@ -125,9 +122,9 @@ class ZeroShotTextCategorizer(TrainablePipe):
     hypotheses = fields.typed(list)
     multi_label = fields.typed(bool)
     threshold = fields.optional(fields.share())
-    label_thresholds = fields.typed(list, key="threshold")
+    label_thresholds = fields.NumberByLabel("threshold", is_share, "it must lie in [0, 1]")
     top_k = fields.optional(fields.whole(1))
-    calibration = fields.typed(list, key="bias")
+    calibration = fields.NumberByLabel("bias", np.isfinite, "a bias is a finite number")
     temperature = fields.positive()
     n_neighbors = fields.whole(1)
     examples_weight = fields.share()
@@ -178,7 +175,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
         self.vocab = nlp.vocab
         self.name = name
         self.model = model
-        # Only the user's own entries: declared settings in here would beat the overrides of spacy.load
+        # only the user's own entries: declared settings in here would beat the overrides of spacy.load
         self.cfg: dict[str, Any] = {}
         self.scorer = scorer
         self.get_spans = get_spans
@@ -203,8 +200,8 @@ class ZeroShotTextCategorizer(TrainablePipe):
         return self._settings.values[name]
 
     def change(self, name: str, value: Any) -> None:
-        """Change a setting, given as a config has it, from the next document on; if it is not possible, the old one
-        stays. RAISES (ZeroShotError): Z002 to Z009."""
+        """Change a setting, given as a config has it, from the next document on. RAISES (ZeroShotError): Z002 to Z009
+        if it is not possible: the old one stays."""
         with named(self.name):
             self._take({**self._settings.values, name: value})
             self._write_config(name)
@@ -313,12 +310,6 @@ class ZeroShotTextCategorizer(TrainablePipe):
 
     # Decisions
 
-    @property
-    def rule(self) -> Rule:
-        """RETURNS (Rule): How the settings choose labels from complete scores, for a component without groups."""
-        exclusive = not self.multi_label and len(self.labels) > 1
-        return default_rule(exclusive, self.threshold, self._settings.thresholds, self.top_k, self.none_label)
-
     def rules(self, label_set: LabelSet, key_prefix: str = "") -> list[Rule]:
         """RETURNS (list[Rule]): The rule of each group of labels. key_prefix (str): Put before labels in them."""
         thresholds = {question.name: question.threshold for question in self._settings.questions}
@@ -379,7 +370,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
     # Scoring
 
     def __call__(self, doc: Doc, **settings: Any) -> Doc:
-        """Score one document, in place. settings: For this call only, as in `pipe`. RETURNS (Doc): The document."""
+        """Score one document, in place. RETURNS (Doc): The document. settings: For this call only, as in `pipe`."""
         return next(iter(self.pipe([doc], batch_size=1, **settings)), doc)
 
     def pipe(
@@ -430,8 +421,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
                 if self._examples and self.examples_weight:
                     # the examples nearest to all that was read of a document
                     texts = [" ".join(premise.text for premise in self._premises(docs[i])) for i in read.docs]
-                    votes, known = self.votes(texts, read.label_set)
-                    scores = mix_groups(scores, votes[0], known, self.examples_weight, read.label_set)
+                    scores = mix(scores, *self.votes(texts, read.label_set), self.examples_weight, read.label_set)
                 starts = [*read.firsts.tolist(), len(values)]
                 for row, number in enumerate(read.docs.tolist()):
                     own = slice(starts[row], starts[row + 1])
@@ -486,12 +476,10 @@ class ZeroShotTextCategorizer(TrainablePipe):
         with named(self.name):
             return self._shim.embed(list(texts))
 
-    def votes(
-        self, texts: Sequence[str], label_set: LabelSet, counts: Sequence[int] | None = None, leave_out: bool = False
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Let the examples vote on texts, as ExampleStore.vote. counts: None for the setting n_neighbors."""
-        asked = [self.n_neighbors] if counts is None else counts
-        return self._examples.vote(texts, label_set, self.embed, self._shim.weights_key(), asked, leave_out)
+    def votes(self, texts: Sequence[str], label_set: LabelSet, leave_out: bool = False) -> tuple[Floats2d, np.ndarray]:
+        """Let the examples vote on texts, as ExampleStore.vote."""
+        weights = self._shim.weights_key()
+        return self._examples.vote(texts, label_set, self.embed, weights, self.n_neighbors, leave_out)
 
     def warm_up(self) -> None:
         """Load the model, compile what is compiled, and score one text: then the first request is as fast as others."""
@@ -537,7 +525,6 @@ class ZeroShotTextCategorizer(TrainablePipe):
         *,
         nlp: Language | None = None,
         labels: Sequence[str] | None = None,
-        freeze: Sequence[str] = (),
         layer_decay: float = 1.0,
         head_rate: float = 1.0,
     ) -> None:
@@ -546,7 +533,6 @@ class ZeroShotTextCategorizer(TrainablePipe):
         get_examples (Callable[[], Iterable[Example]]): Gives a sample of the training data.
         nlp (Language | None): The pipeline.
         labels (Sequence[str] | None): Labels to set, as label_data gives them.
-        freeze (Sequence[str]): Weights whose names start so stay as they are.
         layer_decay (float): Factor on the learning rate per layer below the top one.
         head_rate (float): Factor on the learning rate of the head.
         RAISES (ZeroShotError): Z041 if no labels can be had.
@@ -567,7 +553,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
                 self.set_labels(list(gold))
             if not self.trainable and not gold.keys().isdisjoint(self.labels):
                 warn("Z124")
-            self._shim.initialize(InitConfig(tuple(freeze), layer_decay, head_rate))
+            self._shim.initialize(InitConfig(layer_decay, head_rate))
 
     def update(
         self,
@@ -613,9 +599,13 @@ class ZeroShotTextCategorizer(TrainablePipe):
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
         """Save the checkpoint as a Hugging Face folder, and the settings as they are now.
 
-        exclude (Iterable[str]): "model", "vocab", "cfg" or "examples" to leave out.
+        exclude (Iterable[str]): "model", "vocab" or "cfg" to leave out.
         """
-        writers = {"model": self._write_model, "cfg": self._write_settings, "examples": self._write_vectors}
+        # nlp.to_disk has written the config by now
+        writers = {
+            "model": self._write_model,
+            "cfg": lambda p: p.write_bytes(self._saved(fields.block_beside(p.parent))),
+        }
         with named(self.name):
             util.to_disk(path, writers, list(exclude))
 
@@ -624,7 +614,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
 
         What spacy.load(config=...) overrides, or was edited in config.cfg, counts in place of what was saved.
 
-        exclude (Iterable[str]): "model", "vocab", "cfg" or "examples" to leave out.
+        exclude (Iterable[str]): As in to_disk.
         RETURNS (ZeroShotTextCategorizer): The component.
         RAISES (ZeroShotError): Z050, Z051 for what was not saved by this version or not whole.
         """
@@ -635,7 +625,6 @@ class ZeroShotTextCategorizer(TrainablePipe):
         readers = {
             "cfg": lambda p: self._restore(saved := _read_settings(p), fields.overrides_of(nlp, path, saved)),
             "model": self._read_model,
-            "examples": lambda p: self._take_vectors(p.read_bytes() if p.is_file() else b""),
         }
         with named(self.name):
             util.from_disk(path, readers, exclude)
@@ -643,17 +632,13 @@ class ZeroShotTextCategorizer(TrainablePipe):
 
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
         """RETURNS (bytes): What from_bytes takes. exclude (Iterable[str]): As in to_disk."""
-        writers = {"cfg": self._saved, "model": self._shim.to_bytes, "examples": self._dump_vectors}
+        writers = {"cfg": self._saved, "model": self._shim.to_bytes}
         with named(self.name):
             return util.to_bytes(writers, list(exclude))
 
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "ZeroShotTextCategorizer":
         """Take what to_bytes gave. RETURNS (ZeroShotTextCategorizer): The component. exclude: As in to_disk."""
-        readers = {
-            "cfg": lambda data: self._restore(json.loads(data)),
-            "model": self._shim.from_bytes,
-            "examples": self._take_vectors,
-        }
+        readers = {"cfg": lambda data: self._restore(json.loads(data)), "model": self._shim.from_bytes}
         with named(self.name):
             util.from_bytes(bytes_data, readers, list(exclude))
         return self
@@ -714,12 +699,8 @@ class ZeroShotTextCategorizer(TrainablePipe):
 
     def _foreign_keys(self) -> frozenset[str]:
         """The keys of doc.cats that other components of the pipeline write, and this one does not."""
-        if self._nlp is None:
-            return frozenset()
-        meta = self._nlp.get_pipe_meta
-        others = [pipe for name, pipe in self._nlp.components if pipe is not self and "doc.cats" in meta(name).assigns]
-        keys = {getattr(pipe, "key_prefix", "") + label for pipe in others for label in getattr(pipe, "labels", ())}
-        return frozenset(keys.difference(self.key_prefix + label for label in self.labels))
+        writers = {} if self._nlp is None else writers_of_keys(self._nlp)
+        return frozenset(key for key, names in writers.items() if self.name not in names)
 
     # Inside: scoring
 
@@ -804,10 +785,6 @@ class ZeroShotTextCategorizer(TrainablePipe):
             meant = {name: model[name] for name in MEANING if f"model.{name}" not in overridden}
             self._shim.spec = replace(spec, **meant)
 
-    def _write_settings(self, path: Path) -> None:
-        # nlp.to_disk has written the config by now
-        path.write_bytes(self._saved(fields.block_beside(path.parent)))
-
     def _write_model(self, folder: Path) -> None:
         with replace_folder(folder) as fresh:
             self._shim.save(fresh)
@@ -818,19 +795,6 @@ class ZeroShotTextCategorizer(TrainablePipe):
         if self._loads_model:
             # absolute: it is read at first use, and the working directory may change until then
             self._shim.restore(folder.resolve())
-
-    def _dump_vectors(self) -> bytes:
-        return self._examples.dump_vectors(self._shim.weights_key())
-
-    def _write_vectors(self, path: Path) -> None:
-        data = self._dump_vectors()
-        path.unlink(missing_ok=True)
-        if data:
-            path.write_bytes(data)
-
-    def _take_vectors(self, data: bytes) -> None:
-        if self._loads_model:
-            self._examples.take_vectors(data, self._shim.weights_key())
 
 
 # The settings with their defaults, from the one place where they stand

@@ -35,7 +35,8 @@ class Rule:
     def __post_init__(self) -> None:
         for value in (self.threshold, *self.label_thresholds.values()):
             check_threshold(value)
-        check_top_k(self.top_k)
+        if self.top_k is not None and not is_whole(self.top_k, 1):
+            raise ZeroShotError("Z007", setting="top_k", value=self.top_k, reason="it must be at least 1")
 
 
 class Decision(NamedTuple):
@@ -79,7 +80,7 @@ class RankedLabels(NamedTuple):
 
 
 def rank(cats: Mapping[str, float], decision: Decision, key_prefix: str) -> RankedLabels:
-    """RETURNS (RankedLabels): Labels by their scores, of one component. cats (Mapping[str, float]): At least one."""
+    """One component's labels by their scores; there is at least one."""
     ranked = sorted(cats.items(), key=lambda pair: -pair[1])
     margin = ranked[0][1] - (ranked[1][1] if len(ranked) > 1 else 0.0)
     return RankedLabels(ranked, decision, margin, [key_prefix + label for label, _ in ranked], {})
@@ -90,7 +91,7 @@ def decide(cats: Mapping[str, float], rule: Rule) -> Decision:
 
     cats (Mapping[str, float]): Scores between 0 and 1 of one component's labels, without its key_prefix.
     rule (Rule): How to choose.
-    RETURNS (Decision): The labels, the best first (equal scores in the order of `cats`).
+    RETURNS (Decision): The labels; equal scores in the order of `cats`.
     """
     own = rule.label_thresholds
     chosen = [label for label, score in cats.items() if score >= own.get(label, rule.threshold)]
@@ -99,7 +100,7 @@ def decide(cats: Mapping[str, float], rule: Rule) -> Decision:
 
 
 def decide_rows(scores: np.ndarray, labels: Sequence[str], rule: Rule) -> np.ndarray:
-    """decide() on an array of shape (texts, labels). RETURNS (np.ndarray): The same shape, bool: the chosen ones."""
+    """`decide` on an array of shape (texts, labels). RETURNS (np.ndarray): The same shape, bool: the chosen ones."""
     chosen = scores >= np.array([rule.label_thresholds.get(label, rule.threshold) for label in labels])
     if rule.top_k is not None and rule.top_k < len(labels):
         order = np.argsort(np.where(chosen, -scores, np.inf), axis=1, kind="stable")
@@ -128,40 +129,11 @@ def default_rule(
     return Rule(threshold, dict(label_thresholds or {}), top_k, none_label)
 
 
-def check_threshold(value: float | None, setting: str = "threshold") -> float | None:
+def check_threshold(value: float | None) -> float | None:
     """RETURNS (float | None): The threshold. RAISES (ZeroShotError): Z007 outside of [0, 1]."""
     if value is not None and not is_share(value):
-        raise ZeroShotError("Z007", setting=setting, value=value, reason="it must lie in [0, 1]")
+        raise ZeroShotError("Z007", setting="threshold", value=value, reason="it must lie in [0, 1]")
     return value
-
-
-def check_top_k(top_k: int | None) -> int | None:
-    """RETURNS (int | None): The number. RAISES (ZeroShotError): Z007 for less than 1."""
-    if top_k is not None and not is_whole(top_k, 1):
-        raise ZeroShotError("Z007", setting="top_k", value=top_k, reason="it must be at least 1")
-    return top_k
-
-
-def check_thresholds(entries: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Read the setting label_thresholds, [{"label": ..., "threshold": ...}].
-
-    RETURNS (dict[str, float]): Thresholds by label.
-    RAISES (ZeroShotError): Z006 for an entry of another form, Z007 for a threshold outside [0, 1].
-    """
-    thresholds = numbers_of(entries, "label_thresholds", "threshold")
-    for value in thresholds.values():
-        check_threshold(value, "label_thresholds")
-    return thresholds
-
-
-def numbers_of(entries: Sequence[Mapping[str, Any]], setting: str, key: str) -> dict[str, float]:
-    """RETURNS (dict[str, float]): Numbers by label. RAISES (ZeroShotError): Z006 for an entry of another form."""
-    numbers = {}
-    for entry in entries:
-        if not isinstance(entry, Mapping) or set(entry) != {"label", key} or not is_number(entry[key]):
-            raise ZeroShotError("Z006", setting=setting, entry=entry, form=f'{{"label": "...", "{key}": 0.7}}')
-        numbers[str(entry["label"])] = float(entry[key])
-    return numbers
 
 
 def is_number(value: object) -> bool:

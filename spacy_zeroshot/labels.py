@@ -1,11 +1,12 @@
 """From labels to hypotheses: each label is worded as one or more sentences that a text may entail."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
+from spacy.language import Language
 from spacy.tokens import Doc
 
 from .decisions import check_threshold
@@ -226,6 +227,16 @@ def own_gold(
     mine = {key.removeprefix(key_prefix): cats[key] for key in cats if key_prefix and key.startswith(key_prefix)}
     mine = mine or {key: value for key, value in cats.items() if key not in foreign}
     return {label: value for label, value in mine.items() if label in labels} or mine
+
+
+def writers_of_keys(nlp: Language) -> dict[str, list[str]]:
+    """Keys of doc.cats, each with the names of the components that write it."""
+    writers: dict[str, list[str]] = defaultdict(list)
+    for name, pipe in nlp.components:
+        if "doc.cats" in nlp.get_pipe_meta(name).assigns:
+            for label in getattr(pipe, "labels", ()):
+                writers[getattr(pipe, "key_prefix", "") + label].append(name)
+    return writers
 
 
 def is_text(value: object) -> bool:

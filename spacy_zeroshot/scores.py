@@ -5,18 +5,14 @@ contradiction where each stands on its own (multi-label, or one label). Logits a
 pooled over windows, calibrated, and only then turned into scores.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from thinc.types import Floats1d, Floats2d, Floats3d, Ints1d, Ints2d
 
-from .decisions import numbers_of
-from .errors import ZeroShotError
 from .labels import LabelSet
 from .model.types import CONTRADICTION, ENTAILMENT, NLIOutput
-
-POOLINGS = ("max", "mean", "first")
 
 
 class DocScores(NamedTuple):
@@ -48,10 +44,8 @@ class WindowLogits(NamedTuple):
 def split_by_label_set(
     output: NLIOutput, starts: Sequence[int], owners: Sequence[int], sets: Sequence[LabelSet]
 ) -> Iterator[WindowLogits]:
-    """Take what a model said on premises apart, one label set after the other.
-
-    starts, owners (Sequence[int]): Each premise's first character in its document, and that document's number.
-    sets (Sequence[LabelSet]): Each document's label set; equal ones are one object.
+    """Take what a model said on premises apart, one label set after the other. starts, owners: Each premise's first
+    character in its document, and that document's number. sets: Each document's label set; equal ones are one object.
     """
     windows = output.windows + np.repeat(starts, output.n_windows)[:, None]
     doc_of_window = np.repeat(owners, output.n_windows)
@@ -92,13 +86,8 @@ def pool_windows(values: Floats2d, firsts: Ints1d, pooling: str) -> Floats2d:
 
 
 def calibrate(values: np.ndarray, biases: np.ndarray, temperature: float) -> np.ndarray:
-    """Take each label's bias away and divide by the temperature (Guo et al., 2017).
-
-    Neither depends on the window, so it makes no difference whether windows are pooled before or after.
-
-    values (np.ndarray): Shape (..., labels).
-    biases (np.ndarray): Shape (labels,): the logit a label has for no reason of the text's.
-    """
+    """Take from label logits what they have for no reason of the text's, and divide by the temperature (Guo et al.,
+    2017). Neither depends on the window, so windows may be pooled before or after. biases: Shape (labels,)."""
     return (values - biases) / temperature
 
 
@@ -106,8 +95,8 @@ def to_scores(values: np.ndarray, label_set: LabelSet) -> np.ndarray:
     """Turn label logits into scores: a softmax over labels that compete, a sigmoid for each other one."""
     scores = np.empty_like(values)
     for group in label_set.groups:
-        columns = slice(group.start, group.stop)
-        scores[..., columns] = (softmax if group.exclusive else sigmoid)(values[..., columns])
+        own = values[..., group.columns]
+        scores[..., group.columns] = softmax(own) if group.exclusive else sigmoid(own)
     return scores
 
 
@@ -127,16 +116,3 @@ def blank_scores(label_set: LabelSet) -> Floats1d:
     """The scores of a text that says nothing: 1 / n of n labels that compete, else 0."""
     sizes = [group.stop - group.start for group in label_set.groups]
     return np.repeat([g.exclusive / size for g, size in zip(label_set.groups, sizes)], sizes)
-
-
-def check_calibration(entries: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Read the setting `calibration`, [{"label": ..., "bias": ...}].
-
-    RETURNS (dict[str, float]): Biases by label, in logits.
-    RAISES (ZeroShotError): Z006 for an entry of another form, Z007 for a bias that is not finite.
-    """
-    biases = numbers_of(entries, "calibration", "bias")
-    for value in biases.values():
-        if not np.isfinite(value):
-            raise ZeroShotError("Z007", setting="calibration", value=value, reason="a bias is a finite number")
-    return biases

@@ -15,10 +15,9 @@ from spacy.language import Language
 from spacy.util import dict_to_dot
 from thinc.api import Config
 
-from .decisions import check_thresholds, is_number, is_share, is_whole
+from .decisions import is_number, is_share, is_whole
 from .errors import ZeroShotError
 from .labels import Question, check_groups, check_hypotheses, check_labels, check_templates, is_text
-from .scores import check_calibration
 
 # Where a config has joined two labels
 JOINT = re.compile(r"(?<=\$), (?=\$)")
@@ -29,37 +28,58 @@ class Setting:
 
     holds (Callable[[Any], bool]): Whether a value is possible by itself; check_settings looks at all together.
     otherwise (str): What the error Z007 says of any other value.
-    key (str | None): For entries that give labels a number: what they call it. Such a setting is read as a dict by
-        label, and may be assigned as one.
     """
 
-    def __init__(self, holds: Callable[[Any], bool], otherwise: str, key: str | None = None):
+    def __init__(self, holds: Callable[[Any], bool], otherwise: str):
         self.holds = holds
         self.otherwise = otherwise
-        self.key = key
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 
     def __get__(self, pipe: Any, kind: type | None = None) -> Any:
-        if pipe is None:
-            return self
-        value = pipe.setting(self.name)
-        return {entry["label"]: float(entry[self.key]) for entry in value} if self.key else value
+        return self if pipe is None else pipe.setting(self.name)
 
     def __set__(self, pipe: Any, value: Any) -> None:
-        if self.key and isinstance(value, Mapping):
-            value = [{"label": label, self.key: number} for label, number in value.items()]
         pipe.change(self.name, value)
 
     def check(self, value: Any) -> None:
-        """RAISES (ZeroShotError): Z007 for a value that is not possible."""
         if not self.holds(value):
             raise ZeroShotError("Z007", setting=self.name, value=value, reason=self.otherwise)
 
 
-def typed(*kinds: type, key: str | None = None) -> Setting:
-    return Setting(lambda value: isinstance(value, kinds), f"its type is {' or '.join(k.__name__ for k in kinds)}", key)
+class NumberByLabel(Setting):
+    """A number for single labels, [{"label": ..., key: ...}] in a config. It is read as a dict by label, and may be
+    assigned as one."""
+
+    def __init__(self, key: str, holds: Callable[[Any], bool], otherwise: str):
+        super().__init__(holds, otherwise)
+        self.key = key
+
+    def __get__(self, pipe: Any, kind: type | None = None) -> Any:
+        return self if pipe is None else numbers_of(pipe.setting(self.name), self.key)
+
+    def __set__(self, pipe: Any, value: Any) -> None:
+        if isinstance(value, Mapping):
+            value = [{"label": label, self.key: number} for label, number in value.items()]
+        super().__set__(pipe, value)
+
+    def check(self, value: Any) -> None:
+        if not isinstance(value, list):
+            raise ZeroShotError("Z007", setting=self.name, value=value, reason="its type is list")
+        for entry in value:
+            if not isinstance(entry, Mapping) or set(entry) != {"label", self.key} or not is_number(entry[self.key]):
+                form = f'{{"label": "...", "{self.key}": 0.7}}'
+                raise ZeroShotError("Z006", setting=self.name, entry=entry, form=form)
+            super().check(entry[self.key])
+
+
+def numbers_of(entries: Sequence[Mapping[str, Any]], key: str) -> dict[str, float]:
+    return {entry["label"]: float(entry[key]) for entry in entries}
+
+
+def typed(*kinds: type) -> Setting:
+    return Setting(lambda value: isinstance(value, kinds), f"its type is {' or '.join(k.__name__ for k in kinds)}")
 
 
 def visible_text() -> Setting:
@@ -125,7 +145,7 @@ def check_settings(
     questions = check_groups(groups, used, values["threshold"]) if groups else (alone,)
     known = [key for question in questions for key in question.keys]
     own = check_hypotheses(values["hypotheses"], known or None)
-    thresholds, biases = check_thresholds(values["label_thresholds"]), check_calibration(values["calibration"])
+    thresholds, biases = numbers_of(values["label_thresholds"], "threshold"), numbers_of(values["calibration"], "bias")
     for setting, numbers in (("label_thresholds", thresholds), ("calibration", biases)):
         unknown = [label for label in numbers if known and label not in known]
         if unknown:

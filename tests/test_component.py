@@ -266,8 +266,8 @@ def test_label_thresholds_count_with_a_prefix(nli_folder):
     pipe, doc = component(nlp), nlp(TEXTS[0])
     pipe.label_thresholds = {"sport": doc.cats["t_sport"] - 1e-6}
     assert pipe.decide(doc).labels == ["sport"]
-    assert pipe.rule.label_thresholds == pipe.label_thresholds
-    assert decide(pipe.own_cats(doc.cats), pipe.rule).labels == ["sport"]
+    assert pipe.rules(pipe.label_set())[0].label_thresholds == pipe.label_thresholds
+    assert decide(pipe.own_cats(doc.cats), pipe.rules(pipe.label_set())[0]).labels == ["sport"]
 
 
 def test_nothing_is_decided_for_blank_texts(nli_folder):

@@ -6,8 +6,6 @@ from hypothesis import strategies as st
 from spacy_zeroshot.decisions import (
     Rule,
     check_threshold,
-    check_thresholds,
-    check_top_k,
     decide,
     decide_rows,
     default_rule,
@@ -100,16 +98,5 @@ def test_impossible_thresholds_z007(value):
 
 @pytest.mark.parametrize("value", [0, -1, 1.5, "2", True])
 def test_impossible_top_k_z007(value):
-    for make in (check_top_k, lambda value: Rule(top_k=value)):
-        with pytest.raises(ZeroShotError, match="Z007"):
-            make(value)
-
-
-@pytest.mark.parametrize(
-    "entry",
-    ["a", {"label": "a"}, {"label": "a", "threshold": True}, {"threshold": 0.5}, {"label": "a", "threshold": "x"}],
-)
-def test_entries_of_another_form_z006(entry):
-    assert check_thresholds([{"label": "a", "threshold": 0}]) == {"a": 0.0}
-    with pytest.raises(ZeroShotError, match="Z006"):
-        check_thresholds([entry])
+    with pytest.raises(ZeroShotError, match="Z007"):
+        Rule(top_k=value)

@@ -31,8 +31,6 @@ LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
 VISIBLE = {"model.types", "model.architectures"}
 ALSO_VISIBLE = {"cli.benchmark": {"model.reference"}}
 HEAVY = {"torch", "transformers", "tokenizers", "safetensors", "huggingface_hub", "openvino", "nncf"}
-# reads and writes arrays, without torch: for embeddings of examples
-LIGHT = {"safetensors.numpy", "safetensors.SafetensorError"}
 
 
 def modules() -> list[str]:
@@ -103,10 +101,7 @@ def test_nothing_imports_what_measures_or_makes_the_model(module: str) -> None:
 
 @pytest.mark.parametrize("module", [name for name in MODULES if not name.startswith("model")])
 def test_torch_and_transformers_stay_inside_model(module: str) -> None:
-    heavy = {name for name in imported(module) if name.split(".")[0] in HEAVY}
-    if module == "neighbors":
-        heavy = {name for name in heavy if name not in LIGHT and name.rpartition(".")[0] not in LIGHT}
-    assert not heavy
+    assert not {name for name in imported(module) if name.split(".")[0] in HEAVY}
 
 
 def test_there_is_no_circle() -> None:

@@ -4,9 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from spacy_zeroshot.errors import ZeroShotError
 from spacy_zeroshot.labels import LabelGroup, LabelSet
-from spacy_zeroshot.scores import blank_scores, calibrate, check_calibration, label_logits, pool_windows, to_scores
+from spacy_zeroshot.scores import blank_scores, calibrate, label_logits, pool_windows, to_scores
 
 HUGE = st.floats(-(2.0**100), 2.0**100, width=32)
 SMALL = st.floats(-20, 20, width=32)
@@ -139,13 +138,3 @@ def test_blank_scores():
     assert blank_scores(label_set((1, 1, 1, 1))).tolist() == [0.25] * 4
     assert blank_scores(label_set((1, 1), 2)).tolist() == [0.0, 0.0]
     assert blank_scores(label_set((1,))).tolist() == [0.0]
-
-
-def test_calibration_entries():
-    assert check_calibration([{"label": "a", "bias": 1}]) == {"a": 1.0}
-    for bad in ("a", {"label": "a"}, {"label": "a", "bias": "b"}, {"label": "a", "bias": True}):
-        with pytest.raises(ZeroShotError, match="Z006"):
-            check_calibration([bad])
-    for bias in (float("inf"), float("nan")):
-        with pytest.raises(ZeroShotError, match="Z007"):
-            check_calibration([{"label": "a", "bias": bias}])

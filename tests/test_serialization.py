@@ -362,7 +362,7 @@ def test_a_component_that_is_filled_scores_as_the_saved_one(nli_folder, way, mad
     assert same(scores(filled), scores(nlp))
     pipe = component(filled)
     assert {name: pipe.setting(name) for name in DEFAULTS} == {name: component(nlp).setting(name) for name in DEFAULTS}
-    assert pipe.rule == component(nlp).rule
+    assert pipe.rules(pipe.label_set()) == component(nlp).rules(pipe.label_set())
     # its pipeline says so, too, and is saved with all of it
     assert filled.config["components"]["zero_shot_textcat"]["multi_label"] is True
     filled.to_disk(tmp_path / "again")
@@ -408,7 +408,7 @@ def test_run_time_labels_with_thresholds_for_them_load(nlp, tmp_path):
     component(nlp).label_thresholds = {"art": 0.3}
     nlp.to_disk(tmp_path)
     pipe = component(spacy.load(tmp_path))
-    assert (pipe.labels, pipe.rule.label_thresholds) == (("art", "sport"), {"art": 0.3})
+    assert (pipe.labels, pipe.rules(pipe.label_set())[0].label_thresholds) == (("art", "sport"), {"art": 0.3})
 
 
 def test_overrides_win_over_what_was_saved(nlp, tmp_path):

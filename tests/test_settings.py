@@ -119,10 +119,20 @@ def test_an_assigned_setting_is_saved(name, nli_folder, tmp_path):
     nlp.to_disk(tmp_path)
     loaded = component(spacy.load(tmp_path))
     assert {each: value_of(loaded, each) for each in DEFAULTS} == {each: value_of(pipe, each) for each in DEFAULTS}
-    assert loaded.label_set() == pipe.label_set() and loaded.rule == pipe.rule
+    assert loaded.label_set() == pipe.label_set() and loaded.rules(pipe.label_set()) == pipe.rules(pipe.label_set())
     # and from bytes, into a component that knows nothing of it
     fresh = component(make_nlp(nli_folder, labels=[])).from_bytes(pipe.to_bytes())
     assert value_of(fresh, name) == OTHERS[name]
+
+
+@pytest.mark.parametrize(("name", "key"), [("label_thresholds", "threshold"), ("calibration", "bias")])
+def test_numbers_by_label_of_another_form_z006(name, key):
+    for entry in ("sport", {"label": "sport"}, {key: 0.5}, {"label": "sport", key: True}, {"label": "sport", key: "x"}):
+        with pytest.raises(ZeroShotError, match="Z006"):
+            setattr(component(make_nlp()), name, [entry])
+    for value in (float("inf"), float("nan")):
+        with pytest.raises(ZeroShotError, match="Z007"):
+            setattr(component(make_nlp()), name, {"sport": value})
 
 
 @pytest.mark.parametrize(("name", "value"), WRONG)

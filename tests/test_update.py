@@ -161,16 +161,6 @@ def test_initialize_again_starts_over(folder, request):
     assert learn(nlp, toy(nlp), 4) == pytest.approx(losses, rel=1e-3)
 
 
-def test_frozen_weights_stay(nli_folder):
-    nlp = build(nli_folder)
-    nlp.config["initialize"]["components"] = {"zero_shot_textcat": {"freeze": ["bert.embeddings"]}}
-    optimizer = nlp.initialize()
-    before = weights(nlp)
-    nlp.update(toy(nlp), sgd=optimizer)
-    changed = {name for name, values in weights(nlp).items() if not np.array_equal(values, before[name])}
-    assert changed and not any(name.startswith("bert.embeddings") for name in changed)
-
-
 def test_only_the_interaction_layers_are_trained_without_train_encoder(decomposed_folder):
     nlp = build(decomposed_folder, train_encoder=False)
     nlp.initialize()

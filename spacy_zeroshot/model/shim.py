@@ -227,9 +227,9 @@ class ModelShim(Shim):
     def _freeze(self, predictor: "Predictor") -> None:
         """Say which weights are trained. A model that is not trained may share its weights: they stay as they are."""
         if self.trainable:
-            frozen = (*(f"{part}." for part in predictor.frozen), *self.init.freeze)
+            frozen = tuple(f"{part}." for part in predictor.frozen)
             for name, parameter in predictor.parameters.items():
-                parameter.requires_grad_(not (frozen and name.startswith(frozen)))
+                parameter.requires_grad_(not name.startswith(frozen))
 
     def _weights_changed(self) -> None:
         self.runtime.scorer.forget()

@@ -51,7 +51,6 @@ class NLIOutput(NamedTuple):
 class InitConfig(NamedTuple):
     """What `nlp.initialize` sets for training; none of it is saved."""
 
-    freeze: tuple[str, ...] = ()  # weights whose names start so stay as they are
     layer_decay: float = 1.0  # factor on the learning rate for each layer below the top one
     head_rate: float = 1.0  # factor on the learning rate of the head
 

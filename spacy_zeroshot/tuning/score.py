@@ -3,7 +3,6 @@
 Other labels, templates or modes are passed to the component, never set on it: scoring is safe beside another thread.
 """
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +15,7 @@ from spacy.util import minibatch
 
 from ..component import ZeroShotTextCategorizer
 from ..errors import ZeroShotError, named
-from ..labels import LabelSet
+from ..labels import LabelSet, writers_of_keys
 from ..premises import premises_of
 from ..readers import LabelledText, read_labelled
 from ..util import Track, no_progress
@@ -119,13 +118,3 @@ def gold_array(
     for row, right in zip(rows, gold):
         right[[columns[label] for label in row.labels if label in columns]] = True
     return gold
-
-
-def writers_of_keys(nlp: Language) -> dict[str, list[str]]:
-    """Keys of doc.cats, each with the names of the components that write it."""
-    writers: dict[str, list[str]] = defaultdict(list)
-    for name, pipe in nlp.components:
-        if "doc.cats" in nlp.get_pipe_meta(name).assigns:
-            for label in getattr(pipe, "labels", ()):
-                writers[getattr(pipe, "key_prefix", "") + label].append(name)
-    return writers

@@ -124,7 +124,7 @@ def tune(
     votes = None
     if pipe.examples and pipe.examples_weight:
         # a text that is an example itself does not vote on itself
-        (votes, *_), known = pipe.votes(scored.texts, own_set, leave_out=True)
+        votes, known = pipe.votes(scored.texts, own_set, leave_out=True)
     alone, groups = len(own_set.groups) == 1, []
     for group, rule in zip(own_set.groups, pipe.rules(own_set)):
         columns = group.columns
@@ -135,7 +135,7 @@ def tune(
         vote = None
         if votes is not None:
             known_votes = {"votes": votes[:, columns], "known": known[columns], "weight": pipe.examples_weight}
-            vote = partial(mix, **known_votes, exclusive=group.exclusive)
+            vote = partial(mix, **known_votes, label_set=label_set)
         candidates = [Candidate(OWN, scored.logits[0][:, columns], biases, pipe.temperature, rule, vote=vote)]
         for template, logits in zip(wordings, scored.logits):
             # a temperature, and a top-k, that several groups share stay
