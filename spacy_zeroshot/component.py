@@ -249,10 +249,9 @@ class ZeroShotTextCategorizer(TrainablePipe):
     def set_labels(self, labels: Sequence[str], hypotheses: Sequence[Mapping[str, str]] | None = None) -> None:
         """Replace the labels, from the next document on.
 
-        labels (Sequence[str]): The new labels.
+        labels (Sequence[str]): The new labels. Thresholds and calibration of labels that go, go with them.
         hypotheses (Sequence[Mapping[str, str]] | None): Own wordings; None keeps those of labels that stay.
-            Thresholds and calibration of labels that go, go with them.
-        RAISES (ZeroShotError): Z002, Z003, Z005, Z006, Z007.
+        RAISES (ZeroShotError): Z002 to Z007.
         """
         with named(self.name):
             kept = fields.entries_of(check_labels(labels), self._settings.values)
@@ -262,11 +261,8 @@ class ZeroShotTextCategorizer(TrainablePipe):
             self._write_config("labels", "label_groups", *kept)
 
     def add_label(self, label: str) -> int:
-        """Add a label.
-
-        RETURNS (int): 0 if it is already there, otherwise 1.
-        RAISES (ZeroShotError): Z003 for a blank one, Z007 where labels are given in groups.
-        """
+        """Add a label. RETURNS (int): 0 if it is already there, otherwise 1. RAISES (ZeroShotError): Z003 for a blank
+        one, Z007 where labels are given in groups."""
         if label in self.labels:
             return 0
         with named(self.name):
@@ -283,12 +279,9 @@ class ZeroShotTextCategorizer(TrainablePipe):
         multi_label: bool | None = None,
         hypotheses: Sequence[Mapping[str, str]] | None = None,
     ) -> LabelSet:
-        """Word labels as hypotheses. Changes nothing: what is given here holds for this label set.
+        """Word labels as hypotheses. Nothing is changed: what is given holds for this label set alone, in place of the
+        component's settings.
 
-        labels (Sequence[str] | None): Other labels; None for the component's.
-        templates (str | Sequence[str] | None): Other templates; None for the component's.
-        multi_label (bool | None): Whether each label is on its own; None for the component's setting.
-        hypotheses (Sequence[Mapping[str, str]] | None): Other own wordings; None for the component's.
         RETURNS (LabelSet): Labels and hypotheses.
         RAISES (ZeroShotError): Z001 if there are no labels, Z002 to Z007 for what cannot be used.
         """
@@ -313,7 +306,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
     def rules(self, label_set: LabelSet, key_prefix: str = "") -> list[Rule]:
         """RETURNS (list[Rule]): The rule of each group of labels. key_prefix (str): Put before labels in them."""
         thresholds = {question.name: question.threshold for question in self._settings.questions}
-        own = {key_prefix + label: value for label, value in self._settings.thresholds.items()}
+        own = {key_prefix + label: value for label, value in self.label_thresholds.items()}
         return [
             default_rule(group.exclusive, thresholds.get(group.name, self.threshold), own, self.top_k, self.none_label)
             for group in label_set.groups
@@ -322,14 +315,11 @@ class ZeroShotTextCategorizer(TrainablePipe):
     def decide(self, doc: Doc) -> Decision:
         """Choose labels for a document that was scored, by this component's settings and among its own labels.
 
-        doc (Doc): The document.
         RETURNS (Decision): The labels, the best first; none for a blank text. With groups, group by group.
         """
-        found = self.decide_groups(doc)
-        if len(found) == 1:
-            return next(iter(found.values()))
-        labels = [label for decision in found.values() for label in decision.labels]
-        return Decision(labels, min((one.none for one in found.values()), default=1.0), self.none_label)
+        found = self.decide_groups(doc).values()
+        labels = [label for decision in found for label in decision.labels]
+        return Decision(labels, min(decision.none for decision in found), self.none_label)
 
     def decide_groups(self, doc: Doc) -> dict[str, Decision]:
         """RETURNS (dict[str, Decision]): What was decided in each group of labels, by its name; "" without groups."""
@@ -340,7 +330,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
         cats = self.own_cats(doc.cats, label_set.labels)
         decisions = {}
         for group, rule in zip(label_set.groups, self.rules(label_set)):
-            scores = {label: cats[label] for label in label_set.labels[group.start : group.stop] if label in cats}
+            scores = {label: cats[label] for label in label_set.labels[group.columns] if label in cats}
             decision = decide(scores, rule)
             decisions[group.name] = decision._replace(labels=[]) if is_blank(doc.text) else decision
         return decisions
@@ -352,15 +342,13 @@ class ZeroShotTextCategorizer(TrainablePipe):
         return {label: cats[self.key_prefix + label] for label in wanted if self.key_prefix + label in cats}
 
     def gold_cats(self, cats: Mapping[str, float]) -> dict[str, float]:
-        """RETURNS (dict[str, float]): This component's part of gold doc.cats, which may be written with key_prefix or
-        without: values by label, without it. See labels.own_gold."""
+        """RETURNS (dict[str, float]): This component's part of gold doc.cats, as labels.own_gold."""
         return own_gold(cats, self.labels, self.key_prefix, self._foreign_keys())
 
     def explain(self, doc: Doc, label: str | None = None, *, n_sentences: int = 2, max_parts: int = 64) -> Explanation:
-        """Find out which sentences and words speak for a label, and which against it, by leaving them out.
+        """Find out which sentences and words speak for a label, and which against it, by leaving them out: see
+        spacy_zeroshot.explain.explain, which also says what weights do not mean.
 
-        doc (Doc): The document; it is not changed.
-        label, n_sentences, max_parts: As in spacy_zeroshot.explain.explain, which also says what weights do not mean.
         RETURNS (Explanation): The parts with their weights, and how many texts were scored.
         RAISES (ZeroShotError): Z209 for a label that is not scored.
         """
@@ -384,7 +372,6 @@ class ZeroShotTextCategorizer(TrainablePipe):
     ) -> Iterator[Doc]:
         """Score a stream of documents. One that fails goes to the error handler alone.
 
-        stream (Iterable[Doc]): The documents.
         batch_size (int): How many to look ahead.
         labels, hypothesis_template, multi_label: For this call only, as component_cfg of nlp hands them in.
         YIELDS (Doc): The documents in order, without those that failed.
@@ -393,18 +380,16 @@ class ZeroShotTextCategorizer(TrainablePipe):
         if labels is not None or hypothesis_template is not None or multi_label is not None:
             label_set = self.label_set(labels, hypothesis_template, multi_label)
         for docs in util.minibatch(stream, size=batch_size):
+            scored: Iterable[Doc] = docs
             try:
                 self.set_annotations(docs, self.predict(docs, label_set))
             except Exception:  # noqa: BLE001 - whatever it is, each document is tried alone and meets the error handler
                 scored = self._one_by_one(docs, label_set)
-            else:
-                scored = iter(docs)
             yield from scored
 
     def predict(self, docs: Iterable[Doc], label_set: LabelSet | None = None) -> list[DocScores]:
         """Score documents without changing them.
 
-        docs (Iterable[Doc]): The documents.
         label_set (LabelSet | None): What to score; None for each document's own labels, else the component's.
         RETURNS (list[DocScores]): One per document.
         RAISES (ZeroShotError): If a document cannot be scored.
@@ -431,8 +416,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
     def label_logits(self, docs: Iterable[Doc], label_set: LabelSet | None = None) -> Floats2d:
         """The label logits of documents, pooled over their windows, before calibration and temperature.
 
-        docs (Iterable[Doc]): The documents. Labels of their own (doc._.zero_shot_labels) are not looked at.
-        label_set (LabelSet | None): What to score; None for the component's labels.
+        label_set (LabelSet | None): What to score; None for the component's labels. Documents' own do not count.
         RETURNS (Floats2d): Shape (docs, labels), float64; NaN for blank documents.
         """
         docs = list(docs)
@@ -451,11 +435,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
         return scores
 
     def set_annotations(self, docs: Iterable[Doc], scores: Sequence[DocScores]) -> None:
-        """Write scores to doc.cats and, with spans_key, to doc.spans.
-
-        docs (Iterable[Doc]): The documents.
-        scores (Sequence[DocScores]): What predict gave.
-        """
+        """Write the scores that predict gave to doc.cats and, with spans_key, to doc.spans."""
         # for doc._.zero_shot: of a copied component, and of one that another pipeline took over
         _pipelines.setdefault(self, None)
         prefix, spans_key = self.key_prefix, self.spans_key
@@ -488,11 +468,8 @@ class ZeroShotTextCategorizer(TrainablePipe):
             self.model.predict(NLIInput(["This is a text."], [hypotheses], self._windows))
 
     def score(self, examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
-        """Score predictions against gold doc.cats with the component's own settings.
-
-        examples (Iterable[Example]): The examples.
-        RETURNS (dict[str, Any]): The scores; none if no example has gold for this component.
-        """
+        """Score predictions against gold doc.cats with the component's own settings. RETURNS (dict[str, Any]): The
+        scores; none if no example has gold for this component."""
         if self.scorer is None:
             return {}
         prefix = self.key_prefix
@@ -501,7 +478,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
             # not called multi_label: spaCy's textcat scorers set an argument of that name themselves
             "independent": self.multi_label,
             "threshold": self.threshold,
-            "label_thresholds": {prefix + label: value for label, value in self._settings.thresholds.items()},
+            "label_thresholds": {prefix + label: value for label, value in self.label_thresholds.items()},
             "top_k": self.top_k,
             "none_label": self.none_label,
             "key_prefix": prefix,
@@ -511,7 +488,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
         if self.label_groups:
             label_set = self._own_label_set()
             settings["groups"] = [
-                (settings["labels"][group.start : group.stop], group.exclusive, rule)
+                (settings["labels"][group.columns], group.exclusive, rule)
                 for group, rule in zip(label_set.groups, self.rules(label_set, prefix))
             ]
         with named(self.name):
@@ -530,8 +507,6 @@ class ZeroShotTextCategorizer(TrainablePipe):
     ) -> None:
         """Load the model as its checkpoint has it and, if no labels are set, take those of the examples.
 
-        get_examples (Callable[[], Iterable[Example]]): Gives a sample of the training data.
-        nlp (Language | None): The pipeline.
         labels (Sequence[str] | None): Labels to set, as label_data gives them.
         layer_decay (float): Factor on the learning rate per layer below the top one.
         head_rate (float): Factor on the learning rate of the head.
@@ -565,9 +540,8 @@ class ZeroShotTextCategorizer(TrainablePipe):
     ) -> dict[str, float]:
         """Fine-tune the model on gold doc.cats; does nothing unless the setting `trainable` is true.
 
-        examples (Iterable[Example]): The examples. The keys of each one's gold cats are its label set.
-        drop (float): The dropout rate.
-        sgd (Optimizer | None): The optimizer; None only adds to the gradients.
+        examples (Iterable[Example]): The keys of each one's gold cats are its label set.
+        sgd (Optimizer | None): None only adds to the gradients.
         losses (dict[str, float] | None): The loss is added under the component's name.
         RETURNS (dict[str, float]): The losses.
         RAISES (ZeroShotError): Z040 for gold cats that are not 0 or 1.
@@ -614,7 +588,6 @@ class ZeroShotTextCategorizer(TrainablePipe):
 
         What spacy.load(config=...) overrides, or was edited in config.cfg, counts in place of what was saved.
 
-        exclude (Iterable[str]): As in to_disk.
         RETURNS (ZeroShotTextCategorizer): The component.
         RAISES (ZeroShotError): Z050, Z051 for what was not saved by this version or not whole.
         """
@@ -623,7 +596,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
         # nlp.from_disk excludes the vocab, a call by hand does not, and knows of no config
         nlp = self._nlp if "vocab" in exclude else None
         readers = {
-            "cfg": lambda p: self._restore(saved := _read_settings(p), fields.overrides_of(nlp, path, saved)),
+            "cfg": lambda p: self._restore(saved := self._read_settings(p), fields.overrides_of(nlp, path, saved)),
             "model": self._read_model,
         }
         with named(self.name):
@@ -631,13 +604,13 @@ class ZeroShotTextCategorizer(TrainablePipe):
         return self
 
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
-        """RETURNS (bytes): What from_bytes takes. exclude (Iterable[str]): As in to_disk."""
+        """RETURNS (bytes): What from_bytes takes."""
         writers = {"cfg": self._saved, "model": self._shim.to_bytes}
         with named(self.name):
             return util.to_bytes(writers, list(exclude))
 
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "ZeroShotTextCategorizer":
-        """Take what to_bytes gave. RETURNS (ZeroShotTextCategorizer): The component. exclude: As in to_disk."""
+        """Take what to_bytes gave. RETURNS (ZeroShotTextCategorizer): The component."""
         readers = {"cfg": lambda data: self._restore(json.loads(data)), "model": self._shim.from_bytes}
         with named(self.name):
             util.from_bytes(bytes_data, readers, list(exclude))
@@ -651,7 +624,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
 
     @property
     def _nlp(self) -> Language | None:
-        """The pipeline this component is part of, if it was made for it. spaCy keeps `name` up to date."""
+        """The pipeline this component is part of. spaCy keeps `name` up to date."""
         reference = _pipelines.get(self)
         nlp = None if reference is None else reference()
         return nlp if nlp is not None and (self.name, self) in nlp.components else None
@@ -732,12 +705,12 @@ class ZeroShotTextCategorizer(TrainablePipe):
         return premises
 
     def _calibrated(self, values: Floats2d, label_set: LabelSet) -> Floats2d:
-        biases = [self._settings.biases.get(label, 0.0) for label in label_set.labels]
-        return calibrate(values, np.array(biases), self.temperature)
+        biases = self.calibration
+        return calibrate(values, np.array([biases.get(label, 0.0) for label in label_set.labels]), self.temperature)
 
     def _one_by_one(self, docs: Sequence[Doc], label_set: LabelSet | None) -> Iterator[Doc]:
         """Score each document alone, to find the one that a batch failed for."""
-        # A model that cannot even answer nothing (it cannot be loaded) fails for no document's fault: raise that.
+        # a model that cannot even answer nothing (it cannot be loaded) fails for no document's fault: raise that
         with named(self.name):
             self.model.predict(NLIInput([], [], self._windows))
         handle = self.get_error_handler()
@@ -785,6 +758,13 @@ class ZeroShotTextCategorizer(TrainablePipe):
             meant = {name: model[name] for name in MEANING if f"model.{name}" not in overridden}
             self._shim.spec = replace(spec, **meant)
 
+    @staticmethod
+    def _read_settings(path: Path) -> dict[str, Any]:
+        try:
+            return json.loads(path.read_text(encoding="utf8"))
+        except (OSError, ValueError) as reason:
+            raise ZeroShotError("Z051", path=str(path.parent), reason=str(reason)) from reason
+
     def _write_model(self, folder: Path) -> None:
         with replace_folder(folder) as fresh:
             self._shim.save(fresh)
@@ -817,7 +797,7 @@ def _rank(doc: Doc) -> RankedLabels | None:
 
 
 def register_extensions() -> None:
-    """Also again, of a table of extensions that someone has emptied."""
+    """Also again, where someone has emptied spaCy's table of them."""
     if not Doc.has_extension(OWN_LABELS):
         Doc.set_extension(OWN_LABELS, default=None)
     if not Doc.has_extension("zero_shot"):
@@ -825,10 +805,3 @@ def register_extensions() -> None:
 
 
 register_extensions()
-
-
-def _read_settings(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf8"))
-    except (OSError, ValueError) as reason:
-        raise ZeroShotError("Z051", path=str(path.parent), reason=str(reason)) from reason

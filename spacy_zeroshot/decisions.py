@@ -21,8 +21,8 @@ class Rule:
     """How labels are chosen: those that reach their threshold and are among the best top_k.
 
     threshold (float): The score a label must reach. 0.0 is a threshold: every label reaches it.
-    label_thresholds (Mapping[str, float]): Thresholds of single labels, in place of the global one.
-    top_k (int | None): Choose at most this many, the best first; None for any number.
+    label_thresholds (Mapping[str, float]): Thresholds of single labels.
+    top_k (int | None): None for any number.
     none_label (str | None): What is said where no label is chosen.
     RAISES (ZeroShotError): Z007 for a number that is out of range.
     """
@@ -63,20 +63,13 @@ class Decision(NamedTuple):
 
 
 class RankedLabels(NamedTuple):
-    """What doc._.zero_shot holds: a document's labels by their scores, and what was decided.
+    """What doc._.zero_shot holds: a document's labels by their scores, and what was decided."""
 
-    ranked (list[tuple[str, float]]): Labels and scores, the best first.
-    decision (Decision): The component's decision.
-    margin (float): By how much the best label leads the next one; of one label its score.
-    keys (list[str]): The component's keys of doc.cats, in the order of `ranked`.
-    components (dict[str, RankedLabels]): The same by component, if the pipeline has several.
-    """
-
-    ranked: list[tuple[str, float]]
+    ranked: list[tuple[str, float]]  # labels and scores, the best first
     decision: Decision
-    margin: float
-    keys: list[str]
-    components: dict[str, "RankedLabels"]
+    margin: float  # by how much the best label leads the next one; of one label its score
+    keys: list[str]  # the component's keys of doc.cats, in the order of `ranked`
+    components: dict[str, "RankedLabels"]  # the same by component
 
 
 def rank(cats: Mapping[str, float], decision: Decision, key_prefix: str) -> RankedLabels:
@@ -130,7 +123,6 @@ def default_rule(
 
 
 def check_threshold(value: float | None) -> float | None:
-    """RETURNS (float | None): The threshold. RAISES (ZeroShotError): Z007 outside of [0, 1]."""
     if value is not None and not is_share(value):
         raise ZeroShotError("Z007", setting="threshold", value=value, reason="it must lie in [0, 1]")
     return value

@@ -72,7 +72,7 @@ def render(
 
 
 def cut_at(text: str, spans: Sequence[tuple[int, int]], support: Sequence[float]) -> list[tuple[str, float | None]]:
-    """Cut a text where spans begin and end. RETURNS: All of it in order, with the strongest support for each piece."""
+    """Cut a text where spans begin and end; each piece comes with its strongest support."""
     cuts = sorted({0, len(text), *(place for span in spans for place in span)})
     found = []
     for start, end in pairwise(cuts):
@@ -84,10 +84,7 @@ def cut_at(text: str, spans: Sequence[tuple[int, int]], support: Sequence[float]
 def _show(
     doc: Doc, number: int, spans_key: str | None, label: str | None, why: Explanation | None
 ) -> Mapping[str, Any]:
-    """What the template needs of a document."""
-    tables = _scores_of(doc)
-    if why is not None:
-        tables = tables or [{why.label: why.score}]
+    tables = _scores_of(doc) or ([] if why is None else [{why.label: why.score}])
     if not tables:
         raise ZeroShotError("Z205", number=number)
     if label is None:
@@ -117,7 +114,6 @@ def _scores_of(doc: Doc) -> list[Mapping[str, float]]:
 
 
 def _supported(doc: Doc, number: int, spans_key: str, label: str) -> list[Piece]:
-    """A text in pieces, each with the support of the spans that cover it."""
     group = doc.spans.get(spans_key)
     cats: Sequence[Mapping[str, float]] | None = None if group is None else group.attrs.get("cats")
     if group is None or cats is None or any(label not in one for one in cats):
@@ -132,7 +128,6 @@ def _supported(doc: Doc, number: int, spans_key: str, label: str) -> list[Piece]
 
 
 def _explained(doc: Doc, number: int, why: Explanation) -> list[Piece]:
-    """A text in pieces, of which words are marked for or against the label."""
     if any(doc.text[part.start : part.end] != part.text for part in [*why.sentences, *why.words]):
         raise ZeroShotError("Z219", number=number)
     largest = max((abs(part.weight) for part in why.words), default=0.0) or 1.0

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
+from spacy import util
 from spacy.attrs import SPACY
 from spacy.pipeline import Sentencizer
 from spacy.tokens import Doc, Span
@@ -37,7 +38,6 @@ class Part(NamedTuple):
     """A part of a text, and what it does to a label's score.
 
     start, end (int): First and past-the-last character.
-    text (str): The part.
     weight (float): How far the log-odds of the score fall without it: above 0 it speaks for the label, below against.
     score (float): The label's score without it.
     """
@@ -79,7 +79,6 @@ def explain(
     each suffice, both weigh nearly nothing, as the other one is left; of two that say something only together, both
     weigh all of it. A text with a hole is unusual for the model, so small weights mean little.
 
-    pipe (Scorer): The component.
     doc (Doc): The document. It is not changed, and need not be scored.
     label (str | None): The label, with key_prefix or without; None for the best one.
     n_sentences (int): Of how many sentences to weigh the words.
@@ -140,8 +139,7 @@ def _words(doc: Doc, start: int, end: int) -> list[Span]:
 
 def _join(spans: Sequence[Span], most: int) -> list[Span]:
     """Take neighbours together until at most so many are left."""
-    size = -(-len(spans) // max(most, 1))
-    groups = [spans[i : i + size] for i in range(0, len(spans), size or 1)]
+    groups = util.minibatch(spans, -(-len(spans) // max(most, 1)))
     return [group[0].doc[group[0].start : group[-1].end] for group in groups]
 
 

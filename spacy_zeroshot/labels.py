@@ -41,32 +41,29 @@ class LabelGroup:
 
     @property
     def columns(self) -> slice:
-        """RETURNS (slice): The group's columns."""
         return slice(self.start, self.stop)
 
 
 @dataclass(frozen=True)
 class LabelSet:
-    """Labels and their hypotheses.
+    """Labels and their hypotheses."""
 
-    labels (tuple[str, ...]): The labels, in the user's order: keys of doc.cats without the component's key_prefix.
-    hypotheses (tuple[str, ...]): All hypotheses, the first label's first.
-    counts (tuple[int, ...]): How many hypotheses each label has.
-    groups (tuple[LabelGroup, ...]): The questions they answer, at least one; together they hold every column once.
-    """
-
+    # in the user's order: keys of doc.cats without the component's key_prefix
     labels: tuple[str, ...]
+    # the first label's first
     hypotheses: tuple[str, ...]
+    # how many hypotheses each label has
     counts: tuple[int, ...]
+    # the questions they answer, at least one; together they hold every column once
     groups: tuple[LabelGroup, ...]
 
     @property
     def exclusive(self) -> bool:
-        """RETURNS (bool): Whether all labels compete with each other."""
+        """Whether all labels compete with each other."""
         return len(self.groups) == 1 and self.groups[0].exclusive
 
     def hypotheses_of(self, column: int) -> tuple[str, ...]:
-        """RETURNS (tuple[str, ...]): The hypotheses of one label. column (int): Its place in `labels`."""
+        """The hypotheses of one label, by its place in `labels`."""
         start = sum(self.counts[:column])
         return self.hypotheses[start : start + self.counts[column]]
 
@@ -90,10 +87,7 @@ class Question:
 
 
 def make_label_set(questions: Sequence[Question], own: Mapping[str, Sequence[str]]) -> LabelSet:
-    """Word labels: in the user's own words if there are any, else through every template.
-
-    RAISES (ZeroShotError): Z001 if there are no labels.
-    """
+    """Word labels: in the user's own words if there are any, else through every template."""
     labels = tuple(key for question in questions for key in question.keys)
     if not labels:
         raise ZeroShotError("Z001")
@@ -113,17 +107,12 @@ def make_label_set(questions: Sequence[Question], own: Mapping[str, Sequence[str
 
 
 def fill_template(template: str, label: str) -> str:
-    """Put a label into a template's slot. Nothing else in template or label is interpreted."""
-    before, after = template.split(SLOT, 1)
-    return before + label + after
+    # not format(): nothing else in template or label is interpreted
+    return template.replace(SLOT, label)
 
 
 def check_labels(labels: Sequence[str]) -> tuple[str, ...]:
-    """Check that labels are visible strings and unique.
-
-    RAISES (ZeroShotError): Z002 for a repeated label, Z003 for one that is blank, no string, or that no file can
-        hold, Z007 for anything but a list.
-    """
+    """Check that labels are visible strings and unique. RAISES (ZeroShotError): Z002, Z003, Z007."""
     if not isinstance(labels, (list, tuple)):
         raise ZeroShotError("Z007", setting="labels", value=labels, reason="it must be a list of strings")
     for label in labels:
@@ -140,10 +129,7 @@ def check_labels(labels: Sequence[str]) -> tuple[str, ...]:
 
 
 def check_templates(templates: str | Sequence[str]) -> tuple[str, ...]:
-    """Check one hypothesis template or several.
-
-    RAISES (ZeroShotError): Z004 for one without exactly one plain slot, Z007 for an empty list.
-    """
+    """Check one hypothesis template or several. RAISES (ZeroShotError): Z004 for one without exactly one plain slot."""
     listed = (templates,) if isinstance(templates, str) else tuple(templates)
     if not listed:
         raise ZeroShotError("Z007", setting="hypothesis_template", value=[], reason="the list is empty")
@@ -155,10 +141,7 @@ def check_templates(templates: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def check_hypotheses(entries: Iterable[Mapping[str, str]], labels: Sequence[str] | None) -> dict[str, tuple[str, ...]]:
-    """Read the setting `hypotheses`. labels: Those there are; None to take any. RETURNS: The wordings by label.
-
-    RAISES (ZeroShotError): Z006 for an entry of another form or a blank text, Z005 for a label that is not there.
-    """
+    """Read the setting `hypotheses`: the wordings by label. labels: Those there are; None to take any."""
     own: dict[str, tuple[str, ...]] = {}
     for entry in entries:
         check_entry("hypotheses", entry)
@@ -169,7 +152,6 @@ def check_hypotheses(entries: Iterable[Mapping[str, str]], labels: Sequence[str]
 
 
 def check_entry(setting: str, entry: Any) -> None:
-    """RAISES (ZeroShotError): Z006 for anything but {"label": ..., "text": ...} with a text that is not blank."""
     if not isinstance(entry, Mapping) or set(entry) != {"label", "text"} or not is_text(entry["text"]):
         raise ZeroShotError("Z006", setting=setting, entry=entry, form='{"label": "...", "text": "..."}')
 
@@ -177,11 +159,7 @@ def check_entry(setting: str, entry: Any) -> None:
 def check_groups(
     entries: Sequence[Mapping[str, Any]], templates: Sequence[str], threshold: float | None = None
 ) -> tuple[Question, ...]:
-    """Read the setting label_groups. templates, threshold: Those of groups that have none of their own.
-
-    RAISES (ZeroShotError): Z006 for an entry of another form, Z002 for a name or a key that is there twice, and what
-        check_labels and check_templates raise.
-    """
+    """Read the setting label_groups. templates, threshold: Those of groups that have none of their own."""
     questions = []
     for entry in entries:
         if not _is_group(entry):
@@ -210,7 +188,7 @@ def _is_group(entry: Any) -> bool:
 
 
 def own_labels(doc: Doc) -> Sequence[str] | None:
-    """RETURNS (Sequence[str] | None): What doc._.zero_shot_labels was set to, also while it is not registered."""
+    """What doc._.zero_shot_labels was set to, also while it is not registered."""
     key: Any = ("._.", OWN_LABELS, None, None)
     return doc.user_data.get(key)
 
@@ -218,12 +196,9 @@ def own_labels(doc: Doc) -> Sequence[str] | None:
 def own_gold(
     cats: Mapping[str, float], labels: Collection[str], key_prefix: str = "", foreign: Collection[str] = ()
 ) -> dict[str, float]:
-    """A component's part of gold cats, which may be written with its key_prefix or without.
-
-    labels, foreign (Collection[str]): The component's labels, and keys that other components write.
-    RETURNS (dict[str, float]): Values by label, without key_prefix. Labels that the component does not have are left
-        out if it has any of the others.
-    """
+    """A component's part of gold cats, which may be written with its key_prefix or without: values by label, without
+    it. Labels that the component does not have are left out if it has any of the others. foreign: The keys that other
+    components write."""
     mine = {key.removeprefix(key_prefix): cats[key] for key in cats if key_prefix and key.startswith(key_prefix)}
     mine = mine or {key: value for key, value in cats.items() if key not in foreign}
     return {label: value for label, value in mine.items() if label in labels} or mine
@@ -240,13 +215,10 @@ def writers_of_keys(nlp: Language) -> dict[str, list[str]]:
 
 
 def is_text(value: object) -> bool:
-    """RETURNS (bool): Whether a value is a text that says something and that a file can hold."""
+    """Whether a value is a text that says something and that a file can hold."""
     return isinstance(value, str) and not is_blank(value) and _is_utf8(value)
 
 
 def _is_utf8(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
+    # a lone surrogate is half a character
+    return not any("\ud800" <= character <= "\udfff" for character in text)

@@ -23,11 +23,7 @@ _lock = threading.RLock()
 
 class ExampleStore:
     """Labelled examples. Nothing is read or embedded before use; embeddings are remembered for the present weights.
-
-    setting (ExamplesSetting): [{"label": ..., "text": ...}], or the path of any labelled file.
-    key_prefix (str): Of the keys of doc.cats, in a .spacy file.
-    RAISES (ZeroShotError): Z003, Z006 or Z007 for wrong examples.
-    """
+    key_prefix: Of the keys of doc.cats, in a .spacy file."""
 
     def __init__(self, setting: ExamplesSetting = (), key_prefix: str = ""):
         self.setting = setting
@@ -66,16 +62,9 @@ class ExampleStore:
         count: int,
         leave_out: bool = False,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Let the examples vote on texts.
-
-        Where labels compete, examples that have none of them do not vote. Else they do: they speak against all.
-
-        weights (str): What tells the present weights of `embed` from others.
-        count (int): How many neighbours vote on a text.
-        leave_out (bool): Whether a text that is an example itself is no neighbour of its own.
-        RETURNS (tuple[np.ndarray, np.ndarray]): Shape (texts, labels): shares between 0 and 1; and shape (labels,),
-            bool: the labels that have examples.
-        """
+        """Let the `count` nearest examples vote on each text: shares of shape (texts, labels), and which labels have
+        examples. weights: What tells the present weights of `embed` from others. leave_out: Whether a text that is an
+        example itself is no neighbour of its own."""
         carried = self._carried(label_set.labels)
         known = np.asarray(carried.any(axis=0))
         shares = np.zeros((len(queries), len(known)))
@@ -87,6 +76,7 @@ class ExampleStore:
             similarities[texts == np.array(queries, dtype=object)[:, None]] = -np.inf
         for group in label_set.groups:
             own = carried[:, group.columns]
+            # an example with none of the labels speaks against all; where labels compete, it does not vote
             voters = own.any(axis=1) | (not group.exclusive)
             shares[:, group.columns] = vote(np.where(voters, similarities, -np.inf), own, count)
         return shares, known
@@ -123,12 +113,11 @@ class ExampleStore:
 
 
 def vote(similarities: Floats2d, carried: np.ndarray, count: int) -> Floats2d:
-    """Let each text's nearest examples vote: each label's share of their weights, exp(cosine / 0.1) as in matching
-    networks (Vinyals et al., 2016). So a near one counts for more than many far ones.
+    """Each label's share of the weights of a text's nearest examples, exp(cosine / 0.1) as in matching networks
+    (Vinyals et al., 2016): a near one counts for more than many far ones. 0 for a text on which no example votes.
 
     similarities (Floats2d): Shape (texts, examples): cosines, -inf for an example that does not vote.
     carried (np.ndarray): Shape (examples, labels), bool: the labels of every example.
-    RETURNS (Floats2d): Shape (texts, labels): shares between 0 and 1, 0 for a text on which no example votes.
     """
     nearest = np.argsort(-similarities, axis=1, kind="stable")[:, :count]
     cosines = np.take_along_axis(similarities, nearest, axis=1)
@@ -140,14 +129,11 @@ def vote(similarities: Floats2d, carried: np.ndarray, count: int) -> Floats2d:
 
 
 def mix(scores: Floats2d, votes: Floats2d, known: np.ndarray, weight: float, label_set: LabelSet) -> Floats2d:
-    """Mix zero-shot scores with votes, group by group of a label set.
+    """Mix zero-shot scores with votes, both of shape (texts, labels); known: which labels any example has.
 
     Of a label without any example the neighbours know nothing, so it keeps its zero-shot score. Where labels compete,
     the labels with examples keep, all together, what zero-shot gives them: the votes divide it anew. So scores that
     sum to 1 still do, and with examples for every label this is (1 - weight) * zero-shot + weight * vote.
-
-    scores, votes (Floats2d): Shape (texts, labels): zero-shot scores, and the neighbours' votes.
-    known (np.ndarray): Shape (labels,), bool: the labels that any example has.
     """
     mass = np.ones_like(scores)
     for group in label_set.groups:

@@ -25,10 +25,7 @@ def is_blank(text: str) -> bool:
 
 
 def premises_of(doc: Doc, get_spans: SpanGetter | None) -> list[Premise]:
-    """The premises of a document: its whole text, or what a span getter gives. Blank ones are left out.
-
-    RAISES (ZeroShotError): Z010 if sentences are asked for and not there, Z007 for a stride of 0.
-    """
+    """The premises of a document: its whole text, or what a span getter gives. Blank ones are left out."""
     text = doc.text
     if is_blank(text):
         return []

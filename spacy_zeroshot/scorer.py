@@ -17,7 +17,7 @@ Groups = Sequence[tuple[Sequence[str], bool, Rule]]
 
 
 def make_scorer() -> Callable:
-    """The registered function. RETURNS (Callable): score_zero_shot."""
+    """RETURNS (Callable): score_zero_shot."""
     return score_zero_shot
 
 
@@ -43,21 +43,16 @@ def score_zero_shot(
     may be written with key_prefix or without, and a document without a prediction or without a right label is counted
     and not a crash or a false hit. Where documents bring labels of their own, cats_score is the micro-averaged F.
 
-    examples (Iterable[Example]): The examples. Those without gold for these labels are left out.
     labels (Sequence[str]): The component's keys of doc.cats.
-    independent (bool): Whether each label stands on its own; else the best of several is chosen.
-    threshold (float | None): The score that chooses a label. None: 0.5, or any score where labels compete.
-    label_thresholds (Mapping[str, float] | None): Thresholds of single keys, in place of the global one.
-    top_k (int | None): Choose at most this many.
+    independent (bool): The setting multi_label.
+    threshold, label_thresholds, top_k: As the component's settings, but by key.
     positive_label (str | None): Of two labels that compete, the one whose F is cats_score.
     none_label (str | None): A label more, without a score of its own: chosen where no other is, and right where no
         other is or gold says so. It is left out if it is never right.
-    key_prefix (str): What the component puts before its labels.
     foreign (Collection[str]): Keys of other components.
     groups (Groups): The keys of each group of labels and its rule, in place of the settings above.
     cfg (Any): Settings of other components' scorers, which spaCy hands to all.
-    RETURNS (dict[str, Any]): The keys of Scorer.score_cats; none if no example has gold for these labels, so that the
-        scores of another component stay.
+    RETURNS (dict[str, Any]): Nothing if no example has gold for these labels: so another component's scores stay.
     """
     counts = {label: PRFScore() for label in labels}
     curves = {label: ROCAUCScore() for label in labels}

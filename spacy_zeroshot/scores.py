@@ -16,19 +16,12 @@ from .model.types import CONTRADICTION, ENTAILMENT, NLIOutput
 
 
 class DocScores(NamedTuple):
-    """What a document's labels scored.
-
-    label_set (LabelSet): The labels and hypotheses it was scored on.
-    scores (Floats1d): Shape (labels,): scores between 0 and 1.
-    windows (Ints2d): Shape (windows, 2): first and past-the-last character of every window of every premise; none of
-        a blank document.
-    window_scores (Floats2d): Shape (windows, labels): each window's own scores.
-    """
+    """What a document's labels scored; a blank document has no window."""
 
     label_set: LabelSet
-    scores: Floats1d
-    windows: Ints2d
-    window_scores: Floats2d
+    scores: Floats1d  # shape (labels,)
+    windows: Ints2d  # shape (windows, 2): first and past-the-last character of every window of every premise
+    window_scores: Floats2d  # shape (windows, labels): each window's own scores
 
 
 class WindowLogits(NamedTuple):
@@ -49,13 +42,11 @@ def split_by_label_set(
     """
     windows = output.windows + np.repeat(starts, output.n_windows)[:, None]
     doc_of_window = np.repeat(owners, output.n_windows)
-    distinct = {id(one): one for one in (sets[owner] for owner in owners)}
+    distinct = {id(sets[owner]): sets[owner] for owner in owners}
     for key, label_set in distinct.items():
-        logits, chosen = output.logits, np.ones(len(windows), dtype=bool)
-        if len(distinct) > 1:
-            mine = np.array([id(sets[owner]) == key for owner in owners])
-            chosen = np.repeat(mine, output.n_windows)
-            logits = logits[np.repeat(mine, output.n_windows * output.n_hypotheses)]
+        mine = np.array([id(sets[owner]) == key for owner in owners])
+        chosen = np.repeat(mine, output.n_windows)
+        logits = output.logits[np.repeat(mine, output.n_windows * output.n_hypotheses)]
         shaped = logits.reshape(-1, len(label_set.hypotheses), logits.shape[1])
         numbers, firsts = np.unique(doc_of_window[chosen], return_index=True)
         yield WindowLogits(label_set, numbers, firsts, label_logits(shaped, label_set), windows[chosen])
@@ -64,13 +55,9 @@ def split_by_label_set(
 def label_logits(logits: Floats3d, label_set: LabelSet) -> Floats2d:
     """Reduce logits of shape (windows, hypotheses, classes) to (windows, labels), float64."""
     values = logits[..., ENTAILMENT].astype("float64")
-    against = logits[..., CONTRADICTION]
     counts = np.asarray(label_set.counts)
-    if not label_set.exclusive:
-        alone = np.repeat([not g.exclusive for g in label_set.groups], [g.stop - g.start for g in label_set.groups])
-        values -= np.where(np.repeat(alone, counts), against, 0.0)
-    if (counts == 1).all():
-        return values
+    alone = np.concatenate([np.full(g.stop - g.start, not g.exclusive) for g in label_set.groups])
+    values -= np.where(np.repeat(alone, counts), logits[..., CONTRADICTION], 0.0)
     starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
     return np.add.reduceat(values, starts, axis=1) / counts
 
@@ -114,5 +101,5 @@ def sigmoid(values: np.ndarray) -> np.ndarray:
 
 def blank_scores(label_set: LabelSet) -> Floats1d:
     """The scores of a text that says nothing: 1 / n of n labels that compete, else 0."""
-    sizes = [group.stop - group.start for group in label_set.groups]
-    return np.repeat([g.exclusive / size for g, size in zip(label_set.groups, sizes)], sizes)
+    parts = [(group.stop - group.start, group.exclusive) for group in label_set.groups]
+    return np.concatenate([np.full(size, exclusive / size) for size, exclusive in parts])

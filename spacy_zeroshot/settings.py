@@ -25,10 +25,7 @@ JOINT = re.compile(r"(?<=\$), (?=\$)")
 
 class Setting:
     """One setting of a component: `pipe.threshold = 0.7` checks the value, keeps it, and writes it to the config.
-
-    holds (Callable[[Any], bool]): Whether a value is possible by itself; check_settings looks at all together.
-    otherwise (str): What the error Z007 says of any other value.
-    """
+    holds: Whether a value is possible by itself. otherwise: What the error Z007 says of any other one."""
 
     def __init__(self, holds: Callable[[Any], bool], otherwise: str):
         self.holds = holds
@@ -57,7 +54,7 @@ class NumberByLabel(Setting):
         self.key = key
 
     def __get__(self, pipe: Any, kind: type | None = None) -> Any:
-        return self if pipe is None else numbers_of(pipe.setting(self.name), self.key)
+        return self if pipe is None else {one["label"]: float(one[self.key]) for one in pipe.setting(self.name)}
 
     def __set__(self, pipe: Any, value: Any) -> None:
         if isinstance(value, Mapping):
@@ -72,10 +69,6 @@ class NumberByLabel(Setting):
                 form = f'{{"label": "...", "{self.key}": 0.7}}'
                 raise ZeroShotError("Z006", setting=self.name, entry=entry, form=form)
             super().check(entry[self.key])
-
-
-def numbers_of(entries: Sequence[Mapping[str, Any]], key: str) -> dict[str, float]:
-    return {entry["label"]: float(entry[key]) for entry in entries}
 
 
 def typed(*kinds: type) -> Setting:
@@ -114,54 +107,46 @@ class Settings:
     values: dict[str, Any]
     # the groups of labels; one with the name "" for a component without groups
     questions: tuple[Question, ...] = ()
-    # by label: own wordings, thresholds, and biases in logits
+    # own wordings by label
     own: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    thresholds: Mapping[str, float] = field(default_factory=dict)
-    biases: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """RETURNS (tuple[str, ...]): The labels of all groups, without the component's key_prefix."""
+        """The labels of all groups, without the component's key_prefix."""
         return tuple(key for question in self.questions for key in question.keys)
 
 
 def check_settings(
     values: dict[str, Any], templates: Sequence[str] | None = None, example_labels: Sequence[str] = ()
 ) -> Settings:
-    """Check settings against each other. RAISES (ZeroShotError): Z002 to Z007, Z009.
-
-    values (dict[str, Any]): All of them, each checked alone.
-    templates (Sequence[str] | None): What the model reads labels in, whatever hypothesis_template says.
-    example_labels (Sequence[str]): Labels to take if there are no others.
-    """
+    """Check settings against each other; each one has been checked alone. templates: What the model reads labels in,
+    whatever hypothesis_template says. example_labels: Labels to take if there are no others."""
     used = check_templates(values["hypothesis_template"])
     used = used if templates is None else tuple(templates)
     labels, groups = check_labels(values["labels"]), values["label_groups"]
     if groups and labels:
-        raise ZeroShotError(
-            "Z007", setting="label_groups", value=groups, reason="give labels or label_groups, not both"
-        )
+        reason = "give labels or label_groups, not both"
+        raise ZeroShotError("Z007", setting="label_groups", value=groups, reason=reason)
     alone = Question("", labels or tuple(example_labels), used, values["multi_label"], values["threshold"])
     questions = check_groups(groups, used, values["threshold"]) if groups else (alone,)
     known = [key for question in questions for key in question.keys]
     own = check_hypotheses(values["hypotheses"], known or None)
-    thresholds, biases = numbers_of(values["label_thresholds"], "threshold"), numbers_of(values["calibration"], "bias")
-    for setting, numbers in (("label_thresholds", thresholds), ("calibration", biases)):
-        unknown = [label for label in numbers if known and label not in known]
+    for setting in ("label_thresholds", "calibration"):
+        unknown = [entry["label"] for entry in values[setting] if known and entry["label"] not in known]
         if unknown:
             raise ZeroShotError("Z009", setting=setting, label=unknown[0], labels=known)
-    return Settings(values, questions, own, thresholds, biases)
+    return Settings(values, questions, own)
 
 
 def as_json(value: Any) -> Any:
-    """RETURNS (Any): A setting's value with lists for tuples and plain dicts for entries."""
+    """A setting's value with lists for tuples and plain dicts for entries."""
     if isinstance(value, Mapping):
         return {str(key): as_json(one) for key, one in value.items()}
     return [as_json(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 
 def entries_of(labels: Collection[str], values: Mapping[str, Any]) -> dict[str, Any]:
-    """RETURNS (dict[str, Any]): The settings that have an entry for each label, without those for other labels."""
+    """The settings that have an entry for each label, without those for other labels."""
     names = ("hypotheses", "label_thresholds", "calibration")
     return {name: [entry for entry in values[name] if entry["label"] in labels] for name in names}
 
@@ -170,18 +155,18 @@ def entries_of(labels: Collection[str], values: Mapping[str, Any]) -> dict[str, 
 
 
 def overrides_of(nlp: Language | None, folder: Path, saved: Mapping[str, Any]) -> set[str]:
-    """What spacy.load(config=...), or a hand that edited config.cfg, gives a component otherwise than it was saved,
-    while its from_disk runs. RETURNS (set[str]): Names of settings, among them "model.name" and the like."""
+    """The names of settings (also "model.name" and the like) that spacy.load(config=...), or a hand that edited
+    config.cfg, gives a component otherwise than it was saved, while its from_disk runs."""
     if nlp is None:
         return set()
-    # Language.from_disk has just read the file and the overrides into this. They are not to be had from the property
-    # nlp.config: it puts what the components were made with in their place.
+    # Language.from_disk has just read the file and the overrides into nlp._config; the property nlp.config puts what
+    # the components were made with in their place
     now, before = _block_of(nlp._config, folder.name), saved.get("block") or block_beside(folder)
     return {key for key in {*now, *before} if now and before and now.get(key, ...) != before.get(key, ...)}
 
 
 def block_beside(folder: Path) -> dict[str, Any]:
-    """RETURNS (dict[str, Any]): A component's block in the config.cfg beside its folder; {} without one."""
+    """A component's block in the config.cfg beside its folder; {} without one."""
     path = folder.parent / "config.cfg"
     return _block_of(Config().from_disk(path, interpolate=False), folder.name) if path.is_file() else {}
 
@@ -195,7 +180,7 @@ def _block_of(config: Config, component: str) -> dict[str, Any]:
 
 
 def restore(saved: Mapping[str, Any], current: Mapping[str, Any], overridden: Collection[str]) -> dict[str, Any]:
-    """The settings of a component that is filled from a saved one. overridden: Those that stay as they are."""
+    """The settings of a component that is filled from a saved one, but for those that are overridden."""
     restored = {name: current[name] if name in overridden else saved.get(name, current[name]) for name in current}
     if restored["labels"]:
         # labels that override have no use for wordings and thresholds of those that were saved
@@ -204,10 +189,11 @@ def restore(saved: Mapping[str, Any], current: Mapping[str, Any], overridden: Co
 
 
 def find_lost(name: str, value: Any) -> str | None:
-    """RETURNS (str | None): A text in a setting that a config could not give back."""
+    """A text in a setting that a config could not give back."""
     for found in _texts_in(value):
-        # what happens to a "$" in labels can be undone
-        if "${" in found or ("$" in found and (name != "labels" or found != found.strip())):
+        # examples are read from beside the config, and what happens to a "$" in labels can be undone
+        undone = name == "examples" or (name == "labels" and found == found.strip())
+        if "${" in found or ("$" in found and not undone):
             return found
     return None
 
@@ -215,15 +201,13 @@ def find_lost(name: str, value: Any) -> str | None:
 def check_dollars(given: Mapping[str, Any]) -> None:
     """Refuse settings that a config would change. RAISES (ZeroShotError): Z008."""
     for name, value in given.items():
-        # examples may hold a "$": they are read from beside the config
-        texts = [one for one in _texts_in(value) if "${" in one] if name == "examples" else value
-        lost = find_lost(name, texts)
+        lost = find_lost(name, value)
         if lost is not None:
             raise ZeroShotError("Z008", setting=name, value=lost, sign="${" if "${" in lost else "$")
 
 
 def undo_joints(labels: Any) -> Any:
-    """RETURNS (Any): Labels, not checked yet; those that a config has joined at their "$" are apart again."""
+    """Labels, not checked yet; those that a config has joined at their "$" are apart again."""
     if not isinstance(labels, (list, tuple)):
         return labels
     return [part for label in labels for part in (JOINT.split(label) if isinstance(label, str) else [label])]
@@ -254,7 +238,7 @@ def upgrade(saved: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def take_old_settings(given: dict[str, Any], abstain: float | None, calibrated: bool | None) -> None:
-    """Turn settings that only configs of 0.1.0 have into those of this version, in place."""
+    """Turn what only configs of 0.1.0 have into settings of this version, in place."""
     if calibrated is None:
         return
     if not calibrated:

@@ -31,15 +31,10 @@ def draw_examples(
     gold: Callable[[Mapping[str, float]], Mapping[str, float]],
     max_negatives: int,
 ) -> list[NLIExample]:
-    """Draw NLI pairs from examples: right labels are entailed, sampled wrong ones are not.
+    """Draw NLI pairs from the examples that have gold cats and a text: right labels are entailed, sampled wrong ones
+    are not. The keys of an example's gold cats are its label set.
 
-    examples (Iterable[Example]): The keys of each one's gold cats are its label set.
-    read (Callable[[Doc], Sequence[Premise]]): Gives a document's premises, none for a blank one.
-    word (Callable[[Sequence[str]], LabelSet]): Words labels as hypotheses.
-    gold (Callable[[Mapping[str, float]], Mapping[str, float]]): The component's own part of gold cats.
-    max_negatives (int): Wrong labels per text; sampled with Python's `random`, which spaCy seeds.
-    RETURNS (list[NLIExample]): One per example that has gold cats and a text.
-    RAISES (ZeroShotError): Z040 for gold cats that are not 0 or 1.
+    read, word, gold: Give a document's premises, label sets, and the component's own part of gold cats.
     """
     drawn = []
     for example in examples:
@@ -51,6 +46,7 @@ def draw_examples(
             continue
         right = [label for label, value in cats.items() if value == 1.0]
         wrong = [label for label, value in cats.items() if value == 0.0]
+        # spaCy seeds it
         sampled = random.sample(wrong, min(max_negatives, len(wrong)))
         worded = word([*right, *sampled])
         targets = np.repeat([ENTAILMENT] * len(right) + [CONTRADICTION] * len(sampled), worded.counts)
@@ -59,11 +55,8 @@ def draw_examples(
 
 
 def loss_of(drawn: Sequence[NLIExample], output: NLIOutput, pooling: str) -> tuple[float, Floats2d]:
-    """The loss of a batch, and its gradient.
-
-    RETURNS (tuple[float, Floats2d]): The mean loss of an example, and the gradient of the sum, of the shape of
-        output.logits: gradients of a batch in parts add up to those of the whole.
-    """
+    """The mean loss of an example, and the gradient of the sum, of the shape of output.logits: gradients of a batch in
+    parts add up to those of the whole."""
     gradient = np.zeros_like(output.logits)
     ends = np.cumsum(output.n_windows * output.n_hypotheses)
     total, start, premise = 0.0, 0, 0
@@ -78,10 +71,8 @@ def loss_of(drawn: Sequence[NLIExample], output: NLIOutput, pooling: str) -> tup
 
 
 def cross_entropy(logits: Floats3d, targets: Ints1d, pooling: str) -> tuple[float, Floats3d]:
-    """Cross-entropy on the head's classes, mean over the hypotheses of one text, and its gradient.
-
-    logits (Floats3d): Shape (windows, hypotheses, classes). targets (Ints1d): Shape (hypotheses,): the right class.
-    """
+    """Cross-entropy on the head's classes, mean over the hypotheses of one text, and its gradient. Shapes: (windows,
+    hypotheses, classes) and (hypotheses,)."""
     shares = window_shares(logits, pooling)
     gradient = softmax((logits * shares[:, :, None]).sum(axis=0))
     rows = np.arange(len(targets))
@@ -91,10 +82,8 @@ def cross_entropy(logits: Floats3d, targets: Ints1d, pooling: str) -> tuple[floa
 
 
 def window_shares(logits: Floats3d, pooling: str) -> np.ndarray:
-    """Each window's share in the pooled logits. "max" takes, for each hypothesis, the window that supports it most.
-
-    RETURNS (np.ndarray): Shape (windows, hypotheses), float32; columns sum to 1.
-    """
+    """Each window's share in the pooled logits, shape (windows, hypotheses); columns sum to 1. "max" takes, for each
+    hypothesis, the window that supports it most."""
     n_windows, n_hypotheses, _ = logits.shape
     if pooling == "mean":
         return np.full((n_windows, n_hypotheses), 1.0 / n_windows, dtype="float32")

@@ -21,15 +21,12 @@ def no_progress(items: Iterable[T], total: int | None = None, description: str =
 
 
 def first_line(error: BaseException) -> str:
-    """RETURNS (str): The first line of an exception's message without its full stop, or the name of its class."""
+    """The first line of an exception's message without its full stop, or the name of its class."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 def require(module: str, extra: str, what: str) -> Any:
-    """Import a module that only the extra of that name installs. what: Needs it, for the error.
-
-    RAISES (ZeroShotError): Z085 if it is not installed.
-    """
+    """Import a module that only the extra of that name installs. what: Needs it, for the error Z085."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
@@ -37,8 +34,6 @@ def require(module: str, extra: str, what: str) -> Any:
 
 
 def check_output(output: Path, overwrite: bool) -> None:
-    """Check that a folder may be written. RAISES (ZeroShotError): Z060 for a file, Z092 if the folder
-    is not empty and not to be replaced."""
     if output.exists() and not output.is_dir():
         raise ZeroShotError("Z060", what="--output", value=str(output), reason="it is a file, not a folder")
     if output.is_dir() and any(output.iterdir()) and not overwrite:
