@@ -31,7 +31,6 @@ from .labels import (
     SLOT,
     LabelSet,
     Question,
-    check_hypotheses,
     check_labels,
     check_templates,
     make_label_set,
@@ -277,7 +276,6 @@ class ZeroShotTextCategorizer(TrainablePipe):
         labels: Sequence[str] | None = None,
         templates: str | Sequence[str] | None = None,
         multi_label: bool | None = None,
-        hypotheses: Sequence[Mapping[str, str]] | None = None,
     ) -> LabelSet:
         """Word labels as hypotheses. Nothing is changed: what is given holds for this label set alone, in place of the
         component's settings.
@@ -286,10 +284,9 @@ class ZeroShotTextCategorizer(TrainablePipe):
         RAISES (ZeroShotError): Z001 if there are no labels, Z002 to Z007 for what cannot be used.
         """
         with named(self.name):
-            if labels is None and templates is None and multi_label is None and hypotheses is None:
+            if labels is None and templates is None and multi_label is None:
                 return self._own_label_set()
-            own = self._settings.own if hypotheses is None else check_hypotheses(hypotheses, None)
-            questions = self._settings.questions
+            questions, own = self._settings.questions, self._settings.own
             if labels is not None:
                 if self.label_groups and templates is None:
                     # a label of a group is worded as there

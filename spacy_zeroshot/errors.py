@@ -197,14 +197,14 @@ class ZeroShotError(ValueError):
     """
 
     def __init__(self, code: str, **values: Any):
+        # n_process sends errors between processes: pickle hands on the code, then restores the attributes
+        super().__init__(code)
         self.code = code
         self.values = values
         self.component = _speaker.get()
-        super().__init__(_format(code, self.component, values))
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        # n_process sends errors between processes, and pickle cannot pass keywords by itself.
-        return _rebuild, (self.code, self.component, self.values)
+    def __str__(self) -> str:
+        return _format(self.code, self.component, self.values)
 
 
 class ZeroShotWarning(UserWarning):
@@ -213,10 +213,8 @@ class ZeroShotWarning(UserWarning):
 
 @contextmanager
 def named(name: str | None) -> Iterator[None]:
-    """Put a name before the messages of all errors and warnings raised inside: the component's, or the command's.
-
-    Set once, at the boundary, so that nothing inside has to carry the name along. The innermost name counts.
-    """
+    """Put a name before the messages of all errors and warnings raised inside: the component's, or the command's. Set
+    once, at the boundary, so that nothing inside has to carry it along. The innermost name counts."""
     token = _speaker.set(name)
     try:
         yield
@@ -224,19 +222,14 @@ def named(name: str | None) -> Iterator[None]:
         _speaker.reset(token)
 
 
-def warn(code: str, stacklevel: int = 2, **values: Any) -> None:
-    """Warn with a code of MESSAGES, e.g. "Z101". stacklevel: As in warnings.warn, from the caller's view."""
-    warnings.warn(_format(code, _speaker.get(), values), ZeroShotWarning, stacklevel=stacklevel + 1)
+def warn(code: str, **values: Any) -> None:
+    """Warn with a code of MESSAGES, e.g. "Z101"."""
+    warnings.warn(_format(code, _speaker.get(), values), ZeroShotWarning, stacklevel=3)
 
 
 def _format(code: str, name: str | None, values: dict[str, Any]) -> str:
     shown = {key: _shorten(value) for key, value in values.items()}
     return f"[{code}] {name + ': ' if name else ''}{MESSAGES[code].format(**shown)}"
-
-
-def _rebuild(code: str, name: str | None, values: dict[str, Any]) -> ZeroShotError:
-    with named(name):
-        return ZeroShotError(code, **values)
 
 
 def _shorten(value: Any) -> Any:

@@ -72,12 +72,12 @@ def explain(
     """Leave out each sentence, then each word of the sentences of most weight, and score again what is left.
 
     The cost is `n_texts` scored texts: 1 + the sentences (if there are several) + the words of n_sentences of them.
-    Words are the document's tokens without punctuation, and single characters of Chinese and Japanese where a token is
-    longer. Sentences are doc.sents, or end at the sentence punctuation of any script.
+    Words are tokens without punctuation, and single characters of Chinese and Japanese where a token is longer.
+    Sentences are doc.sents, or end at the sentence punctuation of any script.
 
-    What it does not say: weights are not shares, and do not sum to the score or to its log-odds. Of two parts that
-    each suffice, both weigh nearly nothing, as the other one is left; of two that say something only together, both
-    weigh all of it. A text with a hole is unusual for the model, so small weights mean little.
+    Weights are not shares, and do not sum to the score or to its log-odds. Of two parts that each suffice, both weigh
+    nearly nothing, as the other one is left; of two that say something only together, both weigh all of it. A text with
+    a hole is unusual for the model, so small weights mean little.
 
     doc (Doc): The document. It is not changed, and need not be scored.
     label (str | None): The label, with key_prefix or without; None for the best one.
@@ -144,7 +144,7 @@ def _join(spans: Sequence[Span], most: int) -> list[Span]:
 
 
 def _cut_unspaced(doc: Doc) -> Doc:
-    """A copy whose tokens of several Chinese characters or kana are cut into single ones; not of a parsed document."""
+    """A copy whose tokens of Chinese characters or kana are single ones; not of a parsed document."""
     cut = doc.copy()
     if doc.has_annotation("DEP"):
         return cut

@@ -90,6 +90,9 @@ def test_errors_travel_between_processes() -> None:
 
 
 def test_warnings_name_the_callers_line() -> None:
+    def cut() -> None:
+        warn("Z101", length=10, room=5)
+
     with named("topics"), pytest.warns(ZeroShotWarning, match=r"^\[Z101\] topics: ") as caught:
-        warn("Z101", stacklevel=1, length=10, room=5)
+        cut()
     assert caught[0].filename == __file__
