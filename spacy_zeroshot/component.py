@@ -1,7 +1,6 @@
 """The pipeline component zero_shot_textcat: documents in, doc.cats out.
 
-The class is its own factory: its settings stand once, in the signature of `__init__`, where spaCy validates them. It
-knows a model only as thinc's Model[NLIInput, NLIOutput] (model/types.py). torch and transformers are not imported
+It knows a model only as thinc's Model[NLIInput, NLIOutput] (model/types.py). torch and transformers are not imported
 here, because every Language() imports this file.
 """
 
@@ -84,8 +83,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
     name (str): The component's name in it.
     model (Model[NLIInput, NLIOutput]): Gives evidence for and against hypotheses on a text.
     labels (list[str]): The keys of doc.cats, in order.
-    label_groups (list[dict]): Several questions in one pass, in place of labels: [{"name": ..., "labels": [...]}], each
-        as needed with "multi_label", "threshold", "hypothesis_template" and "key_prefix".
+    label_groups (list[dict]): Several questions in one pass, in place of labels: [{"name": ..., "labels": [...]}].
     none_label (str | None): What a decision says where no label reaches its threshold.
     hypothesis_template (str | list[str]): Words a label as a hypothesis; the logits of several are averaged.
     hypotheses (list[dict]): Own wordings, [{"label": ..., "text": ...}], several per label allowed.
@@ -95,8 +93,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
     top_k (int | None): Decide for at most this many labels. None: for any number, or one where labels compete.
     calibration (list[dict]): Biases to take from single labels' logits, [{"label": ..., "bias": ...}].
     temperature (float): What label logits are then divided by.
-    examples (str | list[dict]): Labelled texts whose nearest neighbours vote beside the model, [{"label": ..., "text":
-        ...}] or the path of a labelled file. Without labels, the component takes theirs.
+    examples (str | list[dict]): Labelled texts whose neighbours vote: [{"label": ..., "text": ...}], or a file's path.
     n_neighbors (int): How many examples vote on a text.
     examples_weight (float): Share of their votes in the scores.
     key_prefix (str): Put before every key written to doc.cats.
@@ -640,7 +637,8 @@ class ZeroShotTextCategorizer(TrainablePipe):
         if (store.setting, store.key_prefix) != (values["examples"], values["key_prefix"]):
             store = ExampleStore(values["examples"], values["key_prefix"])
         plain = (SLOT,) if self.has_own_prompt else None
-        settings = check_settings(values, plain, store.listed_labels)
+        # a file of examples is not read before it is needed
+        settings = check_settings(values, plain, () if isinstance(store.setting, str) else store.labels)
         template = values["hypothesis_template"]
         if plain and template not in (SLOT, before["hypothesis_template"]):
             warn("Z105", template=check_templates(template)[0])

@@ -101,7 +101,9 @@ def explain(
         return [Part(s.start_char, s.end_char, s.text, w, value) for (s, _), w, value in zip(left, weights, scores)]
 
     cut = _cut_unspaced(doc)
-    spans = _sentences(cut)
+    if not cut.has_annotation("SENT_START"):
+        Sentencizer()(cut)
+    spans = list(cut.sents)
     sentences = weigh(_join(spans, max_parts)) if len(spans) > 1 else []
     strongest = sorted(sentences, key=lambda part: -abs(part.weight))[:n_sentences]
     places = sorted((part.start, part.end) for part in strongest) or [(0, len(cut.text))]
@@ -123,13 +125,6 @@ def _without(doc: Doc, span: Span) -> Doc:
         spaces[-1] = 0
         rest.from_array([SPACY], spaces)
     return rest
-
-
-def _sentences(doc: Doc) -> list[Span]:
-    if doc.has_annotation("SENT_START"):
-        return list(doc.sents)
-    starts = [i for i, starts in enumerate(Sentencizer().predict([doc])[0]) if starts]
-    return [doc[start:end] for start, end in zip(starts, [*starts[1:], len(doc)])]
 
 
 def _words(doc: Doc, start: int, end: int) -> list[Span]:

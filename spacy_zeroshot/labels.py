@@ -3,7 +3,6 @@
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import Any
 
 from spacy.language import Language
@@ -88,27 +87,21 @@ class Question:
 
 def make_label_set(questions: Sequence[Question], own: Mapping[str, Sequence[str]]) -> LabelSet:
     """Word labels: in the user's own words if there are any, else through every template."""
-    labels = tuple(key for question in questions for key in question.keys)
-    if not labels:
-        raise ZeroShotError("Z001")
-    worded = [
-        tuple(own.get(key) or (fill_template(template, label) for template in question.templates))
-        for question in questions
-        for key, label in zip(question.keys, question.labels)
-    ]
-    ends = list(accumulate(len(question.labels) for question in questions))
-    groups = tuple(
+    worded: list[tuple[str, ...]] = []
+    groups = []
+    for question in questions:
+        start = len(worded)
+        for key, label in zip(question.keys, question.labels):
+            # not format(): nothing else in template or label is interpreted
+            worded.append(tuple(own.get(key) or (template.replace(SLOT, label) for template in question.templates)))
         # a single label has no rival
-        LabelGroup(question.name, start, stop, not question.multi_label and stop - start > 1)
-        for question, start, stop in zip(questions, [0, *ends], ends)
-    )
+        exclusive = not question.multi_label and len(question.labels) > 1
+        groups.append(LabelGroup(question.name, start, len(worded), exclusive))
+    if not worded:
+        raise ZeroShotError("Z001")
+    labels = tuple(key for question in questions for key in question.keys)
     hypotheses = tuple(text for texts in worded for text in texts)
-    return LabelSet(labels, hypotheses, tuple(len(texts) for texts in worded), groups)
-
-
-def fill_template(template: str, label: str) -> str:
-    # not format(): nothing else in template or label is interpreted
-    return template.replace(SLOT, label)
+    return LabelSet(labels, hypotheses, tuple(len(texts) for texts in worded), tuple(groups))
 
 
 def check_labels(labels: Sequence[str]) -> tuple[str, ...]:

@@ -48,11 +48,6 @@ class ExampleStore:
         """The examples' labels, in the order they appear."""
         return tuple(dict.fromkeys(label for row in self.rows for label in row.labels))
 
-    @property
-    def listed_labels(self) -> tuple[str, ...]:
-        """The same of examples that are known without reading a file, else none."""
-        return () if self._rows is None else self.labels
-
     def vote(
         self,
         queries: Sequence[str],
