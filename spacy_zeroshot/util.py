@@ -1,11 +1,10 @@
 """Small helpers without a better place: folders written whole, optional packages, progress."""
 
 import importlib
-import shutil
-import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from .errors import ZeroShotError
@@ -47,10 +46,10 @@ def replace_folder(folder: Path) -> Iterator[Path]:
     If writing fails, what was there before stays as it was. A model may so be saved into the very folder that its
     weights are mapped from, and no file of an older save is left beside the new ones.
     """
-    mark = f".{folder.name}-{uuid.uuid4().hex[:8]}"
-    fresh, old = folder.with_name(f"{mark}-new"), folder.with_name(f"{mark}-old")
-    fresh.mkdir(parents=True)
-    try:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent, ignore_cleanup_errors=True) as beside:
+        fresh, old = Path(beside, "new"), Path(beside, "old")
+        fresh.mkdir()
         yield fresh
         if folder.exists():
             folder.rename(old)
@@ -60,6 +59,3 @@ def replace_folder(folder: Path) -> Iterator[Path]:
             if old.exists():
                 old.rename(folder)
             raise
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
