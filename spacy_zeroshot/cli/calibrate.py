@@ -84,7 +84,6 @@ def calibrate(
 
 
 def _parse_prior(value: str) -> dict[str, float] | None:
-    """RETURNS (dict[str, float] | None): What --prior says, None for "". RAISES (ZeroShotError): Z060."""
     if not value:
         return None
     try:
