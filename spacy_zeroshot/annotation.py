@@ -72,7 +72,6 @@ class Job:
     gpu_id: int
 
     def open(self) -> Language:
-        """The pipeline, with what was given set."""
         import_code(self.code)
         use_gpu(self.gpu_id)
         if list(self.opening) == ["pipeline"]:

@@ -38,11 +38,9 @@ class Entry(NamedTuple):
     data: bytes = b""  # the packed records
 
     def to_bytes(self) -> bytes:
-        """A line of JSON that ends with the data's size, then the data."""
         return _line({**self._asdict(), "data": len(self.data)}) + self.data
 
     def counts(self) -> dict[str, int]:
-        """How many rows there were, records written of them, and rows left out."""
         return {"rows": self.rows, "written": self.written, "rejected": len(self.rejects)}
 
     @classmethod
@@ -97,7 +95,6 @@ class Journal:
                 raise self.changed(chunk.rows[0].number, chunk.rows[-1].number)
 
     def changed(self, first: int, last: int) -> ZeroShotError:
-        """Z086 for rows that are not what an earlier run, or the main process, read."""
         detail = f"rows {first} to {last} are not what they were"
         return ZeroShotError("Z086", path=str(self.source), parts=str(self.path), detail=detail)
 
@@ -171,8 +168,8 @@ def fingerprint(path: Path) -> str:
 
 
 def lock(file: IO[bytes], output: str) -> None:
-    """Lock an open file until it is closed, or the process ends, however it ends. Windows has no such lock: there two
-    runs of one command would only do the same work twice. RAISES (ZeroShotError): Z089 if another run holds it."""
+    """Lock an open file until it is closed or the process ends; not on Windows, which has no such lock.
+    RAISES (ZeroShotError): Z089 if another run holds it."""
     with contextlib.suppress(ImportError):
         import fcntl
 
@@ -185,7 +182,6 @@ def lock(file: IO[bytes], output: str) -> None:
 @contextlib.contextmanager
 def write_complete(path: Path) -> Iterator[IO[bytes]]:
     """Open a file that appears under its name when everything has reached the disk. RAISES (ZeroShotError): Z083."""
-    # what a killed process leaves of it, the next run writes over
     temporary = path.with_name(f".{path.name}.tmp")
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)

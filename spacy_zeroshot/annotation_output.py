@@ -157,9 +157,8 @@ class ParquetOutput(JsonlOutput):
 class SpacyOutput:
     """A DocBin. doc.user_data holds "meta", the other fields of the input, and the decided labels.
 
-    DocBin.merge() would hold all documents. Here the fields of the file, which are zlib-compressed msgpack of a few
-    long arrays, are written one by one, and the parts read again for each; only the strings are held, as they must be
-    sorted and unique.
+    DocBin.merge() would hold all documents. Here the file's fields, which are compressed msgpack, are written one by
+    one, and the parts read again for each; only the strings are held, as they must be sorted and unique.
     """
 
     def __init__(self, columns: Columns):

@@ -95,7 +95,7 @@ class RayScorer:
 
 @contextlib.contextmanager
 def _connected(ray: Any, n_workers: int) -> Iterator[None]:
-    """A connection to a cluster: the one there is, the one that RAY_ADDRESS names, or a cluster on this machine."""
+    """To the cluster there is, the one that RAY_ADDRESS names, or one on this machine."""
     if ray.is_initialized():
         yield
         return
