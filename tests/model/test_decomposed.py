@@ -246,7 +246,7 @@ def test_recent_texts_are_free(decomposed_folder, monkeypatch):
 
 # By train.py, the program the weights are made with: cosines and the head's margins of entailment. Valid for one
 # version of the weights: print(stored()) gives those of another one.
-STORED_FOR = "2ea8a1ea4c0b"
+STORED_FOR = "ae8332a5a678"
 STORED_TEXTS = ["The minister resigned after losing the vote of confidence.", "오늘 경기는 정말 재미있었다!"]
 STORED_HYPOTHESES = [
     "This text is about sport.",
@@ -254,8 +254,8 @@ STORED_HYPOTHESES = [
     "positive",
     "이 글은 정치에 관한 것이다.",
 ]
-STORED_COSINES = [[0.88821, 0.91147, 0.89779, 0.90265], [0.94249, 0.91701, 0.9392, 0.92969]]
-STORED_MARGINS = [[-4.3365, -0.2446, -2.6768, -2.1495], [0.9132, -3.2136, 1.4322, -3.8529]]
+STORED_COSINES = [[0.87435, 0.9031, 0.88705, 0.89194], [0.94086, 0.9104, 0.93779, 0.92274]]
+STORED_MARGINS = [[-4.3538, 0.1657, -2.9901, -1.8492], [0.9992, -3.2599, 1.7082, -3.8869]]
 
 
 def stored():
