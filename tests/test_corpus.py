@@ -184,7 +184,7 @@ def test_missing_files_and_folders(tmp_path: Path) -> None:
     ("name", "content"),
     [
         *((f"a.{form}", b"") for form in ("txt", "jsonl", "csv", "tsv", "parquet", "spacy")),
-        ("a.jsonl.gz", gzip.compress(b"")),
+        ("a.jsonl.gz", gzip.compress(b"", mtime=0)),
         ("a.jsonl", b"\n \n"),
         ("a.csv", b"text,id\n"),
         ("a.spacy", DocBin().to_bytes()),
