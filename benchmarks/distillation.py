@@ -17,7 +17,7 @@ from spacy_zeroshot.cli._print import make_console, print_table
 from spacy_zeroshot.distillation import Recipe, Result
 from spacy_zeroshot.evaluation import spread
 from spacy_zeroshot.readers import read_labelled, read_texts
-from spacy_zeroshot.tuning.tune import apply_settings
+from spacy_zeroshot.tuning.settings import apply_settings
 
 NAME = "zero_shot_textcat"
 ARCHITECTURES: tuple[Literal["ensemble", "bow"], ...] = ("ensemble", "bow")

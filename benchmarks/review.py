@@ -19,7 +19,7 @@ from spacy_zeroshot.cli._print import make_console, print_table
 from spacy_zeroshot.evaluation import figures
 from spacy_zeroshot.readers import LabelledText, label_names, read_labelled
 from spacy_zeroshot.review import choose_for_review
-from spacy_zeroshot.tuning.tune import apply_settings
+from spacy_zeroshot.tuning.settings import apply_settings
 
 NAME = "zero_shot_textcat"
 COLUMNS = ("answers", "used for", "accuracy", "macro-F1")

@@ -20,7 +20,8 @@ from spacy_zeroshot.labels import LabelGroup, LabelSet
 from spacy_zeroshot.readers import LabelledText, label_names, read_labelled
 from spacy_zeroshot.tuning.calibration import calibration_error
 from spacy_zeroshot.tuning.search import Candidate, search
-from spacy_zeroshot.tuning.tune import TEMPLATES, apply_settings
+from spacy_zeroshot.tuning.settings import apply_settings
+from spacy_zeroshot.tuning.tune import TEMPLATES
 
 NAME = "zero_shot_textcat"
 NONE_LABEL = "out-of-domain"

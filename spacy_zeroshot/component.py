@@ -297,6 +297,12 @@ class ZeroShotTextCategorizer(TrainablePipe):
 
     # Decisions
 
+    @property
+    def rule(self) -> Rule:
+        """RETURNS (Rule): How labels are chosen from complete scores; with groups, see `rules`."""
+        exclusive = not self.multi_label and len(self.labels) > 1
+        return default_rule(exclusive, self.threshold, self.label_thresholds, self.top_k, self.none_label)
+
     def rules(self, label_set: LabelSet, key_prefix: str = "") -> list[Rule]:
         """RETURNS (list[Rule]): The rule of each group of labels. key_prefix (str): Put before labels in them."""
         thresholds = {question.name: question.threshold for question in self._settings.questions}

@@ -25,7 +25,7 @@ from spacy_zeroshot import distill, tune
 from spacy_zeroshot.distillation import Recipe
 from spacy_zeroshot.evaluation import Figures, figures
 from spacy_zeroshot.readers import LabelledText, read_labelled
-from spacy_zeroshot.tuning.tune import apply_settings
+from spacy_zeroshot.tuning.settings import apply_settings
 
 RESULTS = "results.jsonl"
 CONFIG = Path(__file__).parent.parent.parent / "configs" / "fine_tune.cfg"

@@ -42,7 +42,7 @@ def calibrate(
     from ..readers import read_texts
     from ..tuning.calibration import calibrate as calibrate_pipeline
     from ..tuning.score import read_gold
-    from ..tuning.tune import apply_settings
+    from ..tuning.settings import apply_settings
     from ..util import check_output, replace_folder
 
     with cli.run("calibrate"):

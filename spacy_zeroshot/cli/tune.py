@@ -47,7 +47,8 @@ def tune(
     from ..readers import label_names
     from ..tuning.report import report
     from ..tuning.score import read_gold
-    from ..tuning.tune import TEMPLATES, apply_settings
+    from ..tuning.settings import apply_settings
+    from ..tuning.tune import TEMPLATES
     from ..tuning.tune import tune as tune_pipeline
     from ..util import check_output, replace_folder
 

@@ -20,7 +20,7 @@ from .. import display
 from ..errors import ZeroShotError, named
 from ..readers import read_rows
 from ..tuning.report import GOALS, figure_rows
-from ..tuning.tune import apply_settings
+from ..tuning.settings import apply_settings
 from ..util import require
 from . import BINS, Explorer, form_of, settings_of
 

@@ -61,7 +61,7 @@ def calibrate(
 ) -> Calibrated:
     """Find a bias for every label. A calibration that the pipeline has is found anew, not added to.
 
-    The pipeline is not changed; tune.apply_settings does that with what is found.
+    The pipeline is not changed; settings.apply_settings does that with what is found.
 
     nlp (Language): The pipeline.
     texts (Sequence[str]): Unlabelled texts like those it is meant for.

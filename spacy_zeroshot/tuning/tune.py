@@ -149,13 +149,6 @@ def tune(
     return Tuned(pipe.name, [texts[row] for row in scored.rows], groups, _settings(pipe, groups, none_label))
 
 
-def apply_settings(nlp: Language, name: str, settings: dict[str, Any]) -> None:
-    """Give a component the settings that tune or calibrate found. RAISES (ZeroShotError): What it says of a value."""
-    pipe = find_component(nlp, name)
-    for setting, value in settings.items():
-        setattr(pipe, setting, value)
-
-
 def candidate_sets(pipe: ZeroShotTextCategorizer, templates: Sequence[str] = TEMPLATES) -> dict[str | None, LabelSet]:
     """Labels by the template that words them: None for the component's own wording, then every candidate that words
     them otherwise. RAISES (ZeroShotError): Z004 for a bad template."""

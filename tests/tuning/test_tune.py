@@ -10,7 +10,8 @@ from spacy_zeroshot.readers import LabelledText
 from spacy_zeroshot.tuning.calibration import calibrate
 from spacy_zeroshot.tuning.report import report
 from spacy_zeroshot.tuning.score import predictor_of, score_texts
-from spacy_zeroshot.tuning.tune import apply_settings, candidate_sets, tune
+from spacy_zeroshot.tuning.settings import apply_settings
+from spacy_zeroshot.tuning.tune import candidate_sets, tune
 
 from ..util import LABELS, SENTENCES, make_nlp
 
