@@ -90,6 +90,10 @@ class ExampleStore:
     def take_rows(self, rows: Sequence[Any]) -> None:
         """Take the examples that to_list gave, in place of reading the file."""
         self._rows = tuple(LabelledText(text, tuple(labels)) for text, labels in rows)
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop the embeddings; the next vote makes them anew."""
         self._vectors = None
 
     def _embedded(self, embed: Embed, weights: str) -> Floats2d:
