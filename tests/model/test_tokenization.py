@@ -115,7 +115,7 @@ def test_hypotheses_are_remembered_in_bounds(make_checkpoint, monkeypatch):
         found = ours.hypothesis_set((f"sport {n}", "sport 0"))
         assert [ids.tolist() for ids in found.pieces] == [ids.tolist() for ids in ours.encode(found.texts)]
         assert ours.hypothesis_set((f"sport {n}", "sport 0")) is found
-        assert len(ours._pieces) < 110 and len(ours._sets) < 10
+        assert len(ours._pieces._known) < 110 and len(ours._sets._known) < 10
     assert ours.hypothesis_set(("sport 0", "sport 0")).key != found.key
 
 
