@@ -30,6 +30,9 @@ PYTEST = OMP_NUM_THREADS=1 ZEROSHOT_DATA="$${ZEROSHOT_DATA:-$(abspath ../shared/
 REPLACE := $(if $(WHEEL),@$(BIN)/pip install -qq --no-compile --no-deps --force-reinstall $(PACKAGE))
 SAY := @echo "Installing into $(VENV): minutes the first time, seconds afterwards"
 
+# pip installs without compiling; what is imported is compiled once, and not in each of the tests' processes
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: demo test test-fast test-next lint docs outputs wheel clean
 
 demo: $(VENV)/.package
