@@ -23,8 +23,8 @@ class Known(NamedTuple):
     millions: int
     languages: str
     licence: str
-    # "NLI" or "similarity": the architecture
-    road: str
+    # "NLI" or "similarity"
+    architecture: str
 
 
 # By the names of the BTZSC table
@@ -66,7 +66,7 @@ def main(
     print("| " + " | ".join(heads) + " |")
     print("|---|---:|---|---|---|" + "---:|" * (len(SETS) + 2))
     for model, scores, mean in rows:
-        passes = "one pass" if model is BUNDLED else PASSES[model.road]
+        passes = "one pass" if model is BUNDLED else PASSES[model.architecture]
         figures = [*scores, sum(scores) / len(scores)]
         cells = [f"`{model.name}`", f"{model.millions} M", model.languages, model.licence, passes]
         cells += [f"{figure:.3f}" for figure in figures] + ["-" if mean is None else f"{mean:.3f}"]

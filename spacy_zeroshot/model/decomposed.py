@@ -477,8 +477,9 @@ class DecomposedScorer:
                         found[i] = torch.cat([vector[None], part.flatten(0, 1)]).to(dtype)
             return [found[i] for i in range(len(rows))]
 
-        # autocast stacks no float16
-        found = [one.float() for one in cache.compute([sequence.tobytes() for sequence in sequences], encode)]
+        kept = cache.compute([sequence.tobytes() for sequence in sequences], encode)
+        # autocast stacks no float16; what a file kept is not on the device
+        found = [one.to(self.module.device).float() for one in kept]
         width = found[0].shape[1]
         states = torch.cat([one[1:].view(len(levels), -1, width) for one in found], 1)
         return torch.stack([one[0] for one in found]), states.to(self.module.dtype)
