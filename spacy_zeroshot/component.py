@@ -7,7 +7,10 @@ here, because every Language() imports this file.
 import json
 import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -379,10 +382,10 @@ class ZeroShotTextCategorizer(TrainablePipe):
         label_set = None
         if labels is not None or hypothesis_template is not None or multi_label is not None:
             label_set = self.label_set(labels, hypothesis_template, multi_label)
-        for docs in util.minibatch(stream, size=batch_size):
+        for docs, scores in self._predict_batches(util.minibatch(stream, size=batch_size), label_set):
             scored: Iterable[Doc] = docs
             try:
-                self.set_annotations(docs, self.predict(docs, label_set))
+                self.set_annotations(docs, scores())
             except Exception:  # noqa: BLE001 - whatever it is, each document is tried alone and meets the error handler
                 scored = self._one_by_one(docs, label_set)
             yield from scored
@@ -708,6 +711,23 @@ class ZeroShotTextCategorizer(TrainablePipe):
     def _calibrated(self, values: Floats2d, label_set: LabelSet) -> Floats2d:
         biases = self.calibration
         return calibrate(values, np.array([biases.get(label, 0.0) for label in label_set.labels]), self.temperature)
+
+    def _predict_batches(
+        self, batches: Iterable[list[Doc]], label_set: LabelSet | None
+    ) -> Iterator[tuple[list[Doc], Callable[[], list[DocScores]]]]:
+        """Batches, each with what gives its scores. A GPU works on the next batch, in a thread, while documents of the
+        one before are written, handed on, and new ones tokenized."""
+        ahead: list[tuple[list[Doc], Callable[[], list[DocScores]]]] = []
+        with ThreadPoolExecutor(1) as thread:
+            for docs in batches:
+                scores = partial(self.predict, docs, label_set)
+                if on_gpu := self._shim.is_on_gpu:
+                    scores = thread.submit(copy_context().run, scores).result
+                yield from ahead
+                ahead = [(docs, scores)]
+                if not on_gpu:
+                    yield ahead.pop()
+            yield from ahead
 
     def _one_by_one(self, docs: Sequence[Doc], label_set: LabelSet | None) -> Iterator[Doc]:
         """Score each document alone, to find the one that a batch failed for."""

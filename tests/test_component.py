@@ -14,8 +14,9 @@ from spacy.training import Example
 
 from spacy_zeroshot import decide
 from spacy_zeroshot.errors import ZeroShotError, ZeroShotWarning
+from spacy_zeroshot.model.shim import ModelShim
 
-from .util import LABELS, SENTENCES, TEXTS, make_nlp, settings_for, table, words
+from .util import LABELS, SENTENCES, TEXTS, collect_failures, make_nlp, settings_for, table, words
 
 SENTS = {"@span_getters": "spacy-transformers.sent_spans.v1"}
 WHOLE = {"@span_getters": "spacy-transformers.doc_spans.v1"}
@@ -215,6 +216,49 @@ def test_labels_for_one_call(nli_folder):
     assert list(nlp(TEXTS[0]).cats) == LABELS and component(nlp).labels == tuple(LABELS)
     with pytest.raises(ZeroShotError, match="Z002"):
         nlp(TEXTS[0], component_cfg={"zero_shot_textcat": {"labels": ["a", "a"]}})
+
+
+@pytest.fixture
+def on_gpu(monkeypatch):
+    """Streams take the way of a GPU, whatever the model runs on."""
+    monkeypatch.setattr(ModelShim, "is_on_gpu", property(lambda self: self._model is not None))
+
+
+def test_a_gpu_is_one_batch_ahead(nli_folder, on_gpu):
+    nlp = make_nlp(nli_folder)
+    pipe = component(nlp)
+    pipe.warm_up()
+    docs = [nlp.make_doc(text) for text in TEXTS[:3]]
+    taken = []
+    stream = pipe.pipe((taken.append(i) or doc for i, doc in enumerate(docs)), batch_size=1)
+    assert next(stream) is docs[0] and taken == [0, 1]
+    assert not docs[1].cats
+    assert list(stream) == docs[1:]
+    expected = [doc.cats for doc in make_nlp(nli_folder).pipe(TEXTS[:3])]
+    assert [doc.cats for doc in docs] == [pytest.approx(cats, abs=1e-5) for cats in expected]
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 100])
+def test_streams_to_a_gpu_keep_order_and_failures_alone(nli_folder, on_gpu, batch_size):
+    nlp = make_nlp(nli_folder)
+    bad = nlp.make_doc(TEXTS[1])
+    bad._.zero_shot_labels = ["a", "a"]
+    failed = collect_failures(nlp)
+    texts = [f"{text} {number}" for number in range(4) for text in TEXTS]
+    docs = [*map(nlp.make_doc, texts[:4]), bad, *map(nlp.make_doc, texts[4:])]
+    scored = list(nlp.pipe(docs, batch_size=batch_size))
+    assert [doc.text for doc in scored] == texts
+    assert all(list(doc.cats) == LABELS for doc in scored)
+    assert len(failed) == 1
+
+
+def test_a_stream_may_leave_the_gpu_on_its_way(nli_folder, monkeypatch):
+    nlp = make_nlp(nli_folder)
+    component(nlp).warm_up()
+    places = iter([True, False, True, True])
+    monkeypatch.setattr(ModelShim, "is_on_gpu", property(lambda self: next(places)))
+    texts = [f"{TEXTS[0]} {number}" for number in range(4)]
+    assert [doc.text for doc in nlp.pipe(texts, batch_size=1)] == texts
 
 
 def test_groups_are_scored_each_in_its_own_way(nli_folder):

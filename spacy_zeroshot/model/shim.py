@@ -61,6 +61,11 @@ class ModelShim(Shim):
                     self._model = self._load()
         return self._model
 
+    @property
+    def is_on_gpu(self) -> bool:
+        """Whether the model is loaded, to a device that works while the CPU goes on."""
+        return self._model is not None and self._model.device.type != "cpu"
+
     def __call__(self, batch: NLIInput, is_train: bool) -> tuple[NLIOutput, Callable[[Floats2d], None]]:
         if is_train and self.spec.architecture == "NLIClassifier":
             return self.runtime.begin_update(batch)

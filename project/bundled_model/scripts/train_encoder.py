@@ -97,6 +97,8 @@ def one_step(net: Network, teacher: Network, sharpness: Tensor, sampler: Sampler
 def train(net: Network, data: Data, args: argparse.Namespace) -> Iterator[int]:
     """Train the encoder. Its weights are the averaged ones whenever this yields the number of steps, and at the end."""
     teacher = copy.deepcopy(net).eval().requires_grad_(False)
+    if args.start:
+        net.mix(args.start, 1.0)
     net.requires_grad_(False)
     trained = [] if args.first_layer else [net.pos, net.kind, *net.ln.parameters()]
     trained += net.tower[args.first_layer :].parameters()
@@ -146,6 +148,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("base", type=Path)
     parser.add_argument("data", type=Path)
     parser.add_argument("output", type=Path, help=".npz to write")
+    parser.add_argument("--start", type=Path, help="prefix of .npz files: go on from an encoder trained before")
     parser.add_argument("--seconds", type=float, default=180)
     parser.add_argument("--steps", type=int, default=0, help="instead of seconds")
     parser.add_argument("--rate", type=float, default=5e-5)
