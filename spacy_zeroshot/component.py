@@ -720,7 +720,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
         ahead: list[tuple[list[Doc], Callable[[], list[DocScores]]]] = []
         with ThreadPoolExecutor(1) as thread:
             for docs in batches:
-                scores = partial(self.predict, docs, label_set)
+                scores: Callable[[], list[DocScores]] = partial(self.predict, docs, label_set)
                 if on_gpu := self._shim.is_on_gpu:
                     scores = thread.submit(copy_context().run, scores).result
                 yield from ahead
