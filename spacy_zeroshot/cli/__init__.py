@@ -19,7 +19,8 @@ UsageError: Any = typer.BadParameter.__base__
 
 
 class LazyGroup(TyperGroup):
-    """A group that imports a command when it is used, and turns wrong options into one line and exit code 1."""
+    """A group that imports a command when it is used, runs it in _util.run, and turns wrong options into one line and
+    exit code 1."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(COMMANDS)
@@ -27,9 +28,13 @@ class LazyGroup(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in COMMANDS:
             return None
+        from ._util import run
+
         module = importlib.import_module(f"{__name__}.{cmd_name}")
         single = typer.Typer(rich_markup_mode=None, add_completion=False)
-        single.command(cmd_name, context_settings=getattr(module, "CONTEXT_SETTINGS", None))(getattr(module, cmd_name))
+        single.command(cmd_name, context_settings=getattr(module, "CONTEXT_SETTINGS", None))(
+            run(cmd_name)(getattr(module, cmd_name))
+        )
         return get_command(single)
 
     def invoke(self, ctx: Any) -> Any:

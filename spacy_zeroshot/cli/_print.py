@@ -1,10 +1,11 @@
 """Scores as bars in a terminal, and plain in a pipe; tables."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from rich.console import Console
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console
+from rich.text import Text
 
 LABEL_WIDTH = 28
 BAR_WIDTH = 40
@@ -12,19 +13,14 @@ BAR_WIDTH = 40
 EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
-def make_console(stderr: bool = False) -> "Console":
+def make_console(stderr: bool = False) -> Console:
     """A console that takes texts as they are."""
-    from rich.console import Console
-
     return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
 
 
-def print_bars(console: "Console", heading: str, cats: Mapping[str, float], chosen: Collection[str]) -> None:
+def print_bars(console: Console, heading: str, cats: Mapping[str, float], chosen: Collection[str]) -> None:
     """Print a heading, usually the text that was scored, on at most two lines; and a bar for every label, the best
     first, the chosen ones marked."""
-    from rich.cells import cell_len, set_cell_size
-    from rich.text import Text
-
     plain = not console.encoding.lower().startswith("utf")
     # some of every line is lost to wrapping at words
     for part in Text(shorten(heading, console.width * 2 - 10), style="bold").wrap(console, console.width):
@@ -55,8 +51,6 @@ def bar(score: float, width: int, plain: bool) -> str:
 
 def shorten(text: str, width: int) -> str:
     """A text that fits into `width` cells of one line; control characters become spaces."""
-    from rich.cells import cell_len, set_cell_size
-
     # no text can need more characters than this, and a text may have millions
     most = 8 * width + 200
     line = " ".join("".join(char if char.isprintable() else " " for char in text[:most]).split())
@@ -65,7 +59,7 @@ def shorten(text: str, width: int) -> str:
     return set_cell_size(line, width - 3).rstrip() + "..."
 
 
-def print_table(console: "Console", columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+def print_table(console: Console, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Print a table that is Markdown, too. Numbers are right-aligned."""
     cells = [[_shown(cell) for cell in row] for row in rows]
     right = [all(row[i] == "" or isinstance(row[i], (int, float)) for row in rows) for i in range(len(columns))]

@@ -10,17 +10,16 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
-import typer
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+from spacy.language import Language
+from typer import Argument, Exit, Option
 
+from ..component import ZeroShotTextCategorizer
 from ..errors import ZeroShotError, ZeroShotWarning, named
+from ..loading import import_code, open_pipeline, read_label_list, use_gpu
 from ._print import make_console
-
-if TYPE_CHECKING:
-    from spacy.language import Language
-
-    from ..component import ZeroShotTextCategorizer
 
 T = TypeVar("T")
 # Seconds that a command which is interrupted has to put its things in order
@@ -29,51 +28,40 @@ INTERRUPTED = 130
 # Seconds between lines of progress where there is no terminal to draw a bar on
 EVERY = 30.0
 
-Pipeline = Annotated[str | None, typer.Option("--pipeline", "-p", help="A saved pipeline's folder or package")]
+# Options of several commands
+Pipeline = Annotated[str | None, Option("--pipeline", "-p", help="A saved pipeline's folder or package")]
 PipelineName = Annotated[
-    str, typer.Argument(metavar="PIPELINE", help='A pipeline\'s folder or package, "bundled", or a checkpoint')
+    str, Argument(metavar="PIPELINE", help='A pipeline\'s folder or package, "bundled", or a checkpoint')
 ]
 Model = Annotated[
-    str | None,
-    typer.Option("--model", "-m", help="A checkpoint's folder or Hub name; the bundled model if neither is given"),
+    str | None, Option("--model", "-m", help="A checkpoint's folder or Hub name; the bundled model if neither is given")
 ]
 Labels = Annotated[
-    str,
-    typer.Option("--labels", "-l", help='"a,b,c", a JSON list for labels with commas, or a file with one a line'),
+    str, Option("--labels", "-l", help='"a,b,c", a JSON list for labels with commas, or a file with one a line')
 ]
 Template = Annotated[
     list[str] | None,
-    typer.Option("--template", "-t", help='Hypothesis template, e.g. "The topic is {}."; may be repeated'),
+    Option("--template", "-t", help='Hypothesis template, e.g. "The topic is {}."; may be repeated'),
 ]
 MultiLabel = Annotated[
     bool | None,
-    typer.Option(
-        "--multi-label/--single-label", help="Each label on its own, or the labels compete; else as the pipeline has it"
-    ),
+    Option("--multi-label/--single-label", help="Each label on its own, or they compete; else as the pipeline has it"),
 ]
-Component = Annotated[
-    str | None, typer.Option("--component", help="Name of the zero-shot component; the first if not given")
-]
+Component = Annotated[str | None, Option(help="Name of the zero-shot component; the first if not given")]
 Threshold = Annotated[
-    float | None,
-    typer.Option("--threshold", min=0.0, max=1.0, help="Choose labels with at least this score; else by the pipeline"),
+    float | None, Option(min=0.0, max=1.0, help="Choose labels with at least this score; else by the pipeline")
 ]
-NoneLabel = Annotated[
-    str | None, typer.Option("--none-label", help='A gold label that means "no label fits", e.g. out-of-domain')
-]
-Texts = Annotated[Path, typer.Argument(metavar="TEXTS", help="Unlabelled texts: any file the package reads")]
-Labelled = Annotated[Path | None, typer.Option("--labelled", help="Labelled texts, to measure on")]
-TextField = Annotated[str, typer.Option("--text-field", help="The field with the text")]
-LabelField = Annotated[str, typer.Option("--label-field", help="The field with the labels")]
-Output = Annotated[Path, typer.Option("--output", "-o", help="The folder to write")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON")]
-BatchSize = Annotated[int, typer.Option("--batch-size", min=1, help="Texts scored together")]
-Processes = Annotated[int, typer.Option("--n-process", "-n", min=1, help="Processes that score, or Ray workers")]
-Code = Annotated[
-    Path | None, typer.Option("--code", "-c", help="Python file with registered functions, imported first")
-]
-GpuId = Annotated[int, typer.Option("--gpu-id", "-g", help="GPU; -1 for the CPU")]
+NoneLabel = Annotated[str | None, Option(help='A gold label that means "no label fits", e.g. out-of-domain')]
+Texts = Annotated[Path, Argument(metavar="TEXTS", help="Unlabelled texts: any file the package reads")]
+Labelled = Annotated[Path | None, Option(help="Labelled texts, to measure on")]
+TextField = Annotated[str, Option(help="The field with the text")]
+LabelField = Annotated[str, Option(help="The field with the labels")]
+Output = Annotated[Path, Option("--output", "-o", help="The folder to write")]
+Overwrite = Annotated[bool, Option("--overwrite", help="Replace what is there")]
+Json = Annotated[bool, Option("--json", help="Print JSON")]
+Processes = Annotated[int, Option("--n-process", "-n", min=1, help="Processes that score, or Ray workers")]
+Code = Annotated[Path | None, Option("--code", "-c", help="Python file with registered functions, imported first")]
+GpuId = Annotated[int, Option("--gpu-id", "-g", help="GPU; -1 for the CPU")]
 
 
 def open_component(
@@ -83,14 +71,12 @@ def open_component(
     templates: Sequence[str] | None = None,
     multi_label: bool | None = None,
     component: str | None = None,
-    *,
     code: Path | None = None,
     gpu_id: int = -1,
+    *,
     needs_labels: bool = True,
-) -> "tuple[Language, ZeroShotTextCategorizer]":
+) -> tuple[Language, ZeroShotTextCategorizer]:
     """Open what the options name. RAISES (ZeroShotError): Z067 if it has no labels."""
-    from ..loading import import_code, open_pipeline, read_label_list, use_gpu
-
     given = read_label_list(labels)
     import_code(code)
     use_gpu(gpu_id)
@@ -139,7 +125,7 @@ def run(command: str) -> Iterator[None]:
 
 def fail(message: str) -> NoReturn:
     note(f"error: {message}")
-    raise typer.Exit(1)
+    raise Exit(1)
 
 
 def note(message: str) -> None:
@@ -152,8 +138,6 @@ class Bar:
     The clock starts with the first thing that is done: neither loading nor what an earlier run did counts."""
 
     def __init__(self, description: str):
-        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
-
         self.console = make_console(stderr=True)
         columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[text]}")
         self._description = description

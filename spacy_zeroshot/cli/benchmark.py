@@ -72,35 +72,34 @@ def benchmark(
     from ..loading import use_gpu
     from ..model.reference import Device, ReferencePipeline, describe_machine, write_stock_checkpoint
 
-    with cli.run("benchmark"):
-        if not re.fullmatch("[1-9][0-9]*(,[1-9][0-9]*)*", labels):
-            reason = "it must be numbers from 1 with commas between them, such as 2,10,50"
-            raise ZeroShotError("Z060", what="--labels", value=labels, reason=reason)
-        use_gpu(gpu_id)
-        device = Device(f"cuda:{gpu_id}" if gpu_id >= 0 else "cpu")
-        # a checkpoint that cannot be loaded is named by an error of ours
-        ours = component(f"component, {model}", model, precision=precision, backend=backend)
-        ours.score(["A first text."], ["warm"])
-        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-            stock = str(write_stock_checkpoint(BUNDLED_FOLDER, Path(scratch))) if model == BUNDLED else model
-            reference = ReferencePipeline(stock, device.name)
-        speeds = []
-        for count in map(int, labels.split(",")):
-            few, many = make_texts(max(1, PAIRS // count)), make_texts(TEXTS)
-            jobs = [(ours, many), *((pipeline(reference, size), few) for size in BATCH_SIZES)]
-            speeds += measure(jobs, [f"topic {number}" for number in range(count)], rounds, device)
-        machine = describe_machine(device)
-        if as_json:
-            print(json.dumps({"machine": machine, "speeds": [speed._asdict() for speed in speeds]}))
-            return
-        console = make_console()
-        console.print(f"{machine}\n", soft_wrap=True)
-        rows = []
-        for one in speeds:
-            others = [s.median for s in speeds if s.labels == one.labels and s.program.startswith("transformers")]
-            rates = [f"{count / one.median:,.1f}" for count in (1, one.labels)]
-            rows.append([one.program, one.labels, *rates, f"{one.memory:,.0f}", f"{min(others) / one.median:.1f}"])
-        print_table(console, ("program", "labels", "documents/s", "pairs/s", "working MB", "times as fast"), rows)
+    if not re.fullmatch("[1-9][0-9]*(,[1-9][0-9]*)*", labels):
+        reason = "it must be numbers from 1 with commas between them, such as 2,10,50"
+        raise ZeroShotError("Z060", what="--labels", value=labels, reason=reason)
+    use_gpu(gpu_id)
+    device = Device(f"cuda:{gpu_id}" if gpu_id >= 0 else "cpu")
+    # a checkpoint that cannot be loaded is named by an error of ours
+    ours = component(f"component, {model}", model, precision=precision, backend=backend)
+    ours.score(["A first text."], ["warm"])
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+        stock = str(write_stock_checkpoint(BUNDLED_FOLDER, Path(scratch))) if model == BUNDLED else model
+        reference = ReferencePipeline(stock, device.name)
+    speeds = []
+    for count in map(int, labels.split(",")):
+        few, many = make_texts(max(1, PAIRS // count)), make_texts(TEXTS)
+        jobs = [(ours, many), *((pipeline(reference, size), few) for size in BATCH_SIZES)]
+        speeds += measure(jobs, [f"topic {number}" for number in range(count)], rounds, device)
+    machine = describe_machine(device)
+    if as_json:
+        print(json.dumps({"machine": machine, "speeds": [speed._asdict() for speed in speeds]}))
+        return
+    console = make_console()
+    console.print(f"{machine}\n", soft_wrap=True)
+    rows = []
+    for one in speeds:
+        others = [s.median for s in speeds if s.labels == one.labels and s.program.startswith("transformers")]
+        rates = [f"{count / one.median:,.1f}" for count in (1, one.labels)]
+        rows.append([one.program, one.labels, *rates, f"{one.memory:,.0f}", f"{min(others) / one.median:.1f}"])
+    print_table(console, ("program", "labels", "documents/s", "pairs/s", "working MB", "times as fast"), rows)
 
 
 def component(name: str, checkpoint: str, **model: str) -> Program:

@@ -1,11 +1,18 @@
 """python -m spacy zeroshot calibrate: scores that do not lean towards a label, without a single gold one."""
 
 import json
-from typing import Annotated, Literal
+from typing import Annotated
 
-import typer
+from typer import Option
 
 from ..errors import ZeroShotError
+from ..loading import read_label_list
+from ..readers import read_texts
+from ..tuning.calibration import Method
+from ..tuning.calibration import calibrate as calibrate_pipeline
+from ..tuning.score import read_gold
+from ..tuning.settings import apply_settings
+from ..util import check_output, replace_folder
 from . import _util as cli
 from ._print import make_console, print_table
 
@@ -15,10 +22,9 @@ def calibrate(
     texts: cli.Texts,
     output: cli.Output,
     method: Annotated[
-        Literal["marginals", "none"],
-        typer.Option("--method", help="marginals: like mean scores over TEXTS; none: a temperature only"),
+        Method, Option(help="marginals: like mean scores over TEXTS; none: a temperature only")
     ] = "marginals",
-    prior: Annotated[str, typer.Option("--prior", help='Expected shares, {"sport": 0.2, ...}, for all labels')] = "",
+    prior: Annotated[str, Option(help='Expected shares, {"sport": 0.2, ...}, for all labels')] = "",
     labelled: cli.Labelled = None,
     labels: cli.Labels = "",
     templates: cli.Template = None,
@@ -38,49 +44,41 @@ def calibrate(
 
     Example: python -m spacy zeroshot calibrate my_pipeline texts.txt --output calibrated
     """
-    from ..loading import read_label_list
-    from ..readers import read_texts
-    from ..tuning.calibration import calibrate as calibrate_pipeline
-    from ..tuning.score import read_gold
-    from ..tuning.settings import apply_settings
-    from ..util import check_output, replace_folder
-
-    with cli.run("calibrate"):
-        # what can fail at once fails before the work
-        check_output(output, overwrite)
-        shares = _parse_prior(prior)
-        unlabelled = read_texts(texts, text_field)
-        rows = read_gold(labelled, text_field, label_field) if labelled is not None else []
-        given = read_label_list(labels)
-        nlp, pipe = cli.open_component(
-            pipeline, None, "", templates, multi_label, component, code=code, gpu_id=gpu_id, needs_labels=not given
-        )
-        unknown = [label for label in given if label not in pipe.labels]
-        if unknown and pipe.labels:
-            raise ZeroShotError("Z208", labels=unknown, known=list(pipe.labels))
-        if given:
-            pipe.set_labels(given)
-        found = calibrate_pipeline(
-            nlp,
-            unlabelled,
-            component=pipe.name,
-            method=method,
-            prior=shares,
-            labelled=rows,
-            none_label=none_label,
-            track=cli.track,
-        )
-        apply_settings(nlp, pipe.name, found.settings)
-        with replace_folder(output) as folder:
-            nlp.to_disk(folder)
-        console = make_console()
-        columns = (values.tolist() for values in (found.biases, *found.rates))
-        print_table(console, ("label", "bias", "mean score before", "after"), list(zip(found.labels, *columns)))
-        if found.errors:
-            before, after = found.errors
-            console.print(f"temperature: {found.temperature:.3g}", soft_wrap=True)
-            console.print(f"expected calibration error: {before:.3f} before, {after:.3f} after", soft_wrap=True)
-        cli.note(f"{output}: written. Next: python -m spacy zeroshot evaluate {output} TEST_FILE")
+    # what can fail at once fails before the work
+    check_output(output, overwrite)
+    shares = _parse_prior(prior)
+    unlabelled = read_texts(texts, text_field)
+    rows = read_gold(labelled, text_field, label_field) if labelled is not None else []
+    given = read_label_list(labels)
+    nlp, pipe = cli.open_component(
+        pipeline, None, "", templates, multi_label, component, code, gpu_id, needs_labels=not given
+    )
+    unknown = [label for label in given if label not in pipe.labels]
+    if unknown and pipe.labels:
+        raise ZeroShotError("Z208", labels=unknown, known=list(pipe.labels))
+    if given:
+        pipe.set_labels(given)
+    found = calibrate_pipeline(
+        nlp,
+        unlabelled,
+        component=pipe.name,
+        method=method,
+        prior=shares,
+        labelled=rows,
+        none_label=none_label,
+        track=cli.track,
+    )
+    apply_settings(nlp, pipe.name, found.settings)
+    with replace_folder(output) as folder:
+        nlp.to_disk(folder)
+    console = make_console()
+    columns = (values.tolist() for values in (found.biases, *found.rates))
+    print_table(console, ("label", "bias", "mean score before", "after"), list(zip(found.labels, *columns)))
+    if found.errors:
+        before, after = found.errors
+        console.print(f"temperature: {found.temperature:.3g}", soft_wrap=True)
+        console.print(f"expected calibration error: {before:.3f} before, {after:.3f} after", soft_wrap=True)
+    cli.note(f"{output}: written. Next: python -m spacy zeroshot evaluate {output} TEST_FILE")
 
 
 def _parse_prior(value: str) -> dict[str, float] | None:

@@ -2,16 +2,19 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
-import typer
+from rich.text import Text
+from spacy.cli._util import parse_config_overrides
+from typer import Argument, Context, Exit, Option
 
+from ..checks import Issue, check_pipeline, costs
+from ..component import ZeroShotTextCategorizer
+from ..loading import import_code
+from ..readers import read_texts
+from ..tuning.score import predictor_of
 from . import _util as cli
 from ._print import make_console, print_table
-
-if TYPE_CHECKING:
-    from ..checks import Issue
-    from ..component import ZeroShotTextCategorizer
 
 # settings of a config can be given as options
 CONTEXT_SETTINGS = {"allow_extra_args": True, "ignore_unknown_options": True}
@@ -21,13 +24,11 @@ COLUMNS = ("wordpieces", "labels", "windows", "pairs", "passes", "tokens")
 
 
 def check(
-    ctx: typer.Context,
+    ctx: Context,
     pipeline: Annotated[
-        str, typer.Argument(metavar="PIPELINE_OR_CONFIG", help="A config file, or a pipeline's folder or package")
+        str, Argument(metavar="PIPELINE_OR_CONFIG", help="A config file, or a pipeline's folder or package")
     ],
-    texts: Annotated[
-        Path | None, typer.Option("--texts", help="Texts it is meant for, any file the package reads, as samples")
-    ] = None,
+    texts: Annotated[Path | None, Option(help="Texts it is meant for, any file the package reads, as samples")] = None,
     text_field: cli.TextField = "text",
     as_json: cli.Json = False,
     code: cli.Code = None,
@@ -41,36 +42,24 @@ def check(
 
     Example: python -m spacy zeroshot check config.cfg --components.zero_shot_textcat.model.name bundled
     """
-    from spacy.cli._util import parse_config_overrides
-
-    from ..checks import check_pipeline, costs
-    from ..loading import import_code
-    from ..readers import read_texts
-
-    with cli.run("check"):
-        import_code(code)
-        samples = read_texts(texts, text_field)[:SAMPLES] if texts is not None else ()
-        issues, pipes = check_pipeline(pipeline, parse_config_overrides(ctx.args), samples)
-        broken = {issue.component for issue in issues if issue.level == "error"}
-        affordable = [pipe for pipe in pipes if pipe.labels and pipe.name not in broken]
-        if as_json:
-            found = [issue._asdict() for issue in issues]
-            prices = {pipe.name: [cost._asdict() for cost in costs(pipe)] for pipe in affordable}
-            print(json.dumps({"findings": found, "costs": prices}, ensure_ascii=False, indent=2))
-        else:
-            _print(issues, affordable)
-        if broken:
-            raise typer.Exit(1)
-        if not as_json:
-            cli.note(f"Next: python -m spacy zeroshot evaluate {pipeline} DATA, once it is a saved pipeline")
+    import_code(code)
+    samples = read_texts(texts, text_field)[:SAMPLES] if texts is not None else ()
+    issues, pipes = check_pipeline(pipeline, parse_config_overrides(ctx.args), samples)
+    broken = {issue.component for issue in issues if issue.level == "error"}
+    affordable = [pipe for pipe in pipes if pipe.labels and pipe.name not in broken]
+    if as_json:
+        found = [issue._asdict() for issue in issues]
+        prices = {pipe.name: [cost._asdict() for cost in costs(pipe)] for pipe in affordable}
+        print(json.dumps({"findings": found, "costs": prices}, ensure_ascii=False, indent=2))
+    else:
+        _print(issues, affordable)
+    if broken:
+        raise Exit(1)
+    if not as_json:
+        cli.note(f"Next: python -m spacy zeroshot evaluate {pipeline} DATA, once it is a saved pipeline")
 
 
-def _print(issues: "list[Issue]", pipes: "list[ZeroShotTextCategorizer]") -> None:
-    from rich.text import Text
-
-    from ..checks import costs
-    from ..tuning.score import predictor_of
-
+def _print(issues: list[Issue], pipes: list[ZeroShotTextCategorizer]) -> None:
     console = make_console()
     for issue in issues:
         style = "red" if issue.level == "error" else "yellow"

@@ -3,21 +3,20 @@
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
-import typer
+from spacy.language import Language
+from spacy.tokens import Doc
+from typer import Argument, Exit, Option
 
+from ..component import ZeroShotTextCategorizer
+from ..corpus import decode_lines
+from ..decisions import Decision
 from ..errors import ZeroShotError
+from ..explain import Explanation
+from ..loading import unneeded_pipes
 from . import _util as cli
 from ._print import make_console, print_bars, shorten
-
-if TYPE_CHECKING:
-    from spacy.language import Language
-    from spacy.tokens import Doc
-
-    from ..component import ZeroShotTextCategorizer
-    from ..decisions import Decision
-    from ..explain import Explanation
 
 # Sentences, and words, that --explain shows for a label, and against it
 SHOWN = 4
@@ -25,7 +24,7 @@ SHOWN = 4
 
 def classify(
     texts: Annotated[
-        list[str] | None, typer.Argument(metavar="TEXT", help="Texts; none: one per line of standard input")
+        list[str] | None, Argument(metavar="TEXT", help="Texts; none: one per line of standard input")
     ] = None,
     labels: cli.Labels = "",
     pipeline: cli.Pipeline = None,
@@ -33,20 +32,16 @@ def classify(
     templates: cli.Template = None,
     multi_label: cli.MultiLabel = None,
     component: cli.Component = None,
-    top_k: Annotated[int | None, typer.Option("--top-k", "-k", min=1, help="Choose at most this many labels")] = None,
+    top_k: Annotated[int | None, Option("--top-k", "-k", min=1, help="Choose at most this many labels")] = None,
     threshold: cli.Threshold = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help='JSON lines: {"text", "cats", "labels", "none"}, and "explanation"')
+        bool, Option("--json", help='JSON lines: {"text", "cats", "labels", "none"}, and "explanation"')
     ] = False,
     explain: Annotated[
         bool,
-        typer.Option(
-            "--explain", help="Say what speaks for the best label and against it; scores a text for every word"
-        ),
+        Option("--explain", help="Say what speaks for the best label and against it; scores a text for every word"),
     ] = False,
-    batch_size: Annotated[
-        int, typer.Option("--batch-size", min=1, help="Texts read ahead; 1 answers every line at once")
-    ] = 32,
+    batch_size: Annotated[int, Option(min=1, help="Texts read ahead; 1 answers every line at once")] = 32,
     code: cli.Code = None,
     gpu_id: cli.GpuId = -1,
 ) -> None:
@@ -57,36 +52,31 @@ def classify(
 
     Example: python -m spacy zeroshot classify "The goalkeeper saved a penalty." --labels "politics,sport,music"
     """
-    from ..corpus import decode_lines
-
-    with cli.run("classify"):
-        if not texts and reads_terminal():
-            raise ZeroShotError("Z066")
-        nlp, pipe = cli.open_component(
-            pipeline, model, labels, templates, multi_label, component, code=code, gpu_id=gpu_id
-        )
-        only_chosen = threshold is not None or top_k is not None
-        if only_chosen:
-            # --threshold alone chooses every label that reaches it, --top-k alone the best ones of any score
-            pipe.threshold, pipe.label_thresholds, pipe.top_k = threshold or 0.0, [], top_k or len(pipe.labels)
-            if pipe.label_groups:
-                pipe.label_groups = [{**group, "threshold": pipe.threshold} for group in pipe.label_groups]
-        # what fails for every text fails before the first
-        pipe.warm_up()
-        given = texts or (line.rstrip("\r\n") for line in decode_lines(sys.stdin.buffer))
-        failures: list[str] = []
-        for doc in score(nlp, pipe, given, batch_size, failures):
-            decision, cats = pipe.decide(doc), pipe.own_cats(doc.cats)
-            why = pipe.explain(doc, next(iter(decision.labels), None)) if explain else None
-            if as_json:
-                _print_json(doc.text, cats, decision, why)
-            else:
-                shown = {label: cats[label] for label in decision.labels} if only_chosen else cats
-                _print_bars(doc.text, shown, decision, why)
-        if failures:
-            raise typer.Exit(1)
-        if not as_json:
-            cli.note("Next: python -m spacy zeroshot annotate TEXTS OUTPUT, with the same options, for a whole file")
+    if not texts and reads_terminal():
+        raise ZeroShotError("Z066")
+    nlp, pipe = cli.open_component(pipeline, model, labels, templates, multi_label, component, code, gpu_id)
+    only_chosen = threshold is not None or top_k is not None
+    if only_chosen:
+        # --threshold alone chooses every label that reaches it, --top-k alone the best ones of any score
+        pipe.threshold, pipe.label_thresholds, pipe.top_k = threshold or 0.0, [], top_k or len(pipe.labels)
+        if pipe.label_groups:
+            pipe.label_groups = [{**group, "threshold": pipe.threshold} for group in pipe.label_groups]
+    # what fails for every text fails before the first
+    pipe.warm_up()
+    given = texts or (line.rstrip("\r\n") for line in decode_lines(sys.stdin.buffer))
+    failures: list[str] = []
+    for doc in score(nlp, pipe, given, batch_size, failures):
+        decision, cats = pipe.decide(doc), pipe.own_cats(doc.cats)
+        why = pipe.explain(doc, next(iter(decision.labels), None)) if explain else None
+        if as_json:
+            _print_json(doc.text, cats, decision, why)
+        else:
+            shown = {label: cats[label] for label in decision.labels} if only_chosen else cats
+            _print_bars(doc.text, shown, decision, why)
+    if failures:
+        raise Exit(1)
+    if not as_json:
+        cli.note("Next: python -m spacy zeroshot annotate TEXTS OUTPUT, with the same options, for a whole file")
 
 
 def reads_terminal() -> bool:
@@ -95,12 +85,9 @@ def reads_terminal() -> bool:
 
 
 def score(
-    nlp: "Language", pipe: "ZeroShotTextCategorizer", texts: Iterable[str], batch_size: int, failures: list[str]
-) -> Iterator["Doc"]:
+    nlp: Language, pipe: ZeroShotTextCategorizer, texts: Iterable[str], batch_size: int, failures: list[str]
+) -> Iterator[Doc]:
     """Score a stream of texts. One that fails is reported, noted in `failures` and left out; the rest go on."""
-    from spacy.tokens import Doc
-
-    from ..loading import unneeded_pipes
 
     def report(name: str, proc: object, docs: Sequence[Doc], error: Exception) -> None:
         for doc in docs:
@@ -120,7 +107,7 @@ def score(
         yield from nlp.pipe(read(), batch_size=batch_size)
 
 
-def _print_json(text: str, cats: dict[str, float], decision: "Decision", why: "Explanation | None") -> None:
+def _print_json(text: str, cats: dict[str, float], decision: Decision, why: Explanation | None) -> None:
     rounded = {label: round(score, 6) for label, score in cats.items()}
     row = {"text": text, "cats": rounded, "labels": decision.labels, "none": round(decision.none, 6)}
     if why is not None:
@@ -129,7 +116,7 @@ def _print_json(text: str, cats: dict[str, float], decision: "Decision", why: "E
     print(json.dumps(row, ensure_ascii=False), flush=True)
 
 
-def _print_bars(text: str, cats: dict[str, float], decision: "Decision", why: "Explanation | None") -> None:
+def _print_bars(text: str, cats: dict[str, float], decision: Decision, why: Explanation | None) -> None:
     console = make_console()
     print_bars(console, text if text.strip() else "(blank)", cats, decision.labels)
     if not cats:

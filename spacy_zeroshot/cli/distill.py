@@ -2,8 +2,12 @@
 
 from typing import Annotated, Literal
 
-import typer
+from typer import Option
 
+from ..distillation import Recipe
+from ..distillation import distill as distill_pipeline
+from ..readers import read_texts
+from ..tuning.score import read_gold
 from . import _util as cli
 from ._print import make_console, print_table
 
@@ -20,20 +24,18 @@ def distill(
     component: cli.Component = None,
     labelled: cli.Labelled = None,
     threshold: Annotated[
-        float, typer.Option("--threshold", min=0.0, max=1.0, help="Confidence a label must reach to be learned from")
+        float, Option(min=0.0, max=1.0, help="Confidence a label must reach to be learned from")
     ] = 0.6,
-    balance: Annotated[
-        float, typer.Option("--balance", min=0.0, help="Texts of a label per text of the rarest; 0: no limit")
-    ] = 3.0,
+    balance: Annotated[float, Option(min=0.0, help="Texts of a label per text of the rarest; 0: no limit")] = 3.0,
     architecture: Annotated[
         Literal["ensemble", "bow", "transformer"],
-        typer.Option("--architecture", "-a", help="The student: bag of words and CNN, bag of words, or an encoder"),
+        Option("--architecture", "-a", help="The student: bag of words and CNN, bag of words, or an encoder"),
     ] = "ensemble",
     encoder: Annotated[
-        str, typer.Option("--encoder", help="For --architecture transformer: a Hub name or folder")
+        str, Option(help="For --architecture transformer: a Hub name or folder")
     ] = "distilbert-base-uncased",
-    epochs: Annotated[int, typer.Option("--epochs", min=1, help="Passes over the texts at most")] = 10,
-    seed: Annotated[int, typer.Option("--seed", help="Of the student's random weights")] = 0,
+    epochs: Annotated[int, Option(min=1, help="Passes over the texts at most")] = 10,
+    seed: Annotated[int, Option(help="Of the student's random weights")] = 0,
     text_field: cli.TextField = "text",
     label_field: cli.LabelField = "labels",
     n_process: cli.Processes = 1,
@@ -47,35 +49,27 @@ def distill(
 
     Example: python -m spacy zeroshot distill bundled reviews.jsonl --labels "positive,negative" --output student
     """
-    from ..distillation import Recipe
-    from ..distillation import distill as distill_pipeline
-    from ..readers import read_texts
-    from ..tuning.score import read_gold
-
-    with cli.run("distill"):
-        recipe = Recipe(threshold, balance, architecture, encoder, epochs, seed)
-        nlp, pipe = cli.open_component(
-            pipeline, None, labels, templates, multi_label, component, code=code, gpu_id=gpu_id
-        )
-        done = distill_pipeline(
-            nlp,
-            read_texts(texts, text_field),
-            output,
-            recipe,
-            component=pipe.name,
-            labelled=read_gold(labelled, text_field, label_field) if labelled is not None else (),
-            n_process=n_process,
-            overwrite=overwrite,
-            gpu_id=gpu_id,
-            track=cli.track,
-        )
-        kept = ", ".join(f"{label} {count:,}" for label, count in done.kept.items())
-        cli.note(f"{done.path}: learned from the teacher's surest labels on {done.texts:,} texts: {kept}")
-        rows = [
-            [name, found.accuracy, found.macro_f1, round(found.speed)]
-            for name, found in (("teacher", done.teacher), ("student", done.student))
-        ]
-        print_table(make_console(), COLUMNS, [["" if value is None else value for value in row] for row in rows])
-        against = "" if done.compared_with_gold else ", texts set aside, on which only agreement is known"
-        cli.note(f"{done.compared_on:,} texts{against}; agreement {done.agreement:.1%}")
-        cli.note(f'Next: python -m spacy evaluate {done.path} DEV.spacy, or spacy.load("{done.path}")')
+    recipe = Recipe(threshold, balance, architecture, encoder, epochs, seed)
+    nlp, pipe = cli.open_component(pipeline, None, labels, templates, multi_label, component, code, gpu_id)
+    done = distill_pipeline(
+        nlp,
+        read_texts(texts, text_field),
+        output,
+        recipe,
+        component=pipe.name,
+        labelled=read_gold(labelled, text_field, label_field) if labelled is not None else (),
+        n_process=n_process,
+        overwrite=overwrite,
+        gpu_id=gpu_id,
+        track=cli.track,
+    )
+    kept = ", ".join(f"{label} {count:,}" for label, count in done.kept.items())
+    cli.note(f"{done.path}: learned from the teacher's surest labels on {done.texts:,} texts: {kept}")
+    rows = [
+        [name, found.accuracy, found.macro_f1, round(found.speed)]
+        for name, found in (("teacher", done.teacher), ("student", done.student))
+    ]
+    print_table(make_console(), COLUMNS, [["" if value is None else value for value in row] for row in rows])
+    against = "" if done.compared_with_gold else ", texts set aside, on which only agreement is known"
+    cli.note(f"{done.compared_on:,} texts{against}; agreement {done.agreement:.1%}")
+    cli.note(f'Next: python -m spacy evaluate {done.path} DEV.spacy, or spacy.load("{done.path}")')

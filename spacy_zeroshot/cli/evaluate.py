@@ -4,8 +4,11 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
+from typer import Argument, Option
 
+from ..errors import ZeroShotError
+from ..evaluation import evaluate as evaluate_files
+from ..tuning.report import GOALS
 from . import _util as cli
 from ._print import make_console, print_table
 
@@ -14,17 +17,17 @@ COLUMNS = ("data", "rows", "labels", "macro-F1", "micro-F1", "accuracy", "mode")
 
 def evaluate(
     pipeline: cli.PipelineName,
-    data: Annotated[list[Path], typer.Argument(metavar="DATA", help="Files of labelled texts or NLI pairs")],
+    data: Annotated[list[Path], Argument(metavar="DATA", help="Files of labelled texts or NLI pairs")],
     labels: cli.Labels = "",
     labels_from_data: Annotated[
-        bool, typer.Option("--labels-from-data", help="Score each file with its own labels, not the pipeline's")
+        bool, Option("--labels-from-data", help="Score each file with its own labels, not the pipeline's")
     ] = False,
     templates: cli.Template = None,
     multi_label: cli.MultiLabel = None,
     threshold: cli.Threshold = None,
     none_label: cli.NoneLabel = None,
     component: cli.Component = None,
-    limit: Annotated[int | None, typer.Option("--limit", "-n", min=1, help="Rows of each file, evenly spread")] = None,
+    limit: Annotated[int | None, Option("--limit", "-n", min=1, help="Rows of each file, evenly spread")] = None,
     text_field: cli.TextField = "text",
     label_field: cli.LabelField = "labels",
     as_json: cli.Json = False,
@@ -40,41 +43,36 @@ def evaluate(
 
     Example: python -m spacy zeroshot evaluate bundled news.jsonl reviews.csv.gz
     """
-    from ..errors import ZeroShotError
-    from ..evaluation import evaluate as evaluate_files
-    from ..tuning.report import GOALS
-
-    with cli.run("evaluate"):
-        for path in data:
-            if not path.is_file():
-                raise ZeroShotError("Z060", what="file", value=str(path), reason="there is no such file")
-        nlp, pipe = cli.open_component(
-            pipeline, labels=labels, component=component, code=code, gpu_id=gpu_id, needs_labels=False
-        )
-        outcomes = evaluate_files(
-            nlp,
-            data,
-            component=pipe.name,
-            labels_from_data=labels_from_data,
-            templates=templates or (),
-            multi_label=multi_label,
-            threshold=threshold,
-            none_label=none_label,
-            limit=limit,
-            text_field=text_field,
-            label_field=label_field,
-            track=cli.track,
-        )
-        if as_json:
-            for outcome in outcomes:
-                print(json.dumps(outcome._asdict(), ensure_ascii=False))
-            return
-        rows: list[list[Any]] = [
-            [one.data, one.rows, one.labels, one.macro_f1, one.micro_f1, one.accuracy, one.mode] for one in outcomes
-        ]
-        texts = [one for one in outcomes if one.mode != "nli"]
-        if len(texts) > 1:
-            means = [sum(getattr(one, name) for one in texts) / len(texts) for name in GOALS]
-            rows.append(["mean of labelled texts", sum(one.rows for one in texts), "", *means, ""])
-        print_table(make_console(), COLUMNS, rows)
-        cli.note(f"Next: python -m spacy zeroshot tune {pipeline} DEV_FILE --output tuned")
+    for path in data:
+        if not path.is_file():
+            raise ZeroShotError("Z060", what="file", value=str(path), reason="there is no such file")
+    nlp, pipe = cli.open_component(
+        pipeline, labels=labels, component=component, code=code, gpu_id=gpu_id, needs_labels=False
+    )
+    outcomes = evaluate_files(
+        nlp,
+        data,
+        component=pipe.name,
+        labels_from_data=labels_from_data,
+        templates=templates or (),
+        multi_label=multi_label,
+        threshold=threshold,
+        none_label=none_label,
+        limit=limit,
+        text_field=text_field,
+        label_field=label_field,
+        track=cli.track,
+    )
+    if as_json:
+        for outcome in outcomes:
+            print(json.dumps(outcome._asdict(), ensure_ascii=False))
+        return
+    rows: list[list[Any]] = [
+        [one.data, one.rows, one.labels, one.macro_f1, one.micro_f1, one.accuracy, one.mode] for one in outcomes
+    ]
+    texts = [one for one in outcomes if one.mode != "nli"]
+    if len(texts) > 1:
+        means = [sum(getattr(one, name) for one in texts) / len(texts) for name in GOALS]
+        rows.append(["mean of labelled texts", sum(one.rows for one in texts), "", *means, ""])
+    print_table(make_console(), COLUMNS, rows)
+    cli.note(f"Next: python -m spacy zeroshot tune {pipeline} DEV_FILE --output tuned")

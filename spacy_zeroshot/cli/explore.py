@@ -3,14 +3,17 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
+from ..explorer import Explorer
+from ..explorer.page import Page, serve
+from ..readers import read_rows
 from . import _util as cli
 
 
 def explore(
     texts: Annotated[
-        Path | None, typer.Argument(metavar="[TEXTS]", help="Texts, labelled or not: any file the package reads")
+        Path | None, Argument(metavar="[TEXTS]", help="Texts, labelled or not: any file the package reads")
     ] = None,
     labels: cli.Labels = "",
     pipeline: cli.Pipeline = None,
@@ -18,13 +21,11 @@ def explore(
     templates: cli.Template = None,
     multi_label: cli.MultiLabel = None,
     component: cli.Component = None,
-    limit: Annotated[
-        int, typer.Option("--limit", min=1, help="Explore at most this many texts, spread evenly over the file")
-    ] = 500,
+    limit: Annotated[int, Option(min=1, help="Explore at most this many texts, spread evenly over the file")] = 500,
     text_field: cli.TextField = "text",
     label_field: cli.LabelField = "labels",
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port on localhost; 0 for a free one")] = 0,
-    show: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser")] = True,
+    port: Annotated[int, Option(min=0, max=65535, help="Port on localhost; 0 for a free one")] = 0,
+    show: Annotated[bool, Option("--open/--no-open", help="Open the page in a browser")] = True,
     code: cli.Code = None,
     gpu_id: cli.GpuId = -1,
 ) -> None:
@@ -35,17 +36,12 @@ def explore(
 
     Example: python -m spacy zeroshot explore reviews.csv --labels "price,quality,delivery"
     """
-    from ..explorer import Explorer
-    from ..explorer.page import Page, serve
-    from ..readers import read_rows
-
-    with cli.run("explore"):
-        nlp, pipe = cli.open_component(
-            pipeline, model, labels, templates, multi_label, component, code=code, gpu_id=gpu_id, needs_labels=False
-        )
-        explorer = Explorer(nlp, pipe, limit)
-        if texts is not None:
-            explorer.load(read_rows(texts, text_field, label_field))
-            if pipe.labels:
-                explorer.scores(cli.track)
-        serve(Page(explorer, text_field, label_field), port, show, lambda url: cli.note(f"{url} (Ctrl-C ends it)"))
+    nlp, pipe = cli.open_component(
+        pipeline, model, labels, templates, multi_label, component, code, gpu_id, needs_labels=False
+    )
+    explorer = Explorer(nlp, pipe, limit)
+    if texts is not None:
+        explorer.load(read_rows(texts, text_field, label_field))
+        if pipe.labels:
+            explorer.scores(cli.track)
+    serve(Page(explorer, text_field, label_field), port, show, lambda url: cli.note(f"{url} (Ctrl-C ends it)"))
