@@ -3,8 +3,10 @@
 import random
 from collections.abc import Callable, Sequence
 
+import torch
+
 from spacy_zeroshot.cli.benchmark import Program
-from spacy_zeroshot.model.reference import ReferencePipeline
+from spacy_zeroshot.model.reference import Device, ReferencePipeline
 
 # Mean wordpieces of a text, and what single texts differ by: real ones are not all of one length
 WORDPIECES, STEPS = 90, (0, -8, 8, -4, 4, -6, 6, -2, 2)
@@ -55,6 +57,12 @@ def make_texts(count: int, wordpieces: int, measure: Callable[[Sequence[str]], l
             kept += 1
         texts.append(" ".join(words[: max(1, kept)]).capitalize())
     return texts
+
+
+def finish(device: Device) -> None:
+    """Wait until all work is done. A CPU's is done when a call returns."""
+    if device.is_gpu:
+        torch.cuda.synchronize(device.name)
 
 
 def as_rate(value: float) -> str:

@@ -86,7 +86,7 @@ def label_costs(encoder: str, counts: Sequence[int], texts: Sequence[str], round
     for nlp in pipelines.values():
         nlp(texts[0])
     calls = {str(count): (lambda nlp=nlp: list(nlp.pipe(texts))) for count, nlp in pipelines.items()}  # type: ignore[misc]
-    seconds = time_in_turn(calls, rounds, lambda: None)
+    seconds = time_in_turn(calls, rounds)
     base = seconds[str(counts[0])]
     return [
         [

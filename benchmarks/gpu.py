@@ -26,7 +26,7 @@ from spacy.training import Example
 from transformers import AutoModelForSequenceClassification, BartConfig, BertConfig
 
 import spacy_zeroshot.bundled
-from benchmarks._shared import WORDPIECES, count_wordpieces, make_labels, make_texts
+from benchmarks._shared import WORDPIECES, count_wordpieces, finish, make_labels, make_texts
 from spacy_zeroshot.cli.benchmark import Program, Scores, component
 from spacy_zeroshot.cli.benchmark import pipeline as reference
 from spacy_zeroshot.model.reference import (
@@ -99,10 +99,10 @@ class Run:
             torch.cuda.empty_cache()
 
     def time(self, call: Callable[[], object]) -> float:
-        self.device.finish()
+        finish(self.device)
         start = time.perf_counter()
         call()
-        self.device.finish()
+        finish(self.device)
         return time.perf_counter() - start
 
     def rate(self, program: Program, labels: Sequence[str], first: int, most: int) -> float:
@@ -174,7 +174,7 @@ def profile(run: Run, program: Program, labels: Sequence[str]) -> None:
 
         with traced(activities=[ProfilerActivity.CUDA]) as trace:
             program.score(texts, labels)
-            run.device.finish()
+            finish(run.device)
         kernels = sum(event.self_device_time_total for event in trace.key_averages()) / 1e6
         run.figures["gpu_busy"] = kernels / wall
         busy = f", GPU busy {kernels / wall:.0%}"

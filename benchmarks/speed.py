@@ -18,7 +18,7 @@ import typer
 from torch.utils.flop_counter import FlopCounterMode
 
 import spacy_zeroshot.bundled
-from benchmarks._shared import WORDPIECES, as_rate, check_equal, count_wordpieces, make_labels, make_texts
+from benchmarks._shared import WORDPIECES, as_rate, check_equal, count_wordpieces, finish, make_labels, make_texts
 from spacy_zeroshot.cli._print import make_console, print_table
 from spacy_zeroshot.cli.benchmark import (
     BATCH_SIZES,
@@ -64,7 +64,12 @@ def rate_of_product(precision: str, device: Device, rounds: int) -> float:
     """Operations per second of a large matrix product: the best that the machine can do."""
     dtype = getattr(torch, precision)
     left, right = (torch.randn(SIDE, SIDE).to(device.name, dtype) for _ in range(2))
-    seconds = time_in_turn({"product": partial(torch.matmul, left, right)}, rounds, device.finish)["product"]
+
+    def product() -> None:
+        torch.matmul(left, right)
+        finish(device)
+
+    seconds = time_in_turn({"product": product}, rounds)["product"]
     return 2.0 * SIDE**3 / statistics.median(seconds)
 
 

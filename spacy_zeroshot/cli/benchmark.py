@@ -5,15 +5,18 @@ import random
 import re
 import statistics
 import tempfile
-import time
+import timeit
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
-import typer
+import spacy
+from typer import Option
 
+from ..checks import SAMPLES
 from ..errors import ZeroShotError
+from ..loading import use_gpu
 from ..model.types import BUNDLED, BUNDLED_FOLDER, Backend, Precision
 from . import _util as cli
 from ._print import make_console, print_table
@@ -22,8 +25,6 @@ if TYPE_CHECKING:
     from ..model.reference import Device, ReferencePipeline
 
 BATCH_SIZES = (1, 8, 32)
-# A single timing shorter than this is repeated: the scheduler's noise is some milliseconds
-SHORTEST = 0.2
 # Texts in a timing of the component, and pairs in one of a program that reads a text once for each label
 TEXTS, PAIRS = 64, 32
 # Sentences in a text: about 90 wordpieces
@@ -53,12 +54,12 @@ class Speed(NamedTuple):
 
 def benchmark(
     model: Annotated[
-        str, typer.Option("--model", "-m", help='"bundled", or a Hub name or folder that both programs run')
+        str, Option("--model", "-m", help='"bundled", or a Hub name or folder that both programs run')
     ] = BUNDLED,
-    labels: Annotated[str, typer.Option("--labels", help="Numbers of labels, with commas between them")] = "2,10,50",
-    rounds: Annotated[int, typer.Option("--rounds", min=1, help="How often each program is timed")] = 3,
-    precision: Annotated[Precision, typer.Option("--precision", help="Of the component")] = "auto",
-    backend: Annotated[Backend, typer.Option("--backend", help="Of the component")] = "torch",
+    labels: Annotated[str, Option(help="Numbers of labels, with commas between them")] = "2,10,50",
+    rounds: Annotated[int, Option(min=1, help="How often each program is timed")] = 3,
+    precision: Annotated[Precision, Option(help="Of the component")] = "auto",
+    backend: Annotated[Backend, Option(help="Of the component")] = "torch",
     as_json: cli.Json = False,
     gpu_id: cli.GpuId = -1,
 ) -> None:
@@ -69,7 +70,7 @@ def benchmark(
 
     Example: python -m spacy zeroshot benchmark --labels 2,10
     """
-    from ..loading import use_gpu
+    # they import transformers
     from ..model.reference import Device, ReferencePipeline, describe_machine, write_stock_checkpoint
 
     if not re.fullmatch("[1-9][0-9]*(,[1-9][0-9]*)*", labels):
@@ -104,8 +105,6 @@ def benchmark(
 
 def component(name: str, checkpoint: str, **model: str) -> Program:
     """Our component in a pipeline of its own."""
-    import spacy
-
     nlp = spacy.blank("xx")
     pipe = nlp.add_pipe("zero_shot_textcat", config={"labels": ["warm"], "model": {"name": checkpoint, **model}})
 
@@ -133,35 +132,25 @@ def measure(
         program.score(texts, labels)
         memory.append(max(0.0, device.peak() - before))
     calls = {program.name: partial(program.score, texts, labels) for program, texts in jobs}
-    seconds = time_in_turn(calls, rounds, device.finish)
+    seconds = time_in_turn(calls, rounds)
     return [
         Speed(program.name, len(labels), [s / len(texts) for s in seconds[program.name]], used)
         for (program, texts), used in zip(jobs, memory)
     ]
 
 
-def time_in_turn(
-    calls: Mapping[str, Callable[[], object]], rounds: int, finish: Callable[[], None]
-) -> dict[str, list[float]]:
+def time_in_turn(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
     """Seconds of one run of each call, round by round: A B C, A B C, ..., so that a slow moment meets them all."""
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(rounds):
         for name, call in calls.items():
-            runs, passed = 0, 0.0
-            finish()
-            start = time.perf_counter()
-            while passed < SHORTEST:
-                call()
-                finish()
-                runs += 1
-                passed = time.perf_counter() - start
+            # as many runs as take 0.2 seconds: the scheduler's noise is some milliseconds
+            runs, passed = timeit.Timer(call).autorange()
             seconds[name].append(passed / runs)
     return seconds
 
 
 def make_texts(count: int) -> list[str]:
     """Texts that are all different, and the same on every machine."""
-    from ..checks import SAMPLES
-
     draw = random.Random(0)
     return [" ".join(draw.sample(SAMPLES, SENTENCES)) for _ in range(count)]

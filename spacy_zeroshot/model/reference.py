@@ -61,11 +61,6 @@ class Device:
         self.name = name
         self.is_gpu = name.startswith("cuda")
 
-    def finish(self) -> None:
-        """Wait until all work is done. A CPU's is done when a call returns."""
-        if self.is_gpu:
-            torch.cuda.synchronize(self.name)
-
     def forget_peak(self) -> None:
         if self.is_gpu:
             torch.cuda.reset_peak_memory_stats(self.name)
