@@ -39,53 +39,48 @@ class Cache(Generic[Key, Value]):
 
     def compute(self, keys: Sequence[Key], make: Callable[[Sequence[Key]], Iterable[Value]]) -> list[Value]:
         """The values of keys. Those that are not known are made together, and kept."""
-        known = self._known
-        missing = [key for key in dict.fromkeys(keys) if key not in known]
-        fresh = dict(zip(missing, make(missing), strict=True)) if missing else {}
-        if fresh:
+        values: dict[Key, Any] = {key: self.get(key) for key in keys}
+        missing = [key for key, value in values.items() if value is None]
+        if missing:
+            fresh = dict(zip(missing, make(missing), strict=True))
             self.add(fresh, keys)
-        return [fresh[key] if key in fresh else known[key] for key in keys]
+            values.update(fresh)
+        return [values[key] for key in keys]
 
     def clear(self) -> None:
         self._known = {}
 
 
-class TensorFile:
-    """Keeps float16 tensors in a temporary file, so that memory does not bound how many; `limit` bytes of them."""
+class TensorFile(Cache[bytes, Tensor]):
+    """Keeps float16 tensors in a temporary file, so that memory does not bound how many. What is beyond the limit is
+    not kept."""
 
     def __init__(self, limit: int):
         self.limit = limit
+        self.clear()
+
+    def clear(self) -> None:
         self._file: IO[bytes] | None = None
-        self._size = 0
+        self._end = 0
         # by key: where it begins, and its shape
         self._places: dict[bytes, tuple[int, torch.Size]] = {}
 
-    def compute(self, keys: Sequence[bytes], make: Callable[[Sequence[bytes]], Iterable[Tensor]]) -> list[Tensor]:
-        """As Cache.compute. What does not fit is made again."""
-        missing = [key for key in dict.fromkeys(keys) if key not in self._places]
-        fresh = dict(zip(missing, make(missing), strict=True)) if missing else {}
-        for key, tensor in fresh.items():
-            self._write(key, tensor)
-        return [fresh[key] if key in fresh else self._read(key) for key in keys]
-
-    def clear(self) -> None:
-        self._file, self._size, self._places = None, 0, {}
-
-    def _write(self, key: bytes, tensor: Tensor) -> None:
-        if self._size + n_bytes(tensor) > self.limit:
-            return
-        self._file = self._file or tempfile.TemporaryFile()  # noqa: SIM115 - closed with its last reference
-        self._file.seek(self._size)
-        self._file.write(tensor.cpu().numpy().tobytes())
-        self._places[key] = self._size, tensor.shape
-        self._size += n_bytes(tensor)
-
-    def _read(self, key: bytes) -> Tensor:
-        assert self._file is not None
+    def get(self, key: bytes) -> Tensor | None:
+        if self._file is None or key not in self._places:
+            return None
         start, shape = self._places[key]
         self._file.seek(start)
         data = bytearray(self._file.read(2 * shape.numel()))
         return torch.frombuffer(data, dtype=torch.float16).view(shape)
+
+    def add(self, fresh: Mapping[bytes, Tensor], recent: Iterable[bytes] = ()) -> None:
+        self._file = self._file or tempfile.TemporaryFile()  # noqa: SIM115 - closed with its last reference
+        for key, tensor in fresh.items():
+            if self._end + n_bytes(tensor) <= self.limit:
+                self._file.seek(self._end)
+                self._file.write(tensor.cpu().numpy().tobytes())
+                self._places[key] = self._end, tensor.shape
+                self._end += n_bytes(tensor)
 
 
 def n_bytes(tensor: Any) -> int:

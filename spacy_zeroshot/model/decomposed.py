@@ -458,7 +458,7 @@ class DecomposedScorer:
         return vectors, F.pad(states, (0, 0, 0, filling)).unbind(0)
 
     def _remembered(
-        self, cache: Cache[bytes, Tensor] | TensorFile, sequences: Sequence[Ints1d], levels: range, dtype: torch.dtype
+        self, cache: Cache[bytes, Tensor], sequences: Sequence[Ints1d], levels: range, dtype: torch.dtype
     ) -> tuple[Tensor, Tensor]:
         """As the encoder, which is not trained: vectors of sequences, and their states, shape (levels, tokens, width).
         What is new is kept in a precision."""

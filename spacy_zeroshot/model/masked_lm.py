@@ -25,27 +25,19 @@ KNOWN_SETS = 1_000
 
 
 class Prompt(NamedTuple):
-    """A tokenised prompt: start, text, middle, masks, end; or with the masks before the text."""
+    """A tokenised prompt."""
 
-    start: tuple[int, ...]
-    middle: tuple[int, ...]
-    end: tuple[int, ...]
-    mask_id: int
-    masks_first: bool
+    left: list[int]  # what stands before the text
+    right: list[int]  # what stands after it
+    mask: int  # the place of the one mask in both
     text_lead: str  # a space before the text or nothing: many tokenizers make it part of the word that follows
-    word_lead: str  # the same before the masks
-
-    @property
-    def n_tokens(self) -> int:
-        """Tokens beside the text and the masks."""
-        return len(self.start) + len(self.middle) + len(self.end)
+    word_lead: str  # the same before the mask
 
     def fill(self, text: Ints1d, masks: int) -> tuple[Ints1d, int]:
-        """Put a text into the prompt. RETURNS: Token ids, and where the masks begin."""
-        hidden = [self.mask_id] * masks
-        one, other = (hidden, text) if self.masks_first else (text, hidden)
-        first = len(self.start) + (0 if self.masks_first else len(text) + len(self.middle))
-        return np.concatenate([self.start, one, self.middle, other, self.end]).astype("int64"), first
+        """Put a text, and so many masks, into the prompt. RETURNS: Token ids, and where the masks begin."""
+        ids = np.concatenate([self.left, text, self.right]).astype("int64")
+        first = self.mask + (len(text) if self.mask >= len(self.left) else 0)
+        return np.concatenate([ids[:first], ids[first].repeat(masks), ids[first + 1 :]]), first
 
 
 class Row(NamedTuple):
@@ -85,7 +77,9 @@ class MaskedLM:
         return PooledEncoder(self._checkpoint, self.tokenizer, self.multiple)
 
     def max_premise_tokens(self, longest_hypothesis: int) -> int:
-        return self.max_length - sum(map(len, self.tokenizer.single)) - self.prompt.n_tokens - longest_hypothesis
+        # of the prompt all but its mask
+        fixed = len(self.prompt.left) + len(self.prompt.right) - 1 + sum(map(len, self.tokenizer.single))
+        return self.max_length - fixed - longest_hypothesis
 
     def batches(self, windows: Sequence[Window], sets: Sequence[HypothesisSet], budget: int) -> Iterator[Batch]:
         groups = [self._by_length(found) for found in sets]
@@ -176,24 +170,17 @@ def read_prompt(prompt: str, tokenizer: Any, name: str) -> Prompt:
     """Tokenise a prompt that check_prompt has passed."""
     if tokenizer.mask_token_id is None:
         raise ZeroShotError("Z243", name=name)
-    left, right = prompt.split(TEXT_SLOT)
-    masks_first = MASK_SLOT in left
-    before = (left if masks_first else right).split(MASK_SLOT)[0]
-    ids = [_encode(part, tokenizer) for part in (left.rstrip(), right)]
-    mask_id = int(tokenizer.mask_token_id)
-    if (ids[0] + ids[1]).count(mask_id) != 1:
+
+    def encode(part: str) -> list[int]:
+        # by the tokenizer's own call, which knows what becomes of a space before its mask
+        text = part.replace(MASK_SLOT, tokenizer.mask_token)
+        encoded = tokenizer(text, add_special_tokens=False, padding=False, truncation=False, verbose=False)
+        return list(encoded["input_ids"])
+
+    before, after = prompt.split(TEXT_SLOT)
+    left, right = encode(before.rstrip()), encode(after)
+    if (left + right).count(tokenizer.mask_token_id) != 1:
         raise ZeroShotError("Z242", prompt=prompt)
-    masked = ids[0] if masks_first else ids[1]
-    at = masked.index(mask_id)
-    parts = (masked[:at], masked[at + 1 :], ids[1]) if masks_first else (ids[0], masked[:at], masked[at + 1 :])
-    text_lead = " " if left[-1:].isspace() and left.strip() else ""
-    return Prompt(*parts, mask_id, masks_first, text_lead, " " if before[-1:].isspace() else "")
-
-
-def _encode(part: str, tokenizer: Any) -> tuple[int, ...]:
-    if not part:
-        return ()
-    # by the tokenizer's own call, which knows what becomes of a space before its mask
-    text = part.replace(MASK_SLOT, tokenizer.mask_token)
-    encoded = tokenizer(text, add_special_tokens=False, padding=False, truncation=False, verbose=False)
-    return tuple(encoded["input_ids"])
+    text_lead = " " if before[-1:].isspace() and before.strip() else ""
+    word_lead = " " if prompt.split(MASK_SLOT)[0][-1:].isspace() else ""
+    return Prompt(left, right, (left + right).index(tokenizer.mask_token_id), text_lead, word_lead)

@@ -100,12 +100,12 @@ def test_byte_level_words_keep_the_space_before_them(make_checkpoint):
     tokenizer = AutoTokenizer.from_pretrained(make_checkpoint("roberta", built_as="AutoModelForMaskedLM"))
     prompt = read_prompt("Text: {text} It is about {mask}.", tokenizer, "x")
     assert (prompt.text_lead, prompt.word_lead) == (" ", " ")
-    assert tokenizer.decode(prompt.start) == "Text:"
+    assert tokenizer.decode(prompt.left) == "Text:"
     glued = read_prompt("{text}#{mask}", tokenizer, "x")
     assert (glued.text_lead, glued.word_lead) == ("", "")
     ids, start = prompt.fill(np.asarray([7, 8]), 3)
     assert ids[start : start + 3].tolist() == [tokenizer.mask_token_id] * 3
-    assert len(ids) == prompt.n_tokens + 2 + 3
+    assert len(ids) == len(prompt.left) + len(prompt.right) - 1 + 2 + 3
 
 
 def test_neither_batches_nor_other_labels_change_a_score(masked_folder, monkeypatch):
