@@ -29,19 +29,18 @@ from spacy.pipeline import MultiLabel_TextCategorizer, TextCategorizer
 from spacy.tokens import Doc
 
 from .annotation_journal import Chunk, Entry, Journal, cut, fingerprint, write_complete
-from .annotation_output import FORMATS, Annotated, Columns, Output, SpacyOutput, make_output
+from .annotation_output import FORMATS, Annotated, Columns, JsonlOutput, SpacyOutput, make_output
 from .annotation_ray import score_on_ray
 from .component import ZeroShotTextCategorizer
 from .corpus import BadRow, DataFile, RawRow, free_name, parse_row, split_name, text_of
 from .decisions import Rule, decide, default_rule
 from .errors import ZeroShotError, named
-from .loading import BUNDLED, FACTORY, import_code, load_pipeline, open_pipeline, use_gpu
+from .loading import BUNDLED, find_component, import_code, load_pipeline, open_pipeline, use_gpu
 
 # Called with the rows done, how much of the input that is, and rows that were left out since the last call
 Watch = Callable[[int, float, Sequence[Mapping[str, Any]]], None]
 # Scored chunks, and how much of the input is done with them
 Scored = Generator[tuple[Entry, float], None, None]
-COMMAND = "annotate"
 # Chunks that wait for each process: enough that none is idle, few enough to hold in memory
 AHEAD = 2
 THREADS = "OMP_NUM_THREADS"
@@ -288,7 +287,7 @@ def _start_worker(make_scorer: Callable[[], "Scorer"]) -> None:
 
 
 def _score_in_worker(chunk: Chunk) -> Entry:
-    with named(COMMAND):
+    with named("annotate"):
         return _make_scorer().score(chunk)
 
 
@@ -303,11 +302,11 @@ def _end_with_parent() -> None:
 class Scorer:
     """Opens the pipeline and scores chunks: what the workers of every engine run."""
 
-    def __init__(self, job: Job, output: Output):
+    def __init__(self, job: Job, output: JsonlOutput):
         self.job = job
         self.output = output
         self.nlp = job.open()
-        self._choosers = choosers(self.nlp, job.threshold)
+        self._rules = rules_of(self.nlp, job.threshold)
         self._errors: dict[int, str] = {}
         # spaCy declares that a handler never returns, and documents handlers that do
         self.nlp.set_error_handler(self._note_error)  # type: ignore[arg-type]
@@ -352,9 +351,9 @@ class Scorer:
         name = self.job.text_field
         docs = ((self._doc(row, fields[row.number]), row.number) for row in chunk.rows if row.number in fields)
         for done, (doc, number) in enumerate(self.nlp.pipe(docs, as_tuples=True, batch_size=self.job.batch_size), 1):
-            labels = dict.fromkeys(label for choose in self._choosers for label in choose(doc))
             if on_doc is not None:
                 on_doc(done, chunk.start + (chunk.stop - chunk.start) * done / len(chunk.rows))
+            labels = dict.fromkeys(label for pipe, rule in self._rules for label in decided(doc, pipe, rule))
             yield Annotated(fields[number], name, doc, dict(doc.cats), list(labels))
 
     def _doc(self, row: RawRow, fields: dict[str, Any]) -> Doc | str:
@@ -374,10 +373,11 @@ class Scorer:
             self._errors[doc._context] = f"{name}: {error}"
 
 
-def choosers(nlp: Language, threshold: float | None) -> list[Callable[[Doc], list[str]]]:
-    """How the components that write doc.cats choose of its keys, each by its own settings, or by a threshold in their
-    place. RAISES (ZeroShotError): Z062 if no component writes doc.cats, Z001 for one of ours without labels."""
-    found: list[Callable[[Doc], list[str]]] = []
+def rules_of(nlp: Language, threshold: float | None) -> list[tuple[Any, Rule | None]]:
+    """The components that write doc.cats, and how labels are chosen of their keys; None where a component of ours does
+    it itself. A threshold takes the place of their own settings. RAISES (ZeroShotError): Z062 if no component writes
+    doc.cats, Z001 for one of ours without labels."""
+    found: list[tuple[Any, Rule | None]] = []
     pipes: list[tuple[str, Any]] = nlp.pipeline
     for name, pipe in pipes:
         if isinstance(pipe, ZeroShotTextCategorizer):
@@ -385,22 +385,20 @@ def choosers(nlp: Language, threshold: float | None) -> list[Callable[[Doc], lis
             if threshold is not None:
                 pipe.threshold, pipe.label_thresholds = threshold, []
                 pipe.label_groups = [{**group, "threshold": threshold} for group in pipe.label_groups]
-            found.append(partial(_choose_own, pipe))
+            found.append((pipe, None))
         elif "doc.cats" in nlp.get_pipe_meta(name).assigns:
             # spaCy's textcat decides for the best label, others by a threshold
             several = isinstance(pipe, MultiLabel_TextCategorizer)
             least = pipe.cfg["threshold"] if several and threshold is None else threshold
-            rule = default_rule(isinstance(pipe, TextCategorizer) and not several, least)
-            found.append(partial(_choose_other, getattr(pipe, "labels", ()), rule))
+            found.append((pipe, default_rule(isinstance(pipe, TextCategorizer) and not several, least)))
     if not found:
-        shown = str(nlp.path) if nlp.path else nlp.meta["name"]
-        raise ZeroShotError("Z062", name=shown, wanted=FACTORY, pipes=nlp.pipe_names)
+        # says that there is none
+        find_component(nlp)
     return found
 
 
-def _choose_own(pipe: ZeroShotTextCategorizer, doc: Doc) -> list[str]:
-    return [pipe.key_prefix + label for label in pipe.decide(doc).labels]
-
-
-def _choose_other(labels: Sequence[str], rule: Rule, doc: Doc) -> list[str]:
-    return decide({label: doc.cats[label] for label in labels if label in doc.cats}, rule).labels
+def decided(doc: Doc, pipe: Any, rule: Rule | None) -> list[str]:
+    """The keys of doc.cats that a component decides for."""
+    if rule is None:
+        return [pipe.key_prefix + label for label in pipe.decide(doc).labels]
+    return decide({label: doc.cats[label] for label in getattr(pipe, "labels", ()) if label in doc.cats}, rule).labels

@@ -8,7 +8,8 @@ import gzip
 import json
 import struct
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import IO, Any, NamedTuple
 
 import srsly
@@ -21,9 +22,6 @@ from .errors import ZeroShotError
 from .util import require
 
 FORMATS = ("jsonl", "parquet", "spacy")
-# Arrays of bytes in a DocBin, and lists with one entry per document
-BLOBS = ("tokens", "spaces", "lengths")
-LISTS = ("cats", "flags", "span_groups", "user_data")
 # Parts that make one row group of a Parquet file
 GROUP = 16
 
@@ -154,15 +152,12 @@ class ParquetOutput(JsonlOutput):
         return column.cast(field.type, safe=False)
 
 
-class SpacyOutput:
+class SpacyOutput(JsonlOutput):
     """A DocBin. doc.user_data holds "meta", the other fields of the input, and the decided labels.
 
     DocBin.merge() would hold all documents. Here the file's fields, which are compressed msgpack, are written one by
     one, and the parts read again for each; only the strings are held, as they must be sorted and unique.
     """
-
-    def __init__(self, columns: Columns):
-        self.columns = columns
 
     def pack(self, records: Sequence[Annotated]) -> bytes:
         packed = DocBin(store_user_data=True)
@@ -179,47 +174,48 @@ class SpacyOutput:
         return packed.to_bytes()
 
     def merge(self, parts: Parts, file: IO[bytes]) -> None:
-        sizes = dict.fromkeys((*BLOBS, *LISTS), 0)
+        sizes: Counter[str] = Counter()
         strings: set[str] = set()
         for message in _messages(parts):
             strings.update(message["strings"])
-            for name in sizes:
-                sizes[name] += len(message[name])
-        common = {**srsly.msgpack_loads(zlib.decompress(self.pack([]))), "strings": sorted(strings)}
-        packed = zlib.compressobj()
-        file.write(packed.compress(srsly.msgpack.Packer().pack_map_header(len(common))))
-        for name, value in common.items():
-            file.write(packed.compress(srsly.msgpack_dumps(name)))
-            for piece in _pieces(name, sizes[name], parts) if name in sizes else [srsly.msgpack_dumps(value)]:
-                file.write(packed.compress(piece))
-        file.write(packed.flush())
+            sizes.update({name: len(value) for name, value in message.items()})
+        compressor = zlib.compressobj()
+        for piece in _pieces({**_message(self.pack([])), "strings": sorted(strings)}, sizes, parts):
+            file.write(compressor.compress(piece))
+        file.write(compressor.flush())
 
 
-Output = JsonlOutput | SpacyOutput
-
-
-def make_output(form: str, gzipped: bool, columns: Columns, schema: Any) -> Output:
+def make_output(form: str, gzipped: bool, columns: Columns, schema: Any) -> JsonlOutput:
     """schema (pa.Schema | None): The input's. RAISES (ZeroShotError): Z085 without pyarrow."""
     if form == "spacy":
         return SpacyOutput(columns)
     return JsonlOutput(columns, gzipped) if form == "jsonl" else ParquetOutput(columns, schema)
 
 
-def _pieces(name: str, size: int, parts: Parts) -> Iterator[bytes]:
-    """A field of all parts as msgpack."""
-    if name in LISTS:
-        yield srsly.msgpack.Packer().pack_array_header(size)
-        for message in _messages(parts):
-            yield from map(srsly.msgpack_dumps, message[name])
-        return
-    if size >= 2**32:
-        # msgpack's own limit, and so DocBin's
-        raise ZeroShotError("Z093", size=f"{size:,}", what=name)
-    # the header of bytes, which Packer does not write alone
-    yield b"\xc6" + struct.pack(">I", size)
-    for message in _messages(parts):
-        yield message[name]
+def _pieces(empty: dict[str, Any], sizes: Mapping[str, int], parts: Parts) -> Iterator[bytes]:
+    """The msgpack of all parts. empty: The fields of a DocBin without documents, of which those that grow with every
+    document are empty; and their sizes."""
+    packer = srsly.msgpack.Packer(use_bin_type=True)
+    yield packer.pack_map_header(len(empty))
+    for name, value in empty.items():
+        yield packer.pack(name)
+        if value == []:
+            yield packer.pack_array_header(sizes[name])
+            yield from (packer.pack(entry) for message in _messages(parts) for entry in message[name])
+        elif value == b"":
+            if sizes[name] >= 2**32:
+                # msgpack's own limit, and so DocBin's
+                raise ZeroShotError("Z093", size=f"{sizes[name]:,}", what=name)
+            # the header of bytes, which Packer does not write alone
+            yield b"\xc6" + struct.pack(">I", sizes[name])
+            yield from (message[name] for message in _messages(parts))
+        else:
+            yield packer.pack(value)
+
+
+def _message(packed: bytes) -> dict[str, Any]:
+    return srsly.msgpack_loads(zlib.decompress(packed))
 
 
 def _messages(parts: Parts) -> Iterator[dict[str, Any]]:
-    return (srsly.msgpack_loads(zlib.decompress(part.data)) for part in parts())
+    return (_message(part.data) for part in parts())

@@ -5,7 +5,6 @@ here, because every Language() imports this file.
 """
 
 import json
-import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -13,6 +12,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
+from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 from spacy import util
@@ -55,8 +55,7 @@ CHECKPOINT = {"model.@architectures", "model.name", "model.revision"}
 MEANING = ("entailment", "contradiction", "temperature", "midpoint", "prompt")
 
 # Each component's pipeline, to know where its settings are configured. Not an attribute: it would travel in pickles.
-_pipelines: "weakref.WeakKeyDictionary[ZeroShotTextCategorizer, weakref.ref[Language] | None]"
-_pipelines = weakref.WeakKeyDictionary()
+_pipelines: "WeakKeyDictionary[ZeroShotTextCategorizer, ref[Language] | None]" = WeakKeyDictionary()
 
 
 @Language.factory(
@@ -69,12 +68,7 @@ _pipelines = weakref.WeakKeyDictionary()
     default_score_weights={
         "cats_score": 1.0,
         "cats_score_desc": None,
-        "cats_micro_p": None,
-        "cats_micro_r": None,
-        "cats_micro_f": None,
-        "cats_macro_p": None,
-        "cats_macro_r": None,
-        "cats_macro_f": None,
+        **{f"cats_{average}_{figure}": None for average in ("micro", "macro") for figure in "prf"},
         "cats_macro_auc": None,
         "cats_f_per_type": None,
     },
@@ -189,7 +183,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
             fields.check_dollars(given)
             fields.take_old_settings(given, abstain, calibrated)
             self._take({**given, "labels": fields.undo_joints(labels)})
-        _pipelines[self] = weakref.ref(nlp)
+        _pipelines[self] = ref(nlp)
         register_extensions()
 
     # Settings
@@ -266,8 +260,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
             return 0
         with named(self.name):
             if self.label_groups:
-                reason = "the labels are in label_groups; set those"
-                raise ZeroShotError("Z007", setting="labels", value=label, reason=reason)
+                raise ZeroShotError("Z007", setting="labels", value=label, reason="label_groups has them; set that")
             self.set_labels((*self.labels, label))
         return 1
 
@@ -277,8 +270,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
         templates: str | Sequence[str] | None = None,
         multi_label: bool | None = None,
     ) -> LabelSet:
-        """Word labels as hypotheses. Nothing is changed: what is given holds for this label set alone, in place of the
-        component's settings.
+        """Word labels as hypotheses. Nothing is changed: what is given holds for this label set alone.
 
         RETURNS (LabelSet): Labels and hypotheses.
         RAISES (ZeroShotError): Z001 if there are no labels, Z002 to Z007 for what cannot be used.
@@ -349,11 +341,9 @@ class ZeroShotTextCategorizer(TrainablePipe):
         return own_gold(cats, self.labels, self.key_prefix, self._foreign_keys())
 
     def explain(self, doc: Doc, label: str | None = None, *, n_sentences: int = 2, max_parts: int = 64) -> Explanation:
-        """Find out which sentences and words speak for a label, and which against it, by leaving them out: see
-        spacy_zeroshot.explain.explain, which also says what weights do not mean.
+        """Find out which sentences and words speak for a label, and which against it: spacy_zeroshot.explain.explain.
 
         RETURNS (Explanation): The parts with their weights, and how many texts were scored.
-        RAISES (ZeroShotError): Z209 for a label that is not scored.
         """
         with named(self.name):
             return explain(self, doc, label, n_sentences=n_sentences, max_parts=max_parts)
@@ -517,7 +507,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
         """
         if nlp is not None:
             # also of a component that this pipeline took over from another one
-            _pipelines[self] = weakref.ref(nlp)
+            _pipelines[self] = ref(nlp)
         with named(self.name):
             validate_get_examples(get_examples, "ZeroShotTextCategorizer.initialize")
             if labels is not None and tuple(labels) != self.labels:
@@ -819,10 +809,8 @@ def _rank(doc: Doc) -> RankedLabels | None:
 
 def register_extensions() -> None:
     """Also again, where someone has emptied spaCy's table of them."""
-    if not Doc.has_extension(OWN_LABELS):
-        Doc.set_extension(OWN_LABELS, default=None)
-    if not Doc.has_extension("zero_shot"):
-        Doc.set_extension("zero_shot", getter=_rank)
+    Doc.set_extension(OWN_LABELS, default=None, force=True)
+    Doc.set_extension("zero_shot", getter=_rank, force=True)
 
 
 register_extensions()

@@ -16,7 +16,6 @@ import zlib
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -29,13 +28,6 @@ from .util import require
 FORMATS = ("txt", "jsonl", "json", "csv", "tsv", "parquet", "spacy")
 # What reading a damaged file raises: the operating system, gzip, zlib, a decoder
 UNREADABLE = (OSError, EOFError, zlib.error, UnicodeError)
-# UTF-32's mark begins with that of UTF-16, so it is looked for first
-MARKS = {
-    codecs.BOM_UTF32_LE: "utf-32",
-    codecs.BOM_UTF32_BE: "utf-32",
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
-}
 # A longer field is taken for a quote that was never closed. The csv module's own default is 131,072 characters.
 LONGEST_FIELD = 1 << 27
 # Rows of a Parquet file that are held at a time
@@ -113,45 +105,40 @@ class DataFile:
                 yield RawRow(number, content, content.encode("utf8", "surrogatepass"))
 
     def _csv_rows(self) -> Iterator[RawRow]:
+        csv.field_size_limit(LONGEST_FIELD)
         lines = decode_lines(self._stream, "surrogateescape")
-        # lines of the present row; and those to parse again, after one whose quote is never closed
-        taken: list[str] = []
+        # those to parse again, after one whose quote is never closed
         again: deque[str] = deque()
 
-        def feed() -> Iterator[str]:
+        def feed(taken: list[str]) -> Iterator[str]:
             while (line := again.popleft() if again else next(lines, None)) is not None:
                 taken.append(line)
                 yield line
 
-        csv.field_size_limit(LONGEST_FIELD)
-        make_reader = partial(csv.reader, strict=True, delimiter="\t" if self.form == "tsv" else ",")
-        reader = make_reader(feed())
-        try:
-            header = next(reader, [])
-        except csv.Error as error:
-            raise _unreadable(self.path, f"its header is no row of a CSV file: {error}") from error
-        self._declare([cell.strip() or f"column_{i}" for i, cell in enumerate(header, start=1)])
         number = 1
         while True:
-            number += len(taken)
-            taken.clear()
-            cells: list[str] | None = []
+            taken: list[str] = []
             problem = None
             try:
-                cells = next(reader, None)
+                # a reader takes no line beyond its row
+                cells = next(csv.reader(feed(taken), strict=True, delimiter="\t" if self.form == "tsv" else ","), None)
             except csv.Error as error:
-                # only the first line is bad; the reader is in the middle of a row, so a new one takes its place
-                problem = f"it is not a row of a CSV file: {error}"
+                # only the first line is bad
                 again.extendleft(reversed(taken[1:]))
                 del taken[1:]
-                reader = make_reader(feed())
+                cells, problem = [], f"is not a row of a CSV file: {error}"
             if cells is None:
                 return
-            if cells and len(cells) != len(header):
-                problem = f"it has {len(cells)} columns, the header {len(header)}"
-            if cells or problem:
+            if self.fields is None:
+                if problem:
+                    raise _unreadable(self.path, f"its header {problem}")
+                self._declare([cell.strip() or f"column_{i}" for i, cell in enumerate(cells, start=1)])
+            elif cells or problem:
+                if cells and len(cells) != len(self.fields):
+                    problem = f"has {len(cells)} columns, the header {len(self.fields)}"
                 key = "".join(taken).rstrip("\r\n").encode("utf8", "surrogatepass")
-                yield RawRow(number, dict(zip(self.fields or (), cells)), key, problem)
+                yield RawRow(number, dict(zip(self.fields, cells)), key, problem and f"it {problem}")
+            number += len(taken)
 
     def _table_rows(self) -> Iterator[RawRow]:
         pa, pq = require("pyarrow", "parquet", "Parquet"), require("pyarrow.parquet", "parquet", "Parquet")
@@ -257,10 +244,8 @@ def text_of(fields: dict[str, Any], text_field: str, form: str) -> str:
 
 def plain(value: Any) -> Any:
     """A value that JSON and msgpack can hold: dates become ISO strings, bytes base64, huge integers strings."""
-    if value is None or isinstance(value, (bool, float, str)):
+    if value is None or isinstance(value, (float, str)) or (isinstance(value, int) and -(2**63) <= value < 2**63):
         return value
-    if isinstance(value, int):
-        return value if -(2**63) <= value < 2**63 else str(value)
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
     if isinstance(value, dict):
@@ -275,12 +260,11 @@ def decode_lines(stream: Any, errors: str = "replace") -> Iterator[str]:
     ends, which are line feeds only."""
     if not hasattr(stream, "peek"):
         stream = io.BufferedReader(stream)
-    head = stream.peek(4)[:4]
-    encoding = next((encoding for mark, encoding in MARKS.items() if head.startswith(mark)), None)
-    if encoding is not None:
+    encoding = json.detect_encoding(stream.peek(4)[:4])
+    if encoding in ("utf-16", "utf-32"):
         yield from io.TextIOWrapper(stream, encoding, newline="\n")
         return
-    if head.startswith(codecs.BOM_UTF8):
+    if encoding == "utf-8-sig":
         stream.read(len(codecs.BOM_UTF8))
     for line in stream:
         yield line.decode("utf-8", errors)

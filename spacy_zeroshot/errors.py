@@ -14,14 +14,12 @@ MESSAGES: dict[str, str] = {
     "Z003": "label {label!r} {reason}. Remove it or write a word.",
     "Z004": "hypothesis_template {template!r} must hold exactly one slot, written {{}}, and no other brace. "
     "For example: 'This text is about {{}}.'",
-    "Z005": "hypotheses has an entry for {label!r}, which is not one of the labels {labels}. Add the label or "
-    "remove the entry.",
+    "Z005": "hypotheses names {label!r}, which is not one of the labels {labels}. Add the label or remove the entry.",
     "Z006": "{setting} has the entry {entry!r}, but an entry is written {form}.",
     "Z007": "{setting} = {value!r} is not possible: {reason}.",
     "Z008": "{setting} = {value!r} holds {sign!r}, and spaCy's config changes it: '${{' begins a variable, and '$' "
     "is doubled when a pipeline is saved. Word it without, or give labels and hypotheses to set_labels().",
-    "Z009": "{setting} has an entry for {label!r}, which is not one of the labels {labels}. Add the label "
-    "or remove the entry.",
+    "Z009": "{setting} names {label!r}, which is not one of the labels {labels}. Add the label or remove the entry.",
     # Texts
     "Z010": "the spans of get_spans need sentence boundaries, and this document has none. Put a 'sentencizer', "
     "'senter' or 'parser' before this component.",
@@ -34,10 +32,8 @@ MESSAGES: dict[str, str] = {
     # Checkpoints
     "Z020": "the checkpoint {name!r} cannot be loaded: {reason}. Check the name, or the network; a folder must "
     "have been written by save_pretrained.",
-    "Z021": "{name!r} is not a checkpoint folder: {reason}. Write one with model.save_pretrained() and "
-    "tokenizer.save_pretrained().",
-    "Z022": "{name!r} has no tokenizer that can be loaded: {reason}. Save it into the same folder with "
-    "tokenizer.save_pretrained().",
+    "Z021": "{name!r} is not a checkpoint folder: {reason}. save_pretrained() of model and tokenizer writes one.",
+    "Z022": "{name!r} has no tokenizer that can be loaded: {reason}. Save it there with tokenizer.save_pretrained().",
     "Z023": "{name!r} has no safetensors weights, only a pickle ({found}). Convert it: load the model with "
     "transformers and save_pretrained(folder, safe_serialization=True); or, if you trust the file, set "
     "use_safetensors = false.",
@@ -50,14 +46,12 @@ MESSAGES: dict[str, str] = {
     "Z028": "the tokenizer of {name!r} is not a fast one, which windows need. Convert it with "
     "transformers' AutoTokenizer.from_pretrained(..., use_fast=True).save_pretrained().",
     "Z029": "the head of {name!r} has {count} classes. An NLI head has one, two or three.",
-    "Z030": "the layout {layout!r} of {name!r} cannot be run: {reason}. Update spacy-zeroshot, or take another "
-    "checkpoint.",
+    "Z030": "the layout {layout!r} of {name!r} cannot be run: {reason}. Update spacy-zeroshot, or take another one.",
     "Z031": "the folder {folder!r} this pipeline was loaded from is gone, and its model was not used before. "
     "Keep the folder, or score one text before it goes.",
     "Z032": "precision = {precision!r} is not available on {device}. Set precision = 'auto' or 'float32'.",
     "Z033": "device = {device!r} cannot be used: {reason}. Set device = null to follow thinc.",
-    "Z034": "{setting} needs the package {package}. Install it with: pip install 'spacy-zeroshot[{extra}]', or set "
-    "{instead}.",
+    "Z034": "{setting} needs {package}. Install it: pip install 'spacy-zeroshot[{extra}]', or set {instead}.",
     "Z035": "backend = 'openvino' cannot take {name!r}: {reason}. Set {instead}.",
     "Z036": "backend = 'openvino' {reason}. Set backend = 'torch'.",
     # Learning
@@ -87,8 +81,7 @@ MESSAGES: dict[str, str] = {
     "Z068": "{first} and {second} cannot go together: {reason}.",
     # Findings of `check`
     "Z070": "the labels {labels} read alike. Keep one, or word them apart.",
-    "Z071": "the labels {labels} have the same hypothesis, {hypothesis!r}, so they get the same score. Word them "
-    "apart.",
+    "Z071": "the labels {labels} have the same hypothesis, {hypothesis!r}, so the same score. Word them apart.",
     "Z072": "label {label!r} has the hypothesis {hypothesis!r} more than once, which changes nothing but the cost. "
     "Remove the repetition.",
     "Z073": "there are no labels yet: nothing is scored before set_labels([...]) or doc._.zero_shot_labels.",
@@ -110,8 +103,7 @@ MESSAGES: dict[str, str] = {
     "Z083": "{path} cannot be written: {reason}. What is finished is kept: make room and run the same command again.",
     "Z084": "the format of {path} is not known by its name. It must end in {known}.",
     "Z085": "{what} needs {package}, which is not installed: pip install 'spacy-zeroshot[{extra}]'.",
-    "Z086": "{path} has changed since the run in {parts} began: {detail}. Restore it, or add --overwrite to start "
-    "over.",
+    "Z086": "{path} has changed since the run in {parts} began: {detail}. Restore it, or start over with --overwrite.",
     "Z087": "a worker process ended early, perhaps for lack of memory. What is finished is kept: run the same "
     "command again, with a smaller --n-process.",
     "Z088": "{path} has no field {field!r}: its fields are {fields}. Name the right one with {option}.",
@@ -128,8 +120,7 @@ MESSAGES: dict[str, str] = {
     "Z200": "there are no texts to learn from: {reason}. Give a file with at least one text that is not blank.",
     "Z201": "the gold labels {labels} are not labels of the pipeline, which has {known}. Add them with set_labels(), "
     "correct the file, or, for one that means 'no label fits', give --none-label.",
-    "Z202": "all {count} texts have the same gold labels {labels}, so nothing can be tuned. Give texts with other "
-    "labels, too.",
+    "Z202": "all {count} texts have the gold labels {labels}, so nothing can be tuned. Give texts with others, too.",
     "Z203": "{count} of {total} texts have scores that are not finite numbers ({name}). The checkpoint is damaged or "
     "overflows; try precision = 'float32'.",
     "Z204": "--none-label {label!r} is one of the pipeline's labels. Remove it there: it is what is left when no label "
@@ -144,8 +135,7 @@ MESSAGES: dict[str, str] = {
     "Z209": "{label!r} is not one of the labels {labels}. Name one of those to explain.",
     "Z219": "the explanation is not of document {number}. Give the one document that was explained.",
     # Similarity and mask filling
-    "Z240": "{name!r} gives no sentence embeddings: {reason}. Take an encoder with mean or CLS pooling and nothing "
-    "behind it.",
+    "Z240": "{name!r} gives no sentence embeddings: {reason}. Take an encoder with just mean or CLS pooling.",
     "Z241": "trainable = true is not possible here: {architecture} only scores. Set trainable = false, or take "
     "spacy_zeroshot.NLIClassifier.v1.",
     "Z242": "prompt {prompt!r} must hold {{text}} and {{mask}}, each exactly once, and no other brace. For example: "
@@ -158,8 +148,7 @@ MESSAGES: dict[str, str] = {
     "'spacy_zeroshot.NLIClassifier.v1', 'spacy_zeroshot.SimilarityClassifier.v1' or "
     "'spacy_zeroshot.MaskedLMClassifier.v1' in its model block.",
     # Examples
-    "Z220": "no row of {path} has both a text and a label, so there is no example. Check the file, or set examples = "
-    "[].",
+    "Z220": "no row of {path} has both a text and a label, so no example. Check the file, or set examples = [].",
     # Warnings
     "Z124": "the examples have gold cats for this component, and trainable = false: nothing will be learnt. Set "
     "trainable = true, or ignore this if the component is only to score.",

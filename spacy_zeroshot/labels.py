@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from spacy.language import Language
@@ -31,12 +32,10 @@ OWN_LABELS = "zero_shot_labels"
 class LabelGroup:
     """Labels that answer one question: columns start to stop of a label set."""
 
-    # "" for the labels of a component without groups
-    name: str
+    name: str  # "" for the labels of a component without groups
     start: int
     stop: int
-    # whether the labels compete: one of several is right
-    exclusive: bool
+    exclusive: bool  # whether the labels compete: one of several is right
 
     @property
     def columns(self) -> slice:
@@ -47,14 +46,10 @@ class LabelGroup:
 class LabelSet:
     """Labels and their hypotheses."""
 
-    # in the user's order: keys of doc.cats without the component's key_prefix
-    labels: tuple[str, ...]
-    # the first label's first
-    hypotheses: tuple[str, ...]
-    # how many hypotheses each label has
-    counts: tuple[int, ...]
-    # the questions they answer, at least one; together they hold every column once
-    groups: tuple[LabelGroup, ...]
+    labels: tuple[str, ...]  # in the user's order: keys of doc.cats without the component's key_prefix
+    hypotheses: tuple[str, ...]  # the first label's first
+    counts: tuple[int, ...]  # how many hypotheses each label has
+    groups: tuple[LabelGroup, ...]  # the questions they answer, at least one; together they hold every column once
 
     @property
     def exclusive(self) -> bool:
@@ -72,8 +67,7 @@ class Question:
     """What a group of labels is made of: one entry of the setting label_groups, or the component's own settings."""
 
     name: str
-    # the words that fill the templates
-    labels: tuple[str, ...]
+    labels: tuple[str, ...]  # the words that fill the templates
     templates: tuple[str, ...]
     multi_label: bool = False
     threshold: float | None = None
@@ -87,21 +81,20 @@ class Question:
 
 def make_label_set(questions: Sequence[Question], own: Mapping[str, Sequence[str]]) -> LabelSet:
     """Word labels: in the user's own words if there are any, else through every template."""
-    worded: list[tuple[str, ...]] = []
+    worded: dict[str, Sequence[str]] = {}
     groups = []
     for question in questions:
         start = len(worded)
         for key, label in zip(question.keys, question.labels):
             # not format(): nothing else in template or label is interpreted
-            worded.append(tuple(own.get(key) or (template.replace(SLOT, label) for template in question.templates)))
+            worded[key] = own.get(key) or [template.replace(SLOT, label) for template in question.templates]
         # a single label has no rival
         exclusive = not question.multi_label and len(question.labels) > 1
         groups.append(LabelGroup(question.name, start, len(worded), exclusive))
     if not worded:
         raise ZeroShotError("Z001")
-    labels = tuple(key for question in questions for key in question.keys)
-    hypotheses = tuple(text for texts in worded for text in texts)
-    return LabelSet(labels, hypotheses, tuple(len(texts) for texts in worded), tuple(groups))
+    hypotheses = tuple(chain.from_iterable(worded.values()))
+    return LabelSet(tuple(worded), hypotheses, tuple(map(len, worded.values())), tuple(groups))
 
 
 def check_labels(labels: Sequence[str]) -> tuple[str, ...]:

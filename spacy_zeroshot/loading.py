@@ -58,8 +58,7 @@ def open_pipeline(
         a model are given, or what a setting is wrong with.
     """
     if pipeline is not None and model is not None:
-        reason = "a saved pipeline has its model. Leave one out"
-        raise ZeroShotError("Z068", first="--pipeline", second="--model", reason=reason)
+        raise ZeroShotError("Z068", first="--pipeline", second="--model", reason="a saved pipeline has its model")
     if isinstance(pipeline, Language):
         nlp = pipeline
     else:

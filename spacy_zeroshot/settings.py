@@ -103,12 +103,9 @@ def optional(setting: Setting) -> Setting:
 class Settings:
     """All settings of a component, checked alone and together."""
 
-    # as a config has them
-    values: dict[str, Any]
-    # the groups of labels; one with the name "" for a component without groups
-    questions: tuple[Question, ...] = ()
-    # own wordings by label
-    own: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    values: dict[str, Any]  # as a config has them
+    questions: tuple[Question, ...] = ()  # the groups of labels; one with the name "" for a component without groups
+    own: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # wordings by label
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -125,8 +122,7 @@ def check_settings(
     used = used if templates is None else tuple(templates)
     labels, groups = check_labels(values["labels"]), values["label_groups"]
     if groups and labels:
-        reason = "give labels or label_groups, not both"
-        raise ZeroShotError("Z007", setting="label_groups", value=groups, reason=reason)
+        raise ZeroShotError("Z007", setting="label_groups", value=groups, reason="give labels or groups, not both")
     alone = Question("", labels or tuple(example_labels), used, values["multi_label"], values["threshold"])
     questions = check_groups(groups, used, values["threshold"]) if groups else (alone,)
     known = [key for question in questions for key in question.keys]

@@ -311,7 +311,7 @@ def test_docbin_limit() -> None:
     from spacy_zeroshot.annotation_output import _pieces
 
     with pytest.raises(ZeroShotError, match="Z093"):
-        list(_pieces("tokens", 2**32, lambda: []))
+        list(_pieces({"tokens": b""}, {"tokens": 2**32}, lambda: []))
 
 
 # Bad rows
