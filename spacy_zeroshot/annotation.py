@@ -82,7 +82,8 @@ class Job:
         name = self.opening.get("model") or self.opening.get("pipeline") or BUNDLED
         folder = nlp.path or (Path(__file__).parent / BUNDLED if name == BUNDLED else Path(name))
         given = {key: value for key, value in asdict(self).items() if key not in ("source", "output", "gpu_id")}
-        given |= {**given.pop("opening"), **given.pop("columns")._asdict()}
+        # columns stay apart: one is called labels, as is what opens the pipeline
+        given |= given.pop("opening")
         given["input"] = fingerprint(self.source)
         given["version"] = version("spacy-zeroshot")
         given["weights"] = hash_folder(folder) if folder.is_dir() else ""

@@ -441,6 +441,14 @@ def test_an_output_that_is_there_already(run: Callable[..., Any], corpus: Path, 
         run(corpus, corpus.name, overwrite=True)
 
 
+def test_other_labels_are_another_result(run: Callable[..., Any], corpus: Path, tmp_path: Path) -> None:
+    run(corpus)
+    with pytest.raises(ZeroShotError, match="Z082"):
+        run(corpus, labels=("art", "war"))
+    run(corpus, labels=("art", "war"), overwrite=True)
+    assert all(list(row["cats"]) == ["art", "war"] for row in rows_of(tmp_path / "out.jsonl"))
+
+
 def test_a_finished_command_has_nothing_to_do(run: Callable[..., Any], corpus: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.jsonl"
     run(corpus)
