@@ -338,7 +338,12 @@ class ZeroShotTextCategorizer(TrainablePipe):
 
     def gold_cats(self, cats: Mapping[str, float]) -> dict[str, float]:
         """RETURNS (dict[str, float]): This component's part of gold doc.cats, as labels.own_gold."""
-        return own_gold(cats, self.labels, self.key_prefix, self._foreign_keys())
+        gold = own_gold(cats, self.labels, self.key_prefix, self._foreign_keys())
+        if self.none_label is None or self.none_label in self.labels:
+            return gold
+        # no label to score: it says that the others are wrong
+        none = gold.pop(self.none_label, 0.0)
+        return gold or (dict.fromkeys(self.labels, 0.0) if none == 1.0 else {})
 
     def explain(self, doc: Doc, label: str | None = None, *, n_sentences: int = 2, max_parts: int = 64) -> Explanation:
         """Find out which sentences and words speak for a label, and which against it: spacy_zeroshot.explain.explain.
@@ -657,10 +662,10 @@ class ZeroShotTextCategorizer(TrainablePipe):
         settings, worded = self._settings, self._worded
         if worded is None or worded[0] is not settings:
             if not settings.labels and self._examples:
-                self.set_labels(self._examples.labels)
+                self.set_labels([label for label in self._examples.labels if label != self.none_label])
                 settings = self._settings
             if self._examples:
-                self._examples.warn_of_unknown(settings.labels)
+                self._examples.warn_of_unknown(settings.labels, self.none_label)
             worded = self._worded = settings, make_label_set(settings.questions, settings.own)
         return worded[1]
 

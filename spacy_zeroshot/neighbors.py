@@ -76,9 +76,9 @@ class ExampleStore:
             shares[:, group.columns] = vote(np.where(voters, similarities, -np.inf), own, count)
         return shares, known
 
-    def warn_of_unknown(self, labels: Sequence[str]) -> None:
+    def warn_of_unknown(self, labels: Sequence[str], none_label: str | None) -> None:
         """Warn, once, of examples whose labels are none of the component's."""
-        unknown = [label for label in self.labels if label not in labels]
+        unknown = [label for label in self.labels if label not in (*labels, none_label)]
         if unknown and not self._warned:
             self._warned = True
             warn("Z122", labels=unknown, known=list(labels))

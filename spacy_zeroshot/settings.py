@@ -123,7 +123,8 @@ def check_settings(
     labels, groups = check_labels(values["labels"]), values["label_groups"]
     if groups and labels:
         raise ZeroShotError("Z007", setting="label_groups", value=groups, reason="give labels or groups, not both")
-    alone = Question("", labels or tuple(example_labels), used, values["multi_label"], values["threshold"])
+    taken = labels or tuple(label for label in example_labels if label != values["none_label"])
+    alone = Question("", taken, used, values["multi_label"], values["threshold"])
     questions = check_groups(groups, used, values["threshold"]) if groups else (alone,)
     known = [key for question in questions for key in question.keys]
     own = check_hypotheses(values["hypotheses"], known or None)

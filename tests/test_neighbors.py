@@ -311,9 +311,12 @@ def test_a_label_without_examples_keeps_its_score(nli_folder):
 
 
 def test_labels_come_from_the_examples(nli_folder, tmp_path):
-    assert component(build(nli_folder, labels=[], examples=EXAMPLES)).labels == ("politics", "sport")
-    srsly.write_jsonl(tmp_path / "shots.jsonl", EXAMPLES)
-    nlp = build(nli_folder, labels=[], examples=str(tmp_path / "shots.jsonl"))
+    # what stands for no label is none
+    examples = [*EXAMPLES, {"label": "other", "text": "nothing"}]
+    settings = {"labels": [], "none_label": "other"}
+    assert component(build(nli_folder, **settings, examples=examples)).labels == ("politics", "sport")
+    srsly.write_jsonl(tmp_path / "shots.jsonl", examples)
+    nlp = build(nli_folder, **settings, examples=str(tmp_path / "shots.jsonl"))
     # nothing is read before it is needed
     assert component(nlp).labels == ()
     assert list(nlp(SENTENCES[0]).cats) == ["politics", "sport"]

@@ -96,6 +96,15 @@ def test_labels_come_from_the_examples(nli_folder):
     assert nlp.config["components"]["zero_shot_textcat"]["labels"] == ["b", "a"]
 
 
+def test_none_label_is_no_label_to_learn(nli_folder):
+    nlp = build(nli_folder, labels=[], none_label="other", key_prefix="x:")
+    gold = [{"x:b": 1.0, "x:other": 0.0}, {"x:b": 0.0, "x:other": 1.0}]
+    nlp.initialize(lambda: [example(nlp, "text", cats) for cats in gold])
+    assert component(nlp).labels == ("b",)
+    found = [component(nlp).gold_cats(cats) for cats in (*gold, {"other": 1.0}, {"other": 0.0})]
+    assert found == [{"b": 1.0}, {"b": 0.0}, {"b": 0.0}, {}]
+
+
 def test_labels_of_the_config_stay(nli_folder):
     nlp = build(nli_folder, labels=["mine"])
     nlp.initialize(lambda: [example(nlp, "a", {"other": 1.0})])
