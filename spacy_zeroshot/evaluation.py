@@ -112,6 +112,9 @@ def evaluate(
         scores = np.array(list(track(scores_of(nlp, pipe, rows, label_set), len(rows), name))).reshape(gold.shape)
         for group, rule in zip(label_set.groups, pipe.rules(label_set)):
             right, names = gold[:, group.columns], list(label_set.labels[group.columns])
+            if gold.any() and not right.any() and len(label_set.groups) > 1:
+                # nobody has answered this question
+                continue
             has_none = none_label is not None and not right.any(axis=1).all()
             if threshold is not None:
                 rule = default_rule(group.exclusive, threshold, {}, pipe.top_k)

@@ -54,8 +54,9 @@ def score_zero_shot(
     cfg (Any): Settings of other components' scorers, which spaCy hands to all.
     RETURNS (dict[str, Any]): Nothing if no example has gold for these labels: so another component's scores stay.
     """
-    counts = {label: PRFScore() for label in labels}
-    curves = {label: ROCAUCScore() for label in labels}
+    # a group of labels of which no example has gold is left out
+    counts = {label: PRFScore() for label in labels if not groups}
+    curves = {label: ROCAUCScore() for label in labels if not groups}
     none_key = None if none_label is None else key_prefix + none_label
 
     def count(key: str, score: float, right: float, chosen: bool) -> None:

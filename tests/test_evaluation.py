@@ -147,6 +147,11 @@ def test_labels_of_other_components_are_theirs(nli_folder: Path, tmp_path: Path)
     (found,) = evaluate(nlp, [write(tmp_path / "x.jsonl", rows)])
     (plain,) = evaluate(nlp, [write(tmp_path / "y.jsonl", ONE_EACH)])
     assert found[1:] == plain[1:]
+    # with the prefix in the file, labels without it are the textcat's, also in rows that have no other
+    nlp.get_pipe("textcat").add_label(LABELS[0])
+    more = [*rows, {"text": "A text.", "labels": [LABELS[0]]}]
+    (without,) = evaluate(nlp, [write(tmp_path / "x.jsonl", [*rows, {"text": "A text.", "labels": []}])])
+    assert evaluate(nlp, [write(tmp_path / "x.jsonl", more)]) == [without]
 
 
 def test_a_pipeline_without_labels_takes_those_of_each_file(nli_folder: Path, tmp_path: Path) -> None:
@@ -224,6 +229,8 @@ def test_groups_are_evaluated_one_by_one(nli_folder: Path, tmp_path: Path) -> No
     alone = make_nlp(nli_folder)
     (same,) = evaluate(alone, [write(tmp_path / "y.jsonl", ONE_EACH)])
     assert same[1:] == topic[1:]
+    # of a group without gold nothing is known
+    assert evaluate(nlp, [write(tmp_path / "x.jsonl", ONE_EACH)]) == [topic]
 
 
 def test_nli(nli_folder: Path, tmp_path: Path) -> None:

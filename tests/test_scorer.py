@@ -191,7 +191,7 @@ def test_groups_are_scored_each_by_its_own_rule():
     }
     # one group has no gold here: it is not counted, though "a" is not annotated either
     part = score_zero_shot([example(predicted, {"b": 1.0})], labels=["a", "b", "m:x", "m:y"], groups=groups)
-    assert counts(part) == (1.0, 1.0, 1.0)
+    assert counts(part) == (1.0, 1.0, 1.0) and set(part["cats_f_per_type"]) == {"a", "b"}
 
 
 @pytest.mark.parametrize(

@@ -109,8 +109,10 @@ def gold_array(
     labels, prefix = pipe.label_set().labels, pipe.key_prefix
     if none_label in labels:
         raise ZeroShotError("Z204", label=none_label)
-    columns = {key: i for start in (prefix, "") for i, key in enumerate(start + label for label in labels)}
-    known = {none_label, f"{prefix}{none_label}", *columns, *writers_of_keys(nlp)}
+    columns = {prefix + label: i for i, label in enumerate(labels)}
+    known = {none_label, f"{prefix}{none_label}", *columns, *labels, *(written := writers_of_keys(nlp))}
+    others = written if any(label in columns for row in rows for label in row.labels) else ()
+    columns |= {label: i for i, label in enumerate(labels) if prefix and label not in others}
     if unknown := dict.fromkeys(label for row in rows for label in row.labels if label not in known):
         code = "Z201" if path is None else "Z207"
         raise ZeroShotError(code, labels=list(unknown), known=list(labels), path=str(path))

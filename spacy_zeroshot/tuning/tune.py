@@ -137,7 +137,8 @@ def tune(
             known_votes = {"votes": votes[:, columns], "known": known[columns], "weight": pipe.examples_weight}
             vote = partial(mix, **known_votes, label_set=label_set)
         candidates = [Candidate(OWN, scored.logits[0][:, columns], biases, pipe.temperature, rule, vote=vote)]
-        for template, logits in zip(wordings, scored.logits):
+        # of a group without gold nothing is known: it stays as it is
+        for template, logits in zip(wordings, scored.logits if alone or right.any() else ()):
             # a temperature, and a top-k, that several groups share stay
             temperature, name = None if alone else pipe.temperature, template or " + ".join(pipe.templates)
             plain = Candidate(name, logits[:, columns], biases, temperature, None, template, vote)

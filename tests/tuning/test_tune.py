@@ -249,6 +249,9 @@ def test_groups_are_tuned_one_by_one(nli_folder, tmp_path):
             expected = {label for label, one in zip(group.label_set.labels, group.after.chosen[i], strict=True) if one}
             assert set(chosen[group.label_set.groups[0].name].labels) == expected
     assert "<h2>topic</h2>" in report(tuned)
+    with pytest.warns(ZeroShotWarning, match=r"Z121.*late"):
+        _, tone = tune(nlp, LEARNABLE, templates=TEMPLATES).groups
+    assert not tone.changed
 
 
 def test_blank_texts_are_left_out_z120(nli_folder):
