@@ -245,8 +245,11 @@ def _labels_of(fields: dict[str, Any], label_field: str, form: str) -> tuple[str
     value = fields[name]
     if form in ("csv", "tsv"):
         value = _cell_labels(value.strip())
-    if isinstance(value, dict):
-        value = [label for label, score in value.items() if isinstance(score, (int, float)) and score > 0.5]
+    if isinstance(value, dict) and "choices" in value:
+        # in the short export of Label Studio
+        value = value["choices"]
+    elif isinstance(value, dict) and all(isinstance(score, (int, float)) for score in value.values()):
+        value = [label for label, score in value.items() if score > 0.5]
     labels = [value] if isinstance(value, str) else value
     if not isinstance(labels, (list, tuple)) or not all(isinstance(one, str) and one.strip() for one in labels):
         raise BadRow(f"its {name} {value!r} are not all strings that can be seen. Write [] where no label fits")

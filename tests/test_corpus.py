@@ -66,6 +66,13 @@ def test_json_lines(tmp_path: Path) -> None:
         assert words in reason
 
 
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_with_and_without_a_mark(tmp_path: Path, encoding: str, mark: str) -> None:
+    (tmp_path / "a.txt").write_bytes(f"{mark}one é\n둘\n".encode(encoding))
+    assert texts(tmp_path / "a.txt") == ["one é", "둘"]
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "utf-32"])
 @pytest.mark.parametrize("name", ["a.txt", "a.jsonl", "a.csv", "a.tsv", "a.csv.gz"])
 def test_encodings_by_their_marks(tmp_path: Path, name: str, encoding: str) -> None:

@@ -88,7 +88,12 @@ def test_fields_of_other_names(tmp_path: Path) -> None:
         ("one", {"a": 1.0, "b": 0.0}),
         ("two", {"a": 0.0, "b": 1.0}),
     ]
-    assert read_labelled(write(tmp_path / "b.jsonl", {"text": "one", "label": "a"})) == [LabelledText("one", ("a",))]
+    # the last one as in the short export of Label Studio
+    for value in ("a", ["a"], {"a": True, "b": 0}, {"choices": ["a"]}):
+        path = write(tmp_path / "b.jsonl", {"text": "one", "label": value})
+        assert read_labelled(path) == [LabelledText("one", ("a",))]
+    with pytest.raises(ZeroShotError, match="Z042"):
+        read_labelled(write(tmp_path / "c.jsonl", {"text": "one", "label": {"a": "yes"}}))
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.csv"])
