@@ -204,6 +204,15 @@ def test_a_checkpoint_that_is_none_is_an_issue(tmp_path: Path) -> None:
     assert issues[0].component == "zs"
 
 
+def test_a_config_with_a_component_that_is_to_be_trained(nli_folder: Path, tmp_path: Path) -> None:
+    nlp = spacy.blank("en")
+    nlp.add_pipe("textcat")
+    nlp.add_pipe("zero_shot_textcat", config={"labels": ["a", "b"], "model": {"name": str(nli_folder)}})
+    nlp.config.to_disk(tmp_path / "config.cfg")
+    issues, pipes = check_pipeline(str(tmp_path / "config.cfg"), {"components.zero_shot_textcat.window_overlap": 16})
+    assert not issues and len(pipes) == 1
+
+
 def test_a_pipeline_with_two_writers(nli_folder: Path, tmp_path: Path) -> None:
     nlp = make_nlp(nli_folder, name="one", window_overlap=16)
     nlp.add_pipe(
