@@ -21,6 +21,7 @@ from .component import ZeroShotTextCategorizer
 from .errors import ZeroShotError, named
 from .labels import DEFAULT_TEMPLATE, check_templates, writers_of_keys
 from .loading import FACTORY, NO_PIPELINE, load_pipeline, pipeline_error
+from .model.types import Wording
 from .tuning.score import predictor_of, score_texts
 
 ERROR, WARNING = "error", "warning"
@@ -147,7 +148,7 @@ def check_labels_of(pipe: ZeroShotTextCategorizer) -> Iterator[Issue]:
         for column in range(group.start, group.stop):
             label = label_set.labels[column]
             forms[plain_form(label)].append(label)
-            for hypothesis in label_set.hypotheses_of(column):
+            for hypothesis in (wording.text for wording in label_set.wordings_of(column)):
                 owners[hypothesis].append(label)
         for labels in forms.values():
             if len(labels) > 1:
@@ -232,7 +233,7 @@ def costs(
     """What documents of several lengths in wordpieces cost with the component's labels; and what the first would cost
     with other numbers of labels that are worded alike. Counted on the model's own batches."""
     predictor, overlap = predictor_of(pipe), pipe.window_overlap
-    hypotheses, n_labels = pipe.label_set().hypotheses, len(pipe.labels)
+    hypotheses, n_labels = pipe.label_set().wordings, len(pipe.labels)
     room = predictor.scorer.max_premise_tokens(max(wordpieces(pipe, hypotheses)))
     found = []
     for length, count in [*((length, n_labels) for length in lengths), *((lengths[0], count) for count in counts)]:
@@ -249,7 +250,7 @@ def costs(
     return found
 
 
-def wordpieces(pipe: ZeroShotTextCategorizer, hypotheses: Sequence[str]) -> list[int]:
+def wordpieces(pipe: ZeroShotTextCategorizer, hypotheses: Sequence[Wording | str]) -> list[int]:
     """Lengths of hypotheses in wordpieces, without special tokens."""
     return [len(ids) for ids in predictor_of(pipe).tokenizer.hypothesis_set(tuple(hypotheses)).pieces]
 

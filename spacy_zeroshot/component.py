@@ -283,7 +283,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
                 if self.label_groups and templates is None:
                     # a label of a group is worded as there
                     known = self._own_label_set()
-                    own = {**{label: known.hypotheses_of(i) for i, label in enumerate(known.labels)}, **own}
+                    own = {**{label: known.wordings_of(i) for i, label in enumerate(known.labels)}, **own}
                 questions = (Question("", check_labels(labels), self.templates, self.multi_label),)
             changes: dict[str, Any] = {} if multi_label is None else {"multi_label": multi_label}
             if templates is not None and not self.has_own_prompt:
@@ -462,7 +462,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
     def warm_up(self) -> None:
         """Load the model, compile what is compiled, and score one text: then the first request is as fast as others."""
         with named(self.name):
-            hypotheses = self._own_label_set().hypotheses if self.labels else ("This is a text.",)
+            hypotheses = self._own_label_set().wordings if self.labels else ("This is a text.",)
             self.model.predict(NLIInput(["This is a text."], [hypotheses], self._windows))
 
     def score(self, examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
@@ -693,7 +693,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
         premises = [(number, *premise) for number, doc in enumerate(docs) for premise in self._premises(doc)]
         if premises:
             owners, texts, starts = zip(*premises)
-            output = self.model.predict(NLIInput(texts, [sets[i].hypotheses for i in owners], self._windows))
+            output = self.model.predict(NLIInput(texts, [sets[i].wordings for i in owners], self._windows))
             yield from split_by_label_set(output, starts, owners, sets)
 
     def _premises(self, doc: Doc) -> list[Premise]:

@@ -11,10 +11,10 @@ from spacy.tokens import Doc
 
 from .decisions import check_threshold
 from .errors import ZeroShotError
+from .model.types import SLOT, Wording
 from .premises import is_blank
 
 DEFAULT_TEMPLATE = "This text is about {}."
-SLOT = "{}"
 GROUP_FORM = '{"name": "...", "labels": ["...", "..."], "multi_label": false}'
 GROUP_KEYS: dict[str, Any] = {
     "labels": list,
@@ -47,7 +47,7 @@ class LabelSet:
     """Labels and their hypotheses."""
 
     labels: tuple[str, ...]  # in the user's order: keys of doc.cats without the component's key_prefix
-    hypotheses: tuple[str, ...]  # the first label's first
+    wordings: tuple[Wording, ...]  # their hypotheses, the first label's first
     counts: tuple[int, ...]  # how many hypotheses each label has
     groups: tuple[LabelGroup, ...]  # the questions they answer, at least one; together they hold every column once
 
@@ -56,10 +56,15 @@ class LabelSet:
         """Whether all labels compete with each other."""
         return len(self.groups) == 1 and self.groups[0].exclusive
 
-    def hypotheses_of(self, column: int) -> tuple[str, ...]:
+    @property
+    def hypotheses(self) -> tuple[str, ...]:
+        """The hypotheses as text."""
+        return tuple(wording.text for wording in self.wordings)
+
+    def wordings_of(self, column: int) -> tuple[Wording, ...]:
         """The hypotheses of one label, by its place in `labels`."""
         start = sum(self.counts[:column])
-        return self.hypotheses[start : start + self.counts[column]]
+        return self.wordings[start : start + self.counts[column]]
 
 
 @dataclass(frozen=True)
@@ -79,22 +84,21 @@ class Question:
         return tuple(self.key_prefix + label for label in self.labels)
 
 
-def make_label_set(questions: Sequence[Question], own: Mapping[str, Sequence[str]]) -> LabelSet:
+def make_label_set(questions: Sequence[Question], own: Mapping[str, Sequence[Wording]]) -> LabelSet:
     """Word labels: in the user's own words if there are any, else through every template."""
-    worded: dict[str, Sequence[str]] = {}
+    worded: dict[str, Sequence[Wording]] = {}
     groups = []
     for question in questions:
         start = len(worded)
         for key, label in zip(question.keys, question.labels):
-            # not format(): nothing else in template or label is interpreted
-            worded[key] = own.get(key) or [template.replace(SLOT, label) for template in question.templates]
+            worded[key] = own.get(key) or [Wording(template, label) for template in question.templates]
         # a single label has no rival
         exclusive = not question.multi_label and len(question.labels) > 1
         groups.append(LabelGroup(question.name, start, len(worded), exclusive))
     if not worded:
         raise ZeroShotError("Z001")
-    hypotheses = tuple(chain.from_iterable(worded.values()))
-    return LabelSet(tuple(worded), hypotheses, tuple(map(len, worded.values())), tuple(groups))
+    wordings = tuple(chain.from_iterable(worded.values()))
+    return LabelSet(tuple(worded), wordings, tuple(map(len, worded.values())), tuple(groups))
 
 
 def check_labels(labels: Sequence[str]) -> tuple[str, ...]:
@@ -126,14 +130,16 @@ def check_templates(templates: str | Sequence[str]) -> tuple[str, ...]:
     return listed
 
 
-def check_hypotheses(entries: Iterable[Mapping[str, str]], labels: Sequence[str] | None) -> dict[str, tuple[str, ...]]:
+def check_hypotheses(
+    entries: Iterable[Mapping[str, str]], labels: Sequence[str] | None
+) -> dict[str, tuple[Wording, ...]]:
     """Read the setting `hypotheses`: the wordings by label. labels: Those there are; None to take any."""
-    own: dict[str, tuple[str, ...]] = {}
+    own: dict[str, tuple[Wording, ...]] = {}
     for entry in entries:
         check_entry("hypotheses", entry)
         if labels is not None and entry["label"] not in labels:
             raise ZeroShotError("Z005", label=entry["label"], labels=list(labels))
-        own[entry["label"]] = (*own.get(entry["label"], ()), entry["text"])
+        own[entry["label"]] = (*own.get(entry["label"], ()), Wording(SLOT, entry["text"]))
     return own
 
 

@@ -47,7 +47,7 @@ def split_by_label_set(
         mine = np.array([id(sets[owner]) == key for owner in owners])
         chosen = np.repeat(mine, output.n_windows)
         logits = output.logits[np.repeat(mine, output.n_windows * output.n_hypotheses)]
-        shaped = logits.reshape(-1, len(label_set.hypotheses), logits.shape[1])
+        shaped = logits.reshape(-1, len(label_set.wordings), logits.shape[1])
         numbers, firsts = np.unique(doc_of_window[chosen], return_index=True)
         yield WindowLogits(label_set, numbers, firsts, label_logits(shaped, label_set), windows[chosen])
 

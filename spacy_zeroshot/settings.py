@@ -18,6 +18,7 @@ from thinc.api import Config
 from .decisions import is_number, is_share, is_whole
 from .errors import ZeroShotError
 from .labels import Question, check_groups, check_hypotheses, check_labels, check_templates, is_text
+from .model.types import Wording
 
 # Where a config has joined two labels
 JOINT = re.compile(r"(?<=\$), (?=\$)")
@@ -105,7 +106,7 @@ class Settings:
 
     values: dict[str, Any]  # as a config has them
     questions: tuple[Question, ...] = ()  # the groups of labels; one with the name "" for a component without groups
-    own: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # wordings by label
+    own: Mapping[str, tuple[Wording, ...]] = field(default_factory=dict)  # wordings by label
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from thinc.types import Floats2d, Floats3d, Ints1d
 
 from .errors import ZeroShotError
 from .labels import LabelSet
-from .model.types import CONTRADICTION, ENTAILMENT, NLIOutput
+from .model.types import CONTRADICTION, ENTAILMENT, NLIOutput, Wording
 from .premises import Premise
 from .scores import softmax
 
@@ -20,7 +20,7 @@ class NLIExample(NamedTuple):
     """A document's premises, hypotheses, and the right answer to each."""
 
     premises: Sequence[Premise]  # at least one: the whole text, or the spans that scoring reads
-    hypotheses: tuple[str, ...]
+    hypotheses: tuple[Wording, ...]
     targets: Ints1d  # shape (hypotheses,): ENTAILMENT or CONTRADICTION
 
 
@@ -50,7 +50,7 @@ def draw_examples(
         sampled = random.sample(wrong, min(max_negatives, len(wrong)))
         worded = word([*right, *sampled])
         targets = np.repeat([ENTAILMENT] * len(right) + [CONTRADICTION] * len(sampled), worded.counts)
-        drawn.append(NLIExample(premises, worded.hypotheses, targets))
+        drawn.append(NLIExample(premises, worded.wordings, targets))
     return drawn
 
 

@@ -166,6 +166,7 @@ def make_decomposed(folder: Path, seed: int = 0, **config: Any) -> Path:
         "encoder": encoder,
         "interaction_layers": 2,
         "interaction_from": 1,
+        "hypothesis_states": "label",
         "similarity": [8.0, -2.0, 6.0],
         "competition_temperature": 0.8,
         "competition_head_weight": 0.1,

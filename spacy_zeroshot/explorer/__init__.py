@@ -22,6 +22,7 @@ from ..decisions import Rule, decide_rows
 from ..evaluation import Figures, figures, with_none
 from ..evaluation import spread as evenly
 from ..labels import LabelGroup, LabelSet, check_templates
+from ..model.types import Wording
 from ..premises import is_blank, window_spans
 from ..readers import ACCEPT, LabelledText, Row, label_names
 from ..review import uncertainty
@@ -93,7 +94,7 @@ class Explorer:
         # right labels by text, so that they outlive another choice of texts
         self.gold: dict[str, tuple[str, ...]] = {}
         # (texts,) each: label logits by a label's hypotheses, and whether it competes with others
-        self._logits: dict[tuple[tuple[str, ...], bool], Floats1d] = {}
+        self._logits: dict[tuple[tuple[Wording, ...], bool], Floats1d] = {}
 
     def load(self, rows: Iterable[Row]) -> None:
         """Take other texts, as readers.read_rows gives them; blank ones are left out. Labels that come with texts count
@@ -134,7 +135,7 @@ class Explorer:
             scored = [one.scores for one in track(found, len(self.docs), "texts")]
             return np.array(scored).reshape(-1, len(label_set.labels))
         columns = [(column, group) for group in label_set.groups for column in range(group.start, group.stop)]
-        keys = [(label_set.hypotheses_of(column), group.exclusive) for column, group in columns]
+        keys = [(label_set.wordings_of(column), group.exclusive) for column, group in columns]
         scorer = predictor_of(self.pipe).scorer
         fits = scorer.max_premise_tokens
         if fits(0) != fits(8) and self._logits.keys() != set(keys):
@@ -255,12 +256,12 @@ def settings_of(form: Mapping[str, Any]) -> dict[str, Any]:
     return {**settings, "label_groups": [], **{name: alone[name] for name in alone if name in EDITED}}
 
 
-def _alone(keys: Sequence[tuple[tuple[str, ...], bool]]) -> LabelSet:
+def _alone(keys: Sequence[tuple[tuple[Wording, ...], bool]]) -> LabelSet:
     """A label set of labels that do not meet: each with its hypotheses, and whether only entailment counts for it."""
     return LabelSet(
         tuple(map(str, range(len(keys)))),
-        tuple(text for hypotheses, _ in keys for text in hypotheses),
-        tuple(len(hypotheses) for hypotheses, _ in keys),
+        tuple(wording for wordings, _ in keys for wording in wordings),
+        tuple(len(wordings) for wordings, _ in keys),
         tuple(LabelGroup("", i, i + 1, exclusive) for i, (_, exclusive) in enumerate(keys)),
     )
 
@@ -271,7 +272,7 @@ def _summaries(scores: Floats2d, chosen: np.ndarray, label_set: LabelSet, rules:
         LabelSummary(
             label_set.labels[column],
             group.name,
-            label_set.hypotheses_of(column),
+            tuple(wording.text for wording in label_set.wordings_of(column)),
             np.bincount(bins[:, column], minlength=BINS).tolist(),
             rule.label_thresholds.get(label_set.labels[column], rule.threshold),
             int(chosen[:, column].sum()),

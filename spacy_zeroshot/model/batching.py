@@ -28,6 +28,7 @@ class HypothesisSet(NamedTuple):
 
     texts: tuple[str, ...]
     pieces: tuple[Ints1d, ...]  # their wordpieces, without special tokens
+    spans: tuple[tuple[int, int], ...]  # of each: first and past-the-last wordpiece of its label
     key: Hashable  # for what is computed from the set alone: equal keys mean equal hypotheses
 
 

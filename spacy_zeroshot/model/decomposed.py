@@ -2,9 +2,9 @@
 
 A text is read once for all its hypotheses, a hypothesis once for all texts. The cosine of both means is one kind of
 evidence. From its states before one of the encoder's upper layers, a hypothesis goes on through interaction layers, in
-which its tokens attend to the text's states of the same level and to each other; a head on their mean gives the other
-kind. So a label costs only its own tokens in a few layers, and its score cannot depend on the other labels. Splitting a
-cross-encoder like this goes back to DeFormer (Cao et al., 2020) and PreTTR (MacAvaney et al., 2020).
+which the tokens of its label attend to the text's states of the same level and to each other; a head on their mean
+gives the other kind. So a label costs only its own tokens in a few layers, and its score cannot depend on the other
+labels. Splitting a cross-encoder like this goes back to DeFormer (Cao et al., 2020), PreTTR (MacAvaney et al., 2020).
 """
 
 import json
@@ -57,6 +57,9 @@ class DecomposedConfig:
     encoder: dict[str, Any]  # sizes, as BertConfig names them
     interaction_layers: int = 3
     interaction_from: int = 9  # the first interaction layer reads states before this layer of the encoder
+    # which wordpieces of a hypothesis go through them: "label", those of the label (the encoder has read them within
+    # the template), all but the special tokens for a sentence of one's own; or "all"
+    hypothesis_states: str = "label"
     # what a cosine is worth: scale and offset in the margin of entailment, and scale where labels compete
     similarity: Sequence[float] = (0.0, 0.0, 0.0)
     competition_temperature: float = 1.0
@@ -101,8 +104,8 @@ class DecomposedConfig:
         layers, last = self.encoder["num_hidden_layers"], self.interaction_from + self.interaction_layers
         if not (self.interaction_layers > 0 <= self.interaction_from and last <= layers):
             return f"its encoder has {layers} layers, and the interaction layers need {last}"
-        if (states := self.more.get("hypothesis_states", "all")) != "all":
-            return f"hypothesis_states = {states!r}, and all tokens of a hypothesis are read"
+        if self.hypothesis_states not in ("label", "all"):
+            return f"hypothesis_states = {self.hypothesis_states!r} is neither label nor all"
         if self.id2label != CLASSES:
             return f"its classes {list(self.id2label.values())} are not not_entailment and entailment"
         return None
@@ -311,8 +314,9 @@ class Hypotheses(NamedTuple):
     key: tuple[Any, ...]  # of their sets
     sequences: list[Ints1d]  # token ids, with special tokens
     numbers: dict[int, Ints1d]  # which ones a set has, by the set's number
-    lengths: Ints1d  # (hypotheses,): tokens of each
-    first: Ints1d  # (hypotheses,): place of its first token among those of all
+    kept: Ints1d  # places of the tokens that go through the interaction layers, among the tokens of all
+    lengths: Ints1d  # (hypotheses,): how many of each are kept
+    first: Ints1d  # (hypotheses,): place of its first one among those
 
 
 class PreparedHypotheses(NamedTuple):
@@ -433,9 +437,9 @@ class DecomposedScorer:
         sequences, levels = hypotheses.sequences, self.module.levels[:1]
         if training and not self._is_frozen():
             vectors, [states] = self.module.encoder(self._pack(sequences), levels)
-            states = states[: int(hypotheses.lengths.sum())]
         else:
             vectors, [states] = self._remembered(self._hypotheses, sequences, levels, torch.float32)
+        states = states[to_device(hypotheses.kept, states.device)]
         prepared = PreparedHypotheses(vectors, states, self.module.interaction[0].qkv(states))
         if not training and len(hypotheses.numbers) == 1:
             self._prepared.add({hypotheses.key: prepared})
@@ -489,14 +493,22 @@ class DecomposedScorer:
         key = tuple(sorted((number, one.key) for number, one in sets.items()))
         found = self._distinct_sets.get(key)
         if found is None:
-            pieces = {piece.tobytes(): piece for one in sets.values() for piece in one.pieces}
-            place_of = {piece: place for place, piece in enumerate(pieces)}
-            numbers = {
-                number: np.array([place_of[piece.tobytes()] for piece in one.pieces]) for number, one in sets.items()
-            }
-            sequences = [self.tokenizer.add_special_tokens(piece) for piece in pieces.values()]
-            lengths = np.fromiter(map(len, sequences), "int64", len(sequences))
-            found = Hypotheses(key, sequences, numbers, lengths, np.cumsum(lengths) - lengths)
+            place_of: dict[tuple[bytes, tuple[int, int]], int] = {}
+            numbers = {}
+            for number, one in sets.items():
+                keys = zip((piece.tobytes() for piece in one.pieces), one.spans, strict=True)
+                numbers[number] = np.array([place_of.setdefault(each, len(place_of)) for each in keys])
+            sequences = [self.tokenizer.add_special_tokens(np.frombuffer(ids, "int64")) for ids, _ in place_of]
+            sizes = np.fromiter(map(len, sequences), "int64", len(sequences))
+            begins = np.cumsum(sizes) - sizes
+            if self.module.config.hypothesis_states == "all":
+                kept, lengths = np.arange(sizes.sum()), sizes
+            else:
+                first, last = np.array([span for _, span in place_of]).T
+                # of one without wordpieces, the special tokens
+                lengths = np.where(last > first, last - first, sizes)
+                kept = ranges(begins + np.where(last > first, len(self.tokenizer.single[0]) + first, 0), lengths)
+            found = Hypotheses(key, sequences, numbers, kept, lengths, np.cumsum(lengths) - lengths)
             self._distinct_sets.add({key: found})
         return found
 

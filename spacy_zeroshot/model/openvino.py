@@ -158,7 +158,8 @@ def _example(scorer: PairScorer, n_texts: int, sizes: Sequence[int]) -> Batch:
     """A batch of texts of unlike lengths, with hypotheses of so many wordpieces."""
     windows = [Window(np.arange(10, 17 + i), 0, i * len(sizes)) for i in range(n_texts)]
     pieces = tuple(np.arange(10 + size, 10 + 2 * size) for size in sizes)
-    [batch] = scorer.batches(windows, [HypothesisSet(("",), pieces, ("example", sizes))], 10_000)
+    spans = tuple((0, size) for size in sizes)
+    [batch] = scorer.batches(windows, [HypothesisSet(("",), pieces, spans, ("example", sizes))], 10_000)
     return batch
 
 

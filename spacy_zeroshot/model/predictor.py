@@ -24,7 +24,7 @@ from .device import choose_budget, choose_device, choose_dtype, choose_kernel, m
 from .head import find_head
 from .masked_lm import MaskedLM, read_prompt
 from .tokenization import PairTokenizer
-from .types import ModelSpec, NLIInput, NLIOutput, WindowConfig
+from .types import ModelSpec, NLIInput, NLIOutput, WindowConfig, Wording
 
 # Wordpieces that neighbouring windows of a long text share where it is embedded
 EMBEDDING_OVERLAP = 64
@@ -67,7 +67,7 @@ class Predictor:
     def predict(self, batch: NLIInput) -> NLIOutput:
         """Score premises on their hypotheses. Equal ones are scored once."""
         mind_fork(self._process)
-        row_of: dict[tuple[str, tuple[str, ...]], int] = {}
+        row_of: dict[tuple[str, tuple[Wording | str, ...]], int] = {}
         rows = [row_of.setdefault(key, len(row_of)) for key in zip(batch.premises, batch.hypotheses, strict=True)]
         distinct = NLIInput([text for text, _ in row_of], [texts for _, texts in row_of], batch.windows)
         windows, sets, output = self._plan(distinct)
@@ -135,7 +135,7 @@ class Predictor:
 
     def _plan(self, batch: NLIInput) -> tuple[list[Window], list[HypothesisSet], NLIOutput]:
         """Tokenise premises and cut them into windows. RETURNS: those, the hypothesis sets, and no logits yet."""
-        number_of: dict[tuple[str, ...], int] = {}
+        number_of: dict[tuple[Wording | str, ...], int] = {}
         set_of = [number_of.setdefault(texts, len(number_of)) for texts in batch.hypotheses]
         sets = [self.tokenizer.hypothesis_set(texts) for texts in number_of]
         rooms = [self._room(found) for found in sets]

@@ -4,7 +4,7 @@ import itertools
 import json
 import os
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +12,7 @@ from thinc.types import Ints1d, Ints2d
 
 from .batching import HypothesisSet
 from .cache import Cache
+from .types import SLOT, Wording
 
 # Hypotheses that are remembered: labels come back with every batch.
 CACHE_SIZE = 20_000
@@ -51,12 +52,12 @@ class PairTokenizer:
         self._leads = premise_lead, hypothesis_lead
         # encode_batch_fast computes no offsets; older tokenizers lack it
         self._encode_fast = getattr(self._rust, "encode_batch_fast", self._rust.encode_batch)
-        self._pieces: Cache[str, Ints1d] = Cache(CACHE_SIZE)
-        self._sets: Cache[tuple[str, ...], HypothesisSet] = Cache(CACHE_SIZE // 20)
+        self._pieces: Cache[Wording, tuple[Ints1d, tuple[int, int]]] = Cache(CACHE_SIZE)
+        self._sets: Cache[tuple[Wording | str, ...], HypothesisSet] = Cache(CACHE_SIZE // 20)
 
     def encode(self, texts: Sequence[str]) -> list[Ints1d]:
         """The wordpieces of premises, without special tokens."""
-        return self._encode(texts, self._leads[0])
+        return [np.array(found.ids, dtype="int64") for found in self._encode(texts, self._leads[0], self._encode_fast)]
 
     def offsets(self, text: str) -> Ints2d:
         """First and past-the-last character of each wordpiece of a premise, shape (wordpieces, 2)."""
@@ -64,13 +65,14 @@ class PairTokenizer:
         found = self._rust.encode(lead + _without_surrogates(text), add_special_tokens=False).offsets
         return np.maximum(np.asarray(found, dtype="int64").reshape(-1, 2) - len(lead), 0)
 
-    def hypothesis_set(self, texts: tuple[str, ...]) -> HypothesisSet:
+    def hypothesis_set(self, hypotheses: tuple[Wording | str, ...]) -> HypothesisSet:
         """The hypotheses of a premise, remembered."""
-        found = self._sets.get(texts)
+        found = self._sets.get(hypotheses)
         if found is None:
-            pieces = self._pieces.compute(texts, lambda missing: self._encode(missing, self._leads[1]))
-            found = HypothesisSet(texts, tuple(pieces), next(_set_keys))
-            self._sets.add({texts: found})
+            wordings = [Wording(SLOT, one) if isinstance(one, str) else one for one in hypotheses]
+            pieces, spans = zip(*self._pieces.compute(wordings, self._encode_wordings), strict=True)
+            found = HypothesisSet(tuple(one.text for one in wordings), pieces, spans, next(_set_keys))
+            self._sets.add({hypotheses: found})
         return found
 
     def add_special_tokens(self, ids: Ints1d) -> Ints1d:
@@ -78,13 +80,24 @@ class PairTokenizer:
         prefix, suffix = self.single
         return np.concatenate([prefix, ids, suffix]).astype("int64")
 
-    def _encode(self, texts: Sequence[str], lead: str) -> list[Ints1d]:
+    def _encode_wordings(self, wordings: Sequence[Wording]) -> list[tuple[Ints1d, tuple[int, int]]]:
+        """The wordpieces of hypotheses, and which of them belong to the label."""
+        lead, found = self._leads[1], []
+        encodings = self._encode([wording.text for wording in wordings], lead, self._rust.encode_batch)
+        for wording, encoding in zip(wordings, encodings, strict=True):
+            start, stop = (place + len(lead) for place in wording.span)
+            own = [i for i, (first, last) in enumerate(encoding.offsets) if first < stop and last > start]
+            # a label that the tokenizer drops has no wordpieces
+            span = (own[0], own[-1] + 1) if own else (0, len(encoding.ids))
+            found.append((np.array(encoding.ids, dtype="int64"), span))
+        return found
+
+    def _encode(self, texts: Sequence[str], lead: str, encode: Callable[..., list[Any]]) -> list[Any]:
         wanted = [lead + text for text in texts] if lead else list(texts)
         try:
-            encodings = self._encode_fast(wanted, add_special_tokens=False)
+            return encode(wanted, add_special_tokens=False)
         except (TypeError, UnicodeError):
-            encodings = self._encode_fast(list(map(_without_surrogates, wanted)), add_special_tokens=False)
-        return [np.array(encoding.ids, dtype="int64") for encoding in encodings]
+            return encode(list(map(_without_surrogates, wanted)), add_special_tokens=False)
 
 
 def _copy_of(rust: Any) -> Any:

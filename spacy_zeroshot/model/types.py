@@ -11,7 +11,8 @@ BUNDLED, BUNDLED_FOLDER = "bundled", Path(__file__).parent.parent / "bundled"
 ClassRef: TypeAlias = str | int | None
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Backend = Literal["torch", "openvino", "auto"]
-TEXT_SLOT, MASK_SLOT = "{text}", "{mask}"
+# Where a label goes in a template, and what goes where in a prompt
+SLOT, TEXT_SLOT, MASK_SLOT = "{}", "{text}", "{mask}"
 # What a Hugging Face folder of the bundled layout calls itself, and its weights
 DECOMPOSED, WEIGHTS = "zero_shot_decomposed", "model.safetensors"
 
@@ -26,6 +27,24 @@ class WindowConfig(NamedTuple):
     overlap: int = 64  # wordpieces that neighbouring windows share
 
 
+class Wording(NamedTuple):
+    """A hypothesis: a label in a template, or a sentence of one's own in a bare slot."""
+
+    template: str
+    label: str
+
+    @property
+    def text(self) -> str:
+        # not format(): nothing else in template or label is interpreted
+        return self.template.replace(SLOT, self.label)
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """First and past-the-last character of the label."""
+        start = self.template.index(SLOT)
+        return start, start + len(self.label)
+
+
 class NLIInput(NamedTuple):
     """A batch of premises, each with the hypotheses to score it on.
 
@@ -33,7 +52,8 @@ class NLIInput(NamedTuple):
     """
 
     premises: Sequence[str]  # texts of any length, none of them blank
-    hypotheses: Sequence[tuple[str, ...]]  # one tuple for each premise, none empty
+    # one tuple for each premise, none empty; a string is a sentence of one's own
+    hypotheses: Sequence[tuple[Wording | str, ...]]
     windows: WindowConfig = WindowConfig()
 
 

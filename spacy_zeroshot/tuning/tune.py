@@ -156,7 +156,7 @@ def candidate_sets(pipe: ZeroShotTextCategorizer, templates: Sequence[str] = TEM
     found: dict[str | None, LabelSet] = {None: pipe.label_set()}
     for template in check_templates(tuple(templates)) if templates else ():
         label_set = pipe.label_set(templates=template)
-        if all(label_set.hypotheses != other.hypotheses for other in found.values()):
+        if all(label_set.wordings != other.wordings for other in found.values()):
             found[template] = label_set
     return found
 

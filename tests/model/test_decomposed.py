@@ -18,7 +18,7 @@ from spacy_zeroshot.model.batching import Window
 from spacy_zeroshot.model.checkpoint import bundled_hash
 from spacy_zeroshot.model.decomposed import DecomposedScorer, load_decomposed, save_decomposed
 from spacy_zeroshot.model.tokenization import PairTokenizer
-from spacy_zeroshot.model.types import BUNDLED_FOLDER
+from spacy_zeroshot.model.types import BUNDLED_FOLDER, Wording
 
 from ..util import POSITIONS, edit_json, make_decomposed, words
 
@@ -26,7 +26,11 @@ SCALE, OFFSET, COMPETING = SIMILARITY = (8.0, -2.0, 6.0)
 TEMPERATURE, WEIGHT = 0.8, 0.1
 VOCABULARY = words(30)
 TEXTS = [" ".join(VOCABULARY[i : i + n]) for i, n in ((0, 12), (3, 1), (5, 25), (2, 12), (7, 4))]
-HYPOTHESES = tuple(f"This text is about {' '.join(VOCABULARY[i : i + 1 + i % 5])}." for i in range(25))
+HYPOTHESES = (
+    *(Wording("This text is about {}.", " ".join(VOCABULARY[i : i + 1 + i % 5])) for i in range(20)),
+    *(f"This text is about {' '.join(VOCABULARY[i : i + 1 + i % 3])}." for i in range(5)),
+)
+TEXTS_OF_HYPOTHESES = [one if isinstance(one, str) else one.text for one in HYPOTHESES]
 
 
 def make_scorer(folder, multiple=1, dtype=torch.float32):
@@ -108,15 +112,24 @@ class Reference:
 
     def score(self, text, hypothesis):
         """RETURNS: cosine, logits of the head."""
+        wording = hypothesis if isinstance(hypothesis, Wording) else Wording("{}", hypothesis)
         [vector], levels, _ = self.read([text])
-        [other], begun, _ = self.read([hypothesis])
+        [other], begun, _ = self.read([wording.text])
         first = self.config["interaction_from"]
         x = begun[first]
+        if self.config["hypothesis_states"] == "label":
+            x = x[:, self.label_tokens(wording)]
         for number in range(self.config["interaction_layers"]):
             text_states = levels[first + number]
             mask = torch.ones(1, text_states.shape[1] + x.shape[1], dtype=torch.bool)
             x = self.layer(f"interaction.{number}", x, mask, text_states)
         return float(vector @ other), self.linear("classifier", torch.tanh(self.linear("pooler", x.mean(1))))[0]
+
+    def label_tokens(self, wording):
+        offsets = self.tokenizer(wording.text, return_offsets_mapping=True)["offset_mapping"]
+        begin = wording.template.index("{}")
+        # special tokens are nowhere
+        return [i for i, (a, b) in enumerate(offsets) if a < b and a < begin + len(wording.label) and b > begin]
 
     def logits(self, text, hypothesis):
         cosine, head = self.score(text, hypothesis)
@@ -125,13 +138,34 @@ class Reference:
         return [entailment, entailment - (margin + SCALE * cosine + OFFSET)]
 
 
+@pytest.mark.parametrize("states", ["label", "all"])
 @pytest.mark.parametrize("multiple", [1, 16])
-def test_equals_the_padded_reference(decomposed_folder, multiple):
-    reference = Reference(decomposed_folder)
-    chosen = HYPOTHESES[:6]
-    for text, logits in zip(TEXTS, score(make_scorer(decomposed_folder, multiple), TEXTS, [chosen]), strict=True):
+def test_equals_the_padded_reference(decomposed_folder, own_copy, multiple, states):
+    folder = own_copy(decomposed_folder)
+    edit_json(folder / "config.json", hypothesis_states=states)
+    reference = Reference(folder)
+    chosen = HYPOTHESES[:4] + HYPOTHESES[-4:]
+    for text, logits in zip(TEXTS, score(make_scorer(folder, multiple), TEXTS, [chosen]), strict=True):
         expected = [reference.logits(text, hypothesis) for hypothesis in chosen]
         np.testing.assert_allclose(logits, expected, atol=1e-5)
+
+
+def test_what_is_no_label_is_read_by_the_encoder_alone(decomposed_folder, scorer):
+    """A sentence of one's own goes through the interaction layers as a whole, a template does not."""
+    label = VOCABULARY[3]
+    same = [Wording("This text is about {}.", label), f"This text is about {label}."]
+    [templated, own] = score(scorer, TEXTS[:1], [same])[0]
+    assert (templated - own).abs().max() > 1e-3
+    window = Window(scorer.tokenizer.encode(TEXTS[:1])[0], 0, 0)
+    sets = [scorer.tokenizer.hypothesis_set((one,)) for one in same]
+    tokens = [next(scorer.batches([window], [found], 10_000)).n_tokens for found in sets]
+    read = [len(Reference(decomposed_folder).label_tokens(one)) for one in (same[0], Wording("{}", same[1]))]
+    assert tokens[1] - tokens[0] == read[1] - read[0] > 3
+
+
+def test_a_label_without_wordpieces(scorer):
+    logits = score(scorer, TEXTS[:1], [[Wording("{}", "\u200b"), Wording("It is {}.", "\u200b")]])[0]
+    assert torch.isfinite(logits).all()
 
 
 def test_bfloat16_stays_near(decomposed_folder, scorer):
@@ -225,7 +259,9 @@ def test_hypotheses_are_read_once(decomposed_folder, monkeypatch):
     scorer = make_scorer(decomposed_folder)
     seen = counted(scorer, monkeypatch)
     score(scorer, TEXTS, [HYPOTHESES[:5]])
-    texts, hypotheses = (sum(len(ids) + 2 for ids in scorer.tokenizer.encode(t)) for t in (TEXTS, HYPOTHESES[:5]))
+    texts, hypotheses = (
+        sum(len(ids) + 2 for ids in scorer.tokenizer.encode(t)) for t in (TEXTS, TEXTS_OF_HYPOTHESES[:5])
+    )
     assert sum(seen) == texts + hypotheses
     score(scorer, TEXTS, [HYPOTHESES[1:5]])
     assert sum(seen) == 2 * texts + hypotheses
@@ -347,7 +383,9 @@ def test_a_frozen_encoder_reads_training_texts_once(decomposed_folder, monkeypat
     optimizer = torch.optim.AdamW([p for p in scorer.module.parameters() if p.requires_grad], lr=1e-3)
     for _ in range(3):
         train_step(scorer, optimizer, [HYPOTHESES[:4], HYPOTHESES[2:8]], [0, 1, 1, 0, 0])
-    texts, hypotheses = (sum(len(ids) + 2 for ids in scorer.tokenizer.encode(t)) for t in (TEXTS, HYPOTHESES[:8]))
+    texts, hypotheses = (
+        sum(len(ids) + 2 for ids in scorer.tokenizer.encode(t)) for t in (TEXTS, TEXTS_OF_HYPOTHESES[:8])
+    )
     assert sum(seen) == texts + hypotheses
     # states of texts are kept in float16: what is learnt from differs no more than that
     for one, other in zip(
