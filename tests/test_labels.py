@@ -16,6 +16,7 @@ from spacy_zeroshot.labels import (
     make_label_set,
     own_labels,
 )
+from spacy_zeroshot.model.types import Wording
 
 PLAIN = st.text(st.characters(exclude_characters="{}", exclude_categories=["Cs"]))
 
@@ -27,7 +28,9 @@ def question(labels, *templates, **settings):
 @given(PLAIN, PLAIN, st.text())
 def test_a_label_appears_as_it_is(before, after, label):
     templates = check_templates(before + "{}" + after)
-    assert make_label_set([question([label], *templates)], {}).hypotheses == (before + label + after,)
+    [wording] = make_label_set([question([label], *templates)], {}).wordings
+    assert wording.text == before + label + after
+    assert wording.text[slice(*wording.span)] == label
 
 
 @given(st.text(alphabet="{}a.!:[]0 "))
@@ -47,12 +50,13 @@ def test_labels_are_never_evaluated(label):
 
 
 def test_a_label_set_written_out():
-    found = make_label_set([question("ab", "{}?", "{}!")], {"b": ["own"]})
+    found = make_label_set([question("ab", "{}?", "{}!")], {"b": [Wording("{}", "own")]})
     assert found.labels == ("a", "b")
     assert found.hypotheses == ("a?", "a!", "own")
     assert found.counts == (2, 1)
     assert found.groups == (LabelGroup("", 0, 2, True),) and found.exclusive
-    assert [found.hypotheses_of(column) for column in (0, 1)] == [("a?", "a!"), ("own",)]
+    assert found.wordings_of(0) == (Wording("{}?", "a"), Wording("{}!", "a"))
+    assert found.wordings_of(1) == (Wording("{}", "own"),)
 
 
 def test_groups_are_columns_of_one_label_set():
@@ -62,7 +66,7 @@ def test_groups_are_columns_of_one_label_set():
             question("xy", "{}?", name="mood", multi_label=True, key_prefix="m:"),
             question("c", name="one"),
         ],
-        {"m:y": ["why"]},
+        {"m:y": [Wording("{}", "why")]},
     )
     assert found.labels == ("a", "b", "m:x", "m:y", "c")
     # the prefix is of the key, not of the words
@@ -122,7 +126,9 @@ def test_no_template_z007():
 
 def test_own_wordings_keep_their_order():
     entries = [{"label": "a", "text": "2"}, {"label": "b", "text": "x"}, {"label": "a", "text": "1"}]
-    assert check_hypotheses(entries, None) == check_hypotheses(entries, ["a", "b"]) == {"a": ("2", "1"), "b": ("x",)}
+    found = check_hypotheses(entries, None)
+    assert found == check_hypotheses(entries, ["a", "b"])
+    assert {label: [one.text for one in own] for label, own in found.items()} == {"a": ["2", "1"], "b": ["x"]}
     with pytest.raises(ZeroShotError, match="Z005"):
         check_hypotheses(entries, ["a"])
 

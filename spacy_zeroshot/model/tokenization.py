@@ -88,7 +88,7 @@ class PairTokenizer:
             start, stop = (place + len(lead) for place in wording.span)
             own = [i for i, (first, last) in enumerate(encoding.offsets) if first < stop and last > start]
             # a label that the tokenizer drops has no wordpieces
-            span = (own[0], own[-1] + 1) if own else (0, len(encoding.ids))
+            span = (own[0], own[-1] + 1) if own and wording.template != SLOT else (0, len(encoding.ids))
             found.append((np.array(encoding.ids, dtype="int64"), span))
         return found
 

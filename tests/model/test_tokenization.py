@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from spacy_zeroshot.model.tokenization import PairTokenizer
+from spacy_zeroshot.model.types import Wording
 
 from ..util import FAMILIES
 from .scoring import ask
@@ -108,6 +109,24 @@ def test_user_tokenizer_is_left_alone(make_checkpoint):
     assert tokenizer.backend_tokenizer.encode_special_tokens is False
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+@given(parts=st.tuples(*[st.text(st.characters(exclude_characters="{}"), max_size=12)] * 3))
+def test_the_word_pieces_of_a_label(tokenizer_of, family, parts):
+    _, ours = tokenizer_of(family)
+    before, label, after = parts
+    wording = Wording(f"{before}{{}}{after}", label)
+    found = ours.hypothesis_set((wording, wording.text))
+    assert found.texts == (wording.text,) * 2
+    offsets = ours.offsets(wording.text)
+    [first, stop], whole = found.spans
+    assert whole == (0, len(offsets))
+    inside = (offsets[:, 0] < len(before + label)) & (offsets[:, 1] > len(before))
+    if inside.any() and before + after:
+        assert not inside[:first].any() and not inside[stop:].any() and inside[first] and inside[stop - 1]
+    else:
+        assert (first, stop) == (0, len(offsets))
+
+
 def test_hypotheses_are_remembered_in_bounds(make_checkpoint, monkeypatch):
     monkeypatch.setattr("spacy_zeroshot.model.tokenization.CACHE_SIZE", 100)
     ours = PairTokenizer(AutoTokenizer.from_pretrained(make_checkpoint()))
@@ -124,6 +143,7 @@ import os, sys
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 from spacy_zeroshot.model.tokenization import PairTokenizer
+from spacy_zeroshot.model.types import Wording
 tokenizer = PairTokenizer(AutoTokenizer.from_pretrained(sys.argv[1]))
 texts = ["sport and music"] * 200
 expected = [ids.tolist() for ids in tokenizer.encode(texts)]
