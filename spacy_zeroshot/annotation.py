@@ -6,7 +6,6 @@ to the last bit, on who scores it or on what was scored before: the result is th
 """
 
 import contextlib
-import hashlib
 import itertools
 import json
 import multiprocessing
@@ -36,6 +35,7 @@ from .corpus import BadRow, DataFile, RawRow, free_name, parse_row, split_name, 
 from .decisions import Rule, decide, default_rule
 from .errors import ZeroShotError, named
 from .loading import BUNDLED, find_component, import_code, load_pipeline, open_pipeline, use_gpu
+from .util import hash_files
 
 # Called with the rows done, how much of the input that is, and rows that were left out since the last call
 Watch = Callable[[int, float, Sequence[Mapping[str, Any]]], None]
@@ -86,7 +86,8 @@ class Job:
         given |= given.pop("opening")
         given["input"] = fingerprint(self.source)
         given["version"] = version("spacy-zeroshot")
-        given["weights"] = hash_folder(folder) if folder.is_dir() else ""
+        files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix != ".pyc")
+        given["weights"] = hash_files(files)
         given["code"] = None if self.code is None else fingerprint(Path(self.code))
         # as it comes back from a file
         return json.loads(json.dumps(given))
@@ -229,16 +230,6 @@ def look(job: Job, journal: Journal, settings: dict[str, Any], overwrite: bool) 
     if job.output.exists() and (not overwrite or job.output.samefile(job.source)):
         raise ZeroShotError("Z082", output=str(job.output))
     return None
-
-
-def hash_folder(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"):
-        digest.update(str(path.relative_to(folder)).encode() + b"\0")
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
 
 
 def score_in_processes(make_scorer: Callable[[], "Scorer"], chunks: Iterable[Chunk], n_process: int) -> Scored:

@@ -96,13 +96,9 @@ class Cost(NamedTuple):
 def check_pipeline(
     name: str, overrides: Mapping[str, Any] | None = None, texts: Sequence[str] = ()
 ) -> tuple[list[Issue], list[ZeroShotTextCategorizer]]:
-    """Check every zero-shot component of a pipeline. A pipeline that cannot be built is an issue, too.
-
-    name (str): A config file, or a pipeline's folder or package.
-    overrides (Mapping[str, Any] | None): Config values by dotted name, e.g. {"paths.train": "train.spacy"}.
-    texts (Sequence[str]): Texts like those it is meant for, to be scored; none for built-in ones.
-    RETURNS (tuple): What was found; and the components that could be loaded.
-    """
+    """Check every zero-shot component of a pipeline: a config file, folder or package. RETURNS (tuple): What was found,
+    also that it cannot be built; and the components that could be loaded. overrides: Config values by dotted name.
+    texts: Texts like those it is meant for, to be scored; none for built-in ones."""
     try:
         nlp = _open(name, dict(overrides or {}))
         pipes = [pipe for _, pipe in nlp.components if isinstance(pipe, ZeroShotTextCategorizer)]

@@ -79,34 +79,12 @@ class ZeroShotTextCategorizer(TrainablePipe):
     nlp (Language): The pipeline.
     name (str): The component's name in it.
     model (Model[NLIInput, NLIOutput]): Gives evidence for and against hypotheses on a text.
-    labels (list[str]): The keys of doc.cats, in order.
-    label_groups (list[dict]): Several questions in one pass, in place of labels: [{"name": ..., "labels": [...]}].
-    none_label (str | None): What a decision says where no label reaches its threshold.
-    hypothesis_template (str | list[str]): Words a label as a hypothesis; the logits of several are averaged.
-    hypotheses (list[dict]): Own wordings, [{"label": ..., "text": ...}], several per label allowed.
-    multi_label (bool): Each label on its own, else a softmax over the labels.
-    threshold (float | None): For decisions and the scorer. None: 0.5 label by label, any score where labels compete.
-    label_thresholds (list[dict]): Thresholds of single labels, [{"label": ..., "threshold": ...}].
-    top_k (int | None): Decide for at most this many labels. None: for any number, or one where labels compete.
-    calibration (list[dict]): Biases to take from single labels' logits, [{"label": ..., "bias": ...}].
-    temperature (float): What label logits are then divided by.
-    examples (str | list[dict]): Labelled texts whose neighbours vote: [{"label": ..., "text": ...}], or a file's path.
-    n_neighbors (int): How many examples vote on a text.
-    examples_weight (float): Share of their votes in the scores.
-    key_prefix (str): Put before every key written to doc.cats.
-    long_text (str): "windows" scores all of a long text, "truncate" its beginning.
-    window_overlap (int): Wordpieces that neighbouring windows share.
-    pooling (str): How a text's windows are pooled: "max", "mean" or "first".
-    get_spans (SpanGetter | None): Gives the premises of a document in place of its whole text.
-    spans_key (str | None): Where in doc.spans every premise goes, with its scores in .attrs["cats"].
-    trainable (bool): Whether nlp.update fine-tunes the model.
-    train_encoder (bool): With the bundled layout: whether that reaches the encoder, too.
-    max_negatives (int): In training: how many wrong labels a text is contrasted with.
     scorer (Callable | None): The scoring method.
     abstain, calibrated: Settings of 0.1.0, for pipelines that it saved. Leave them out.
     RAISES (ZeroShotError): Z002 to Z009 for settings that are not possible.
 
-    Settings are attributes: assigned ones are checked, saved by nlp.to_disk, and written to nlp.config.
+    All other arguments are settings, which docs/settings.md describes. They are attributes, too: assigned ones are
+    checked, saved by nlp.to_disk, and written to nlp.config.
     """
 
     label_groups = fields.typed(list)
@@ -582,9 +560,8 @@ class ZeroShotTextCategorizer(TrainablePipe):
             util.to_disk(path, writers, list(exclude))
 
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> "ZeroShotTextCategorizer":
-        """Take what to_disk wrote. The checkpoint is loaded at first use.
-
-        What spacy.load(config=...) overrides, or was edited in config.cfg, counts in place of what was saved.
+        """Take what to_disk wrote; what spacy.load(config=...) overrides, or was edited in config.cfg, counts in its
+        place. The checkpoint is loaded at first use.
 
         RETURNS (ZeroShotTextCategorizer): The component.
         RAISES (ZeroShotError): Z050, Z051 for what was not saved by this version or not whole.
@@ -678,15 +655,9 @@ class ZeroShotTextCategorizer(TrainablePipe):
 
     def _label_sets(self, docs: Sequence[Doc]) -> list[LabelSet]:
         """Each document's label set; documents with the same labels share one object."""
-        known: dict[tuple[str, ...] | None, LabelSet] = {}
-        sets = []
-        for doc in docs:
-            own = own_labels(doc)
-            key = None if own is None else check_labels(own)
-            if key not in known:
-                known[key] = self._own_label_set() if key is None else self.label_set(key)
-            sets.append(known[key])
-        return sets
+        keys = [None if (own := own_labels(doc)) is None else check_labels(own) for doc in docs]
+        known = {key: self._own_label_set() if key is None else self.label_set(key) for key in dict.fromkeys(keys)}
+        return [known[key] for key in keys]
 
     def _window_logits(self, docs: Sequence[Doc], sets: Sequence[LabelSet]) -> Iterator[WindowLogits]:
         """Label logits of all windows, one label set after the other."""

@@ -23,17 +23,8 @@ BUNDLED = "bundled"
 NO_LIMIT = 1_000_000_000
 # What spaCy and confection raise for a pipeline that cannot be built
 NO_PIPELINE = (OSError, ValueError, ImportError, KeyError, TypeError)
-# What a user's own Python file can raise
-NO_CODE = (
-    *NO_PIPELINE,
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    LookupError,
-    NameError,
-    RuntimeError,
-    SyntaxError,
-)
+# What a user's own Python file can raise beside these
+NO_CODE = (ArithmeticError, AssertionError, AttributeError, LookupError, NameError, RuntimeError, SyntaxError)
 HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 
 
@@ -136,7 +127,7 @@ def import_code(path: Path | str | None) -> None:
         return
     try:
         import_file("python_code", path)
-    except NO_CODE as error:
+    except (*NO_PIPELINE, *NO_CODE) as error:
         reason = f"{type(error).__name__}: {first_line(error)}"
         raise ZeroShotError("Z060", what="--code", value=str(path), reason=reason) from error
 

@@ -3,13 +3,14 @@
 import itertools
 import json
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from spacy.language import Language
 from spacy.training import Example
+from spacy.util import minibatch
 
 from .corpus import BadRow, DataFile, RawRow, parse_row, text_of
 from .errors import ZeroShotError
@@ -172,14 +173,11 @@ def JsonlNLI(path: Path | str, limit: int = 0, max_hypotheses: int = 4) -> Reade
     """
 
     def read(nlp: Language) -> Iterator[Example]:
-        groups: dict[str, list[dict[str, float]]] = {}
+        groups: dict[str, dict[str, float]] = defaultdict(dict)
         for pair in itertools.islice(read_nli(path), limit or None):
-            parts = groups.setdefault(pair.premise, [{}])
-            if len(parts[-1]) >= max_hypotheses:
-                parts.append({})
-            parts[-1][pair.hypothesis] = float(pair.entailed)
-        for premise, parts in groups.items():
-            for cats in parts:
+            groups[pair.premise][pair.hypothesis] = float(pair.entailed)
+        for premise, answers in groups.items():
+            for cats in map(dict, minibatch(answers.items(), max_hypotheses)):
                 example = Example.from_dict(nlp.make_doc(premise), {"cats": cats})
                 # the hypotheses are also what the text is to be scored with
                 example.predicted._.zero_shot_labels = list(cats)

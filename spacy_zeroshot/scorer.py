@@ -36,19 +36,16 @@ def score_zero_shot(
     groups: Groups = (),
     **cfg: Any,
 ) -> dict[str, Any]:
-    """Score predicted doc.cats against gold ones.
+    """Score predicted doc.cats against gold ones, with the keys of spaCy's Scorer.score_cats.
 
-    The keys and values are those of spaCy's Scorer.score_cats, and beyond it: single labels may have thresholds,
-    documents may bring labels of their own (doc._.zero_shot_labels), cats of other components are not touched, gold
-    may be written with key_prefix or without, and a document without a prediction or without a right label is counted
-    and not a crash or a false hit. Where documents bring labels of their own, cats_score is the micro-averaged F.
+    Beyond it, single labels may have thresholds, documents may bring labels of their own (then cats_score is the
+    micro-averaged F), and gold may be written with key_prefix or without.
 
     labels (Sequence[str]): The component's keys of doc.cats.
     independent (bool): The setting multi_label.
     threshold, label_thresholds, top_k: As the component's settings, but by key.
     positive_label (str | None): Of two labels that compete, the one whose F is cats_score.
-    none_label (str | None): A label more, without a score of its own: chosen where no other is, and right where no
-        other is or gold says so. It is left out if it is never right.
+    none_label (str | None): A label more: chosen where no other is, and right where no other is or gold says so.
     foreign (Collection[str]): Keys of other components.
     groups (Groups): The keys of each group of labels and its rule, in place of the settings above.
     cfg (Any): Settings of other components' scorers, which spaCy hands to all.

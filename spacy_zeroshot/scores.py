@@ -9,10 +9,15 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from thinc.api import NumpyOps
 from thinc.types import Floats1d, Floats2d, Floats3d, Ints1d, Ints2d
 
 from .labels import LabelSet
 from .model.types import CONTRADICTION, ENTAILMENT, NLIOutput
+
+
+# Over the last axis
+softmax = NumpyOps().softmax
 
 
 class DocScores(NamedTuple):
@@ -85,12 +90,6 @@ def to_scores(values: np.ndarray, label_set: LabelSet) -> np.ndarray:
         own = values[..., group.columns]
         scores[..., group.columns] = softmax(own) if group.exclusive else sigmoid(own)
     return scores
-
-
-def softmax(values: np.ndarray) -> np.ndarray:
-    """Softmax over the last axis."""
-    exponents = np.exp(values - values.max(axis=-1, keepdims=True))
-    return exponents / exponents.sum(axis=-1, keepdims=True)
 
 
 def sigmoid(values: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Small helpers without a better place: folders written whole, optional packages, progress."""
 
+import hashlib
 import importlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -30,6 +31,16 @@ def require(module: str, extra: str, what: str) -> Any:
         return importlib.import_module(module)
     except ImportError as error:
         raise ZeroShotError("Z085", what=what, package=module.split(".")[0], extra=extra) from error
+
+
+def hash_files(paths: Iterable[Path]) -> str:
+    """SHA-256 of the contents of files, one after the other."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
 
 
 def check_output(output: Path, overwrite: bool) -> None:

@@ -2,7 +2,6 @@
 
 import contextlib
 import copy
-import hashlib
 import json
 import threading
 import weakref
@@ -16,7 +15,7 @@ from typing import Any
 import torch
 
 from ..errors import ZeroShotError
-from ..util import first_line
+from ..util import first_line, hash_files
 from .decomposed import DecomposedConfig, load_decomposed, save_decomposed
 from .device import plain_tensors
 from .head import find_head
@@ -158,12 +157,7 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path, trained: bool = True) 
 @lru_cache(maxsize=1)
 def bundled_hash() -> str:
     """SHA-256 of the installed bundled model, which a saved pipeline refers to."""
-    digest = hashlib.sha256()
-    for name in ("config.json", "tokenizer.json", WEIGHTS):
-        with (BUNDLED_FOLDER / name).open("rb") as file_:
-            while block := file_.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
+    return hash_files(BUNDLED_FOLDER / name for name in ("config.json", "tokenizer.json", WEIGHTS))
 
 
 def read_folder(folder: Path) -> dict[str, bytes]:
