@@ -142,8 +142,13 @@ def annotate(
         raise ZeroShotError("Z060", what="--cats-field", value=cats_field, reason="it is --labels-field, too")
     form, gzipped = split_name(path, FORMATS[:1] if path.suffix == ".gz" else FORMATS)
     with contextlib.closing(DataFile(Path(source))) as file:
-        if file.form in ("txt", "spacy"):
-            text_field = "text"
+        chunks = cut(file, chunk_size)
+        first = next(chunks)
+        fields: dict[str, Any] = {}
+        for row in first.rows:
+            with contextlib.suppress(BadRow):
+                fields.update(parse_row(row, file.form))
+        text_field = file.text_field(text_field, list(fields) or None)
         given = {"pipeline": pipeline, **opening}
         given = {name: _full(value) for name, value in given.items() if value not in (None, (), [])}
         script = _full(code)
@@ -153,13 +158,6 @@ def annotate(
         scorer = Scorer(job, make_output(form, gzipped, columns, file.schema))
         settings = job.settings(scorer.nlp)
         journal = Journal(path.with_name(f"{path.name}.journal"), file.path)
-        chunks = cut(file, chunk_size)
-        first = next(chunks)
-        fields: dict[str, Any] = {}
-        for row in first.rows:
-            with contextlib.suppress(BadRow):
-                fields.update(parse_row(row, file.form))
-        file.check_field(text_field, "--text-field", list(fields) or None)
         if (done := look(job, journal, settings, overwrite)) is not None:
             return done
         totals: Counter[str] = Counter()
@@ -211,8 +209,7 @@ def _full(name: Any) -> Any:
 
 
 def look(job: Job, journal: Journal, settings: dict[str, Any], overwrite: bool) -> Summary | None:
-    """What the job came to, if its output is there and unchanged. RAISES (ZeroShotError): Z081, Z082 or Z086 if
-    something is in the way."""
+    """What the job came to, if its output is there and unchanged. RAISES (ZeroShotError): Z081, Z082, Z086."""
     head = journal.head() or {}
     before = head.get("settings")
     if "summary" in head:
@@ -313,7 +310,7 @@ class Scorer:
         for row in chunk.rows:
             try:
                 found = parse_row(row, self.job.form)
-                text = text_of(found, self.job.text_field, self.job.form)
+                text = text_of(found, self.job.text_field)
                 if len(text) > self.nlp.max_length:
                     raise BadRow(f"its text has {len(text)} characters, nlp.max_length is {self.nlp.max_length}")
                 fields[row.number] = found

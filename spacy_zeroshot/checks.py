@@ -1,7 +1,4 @@
-"""What `check` looks at: labels that cannot be told apart, hypotheses that do not fit, and what a document costs.
-
-Issues are data; the command prints them.
-"""
+"""What `check` looks at: labels that cannot be told apart, hypotheses that do not fit, and what a document costs."""
 
 import re
 import unicodedata
@@ -35,21 +32,7 @@ ALIKE = 0.75
 LENGTHS = (100, 500, 5000)
 LABEL_COUNTS = (10, 100, 1000)
 # What texts are about, for the case that a user gives none: enough to tell most labels apart.
-SAMPLES_TEXT = """
-The goalkeeper saved a late penalty and the home side won the cup. | The minister resigned after losing the vote
-of confidence. | The new phone has a faster chip and a better camera. | The central bank raised interest rates
-to fight inflation. | She sings her new album live with a full orchestra. | The film is dull, far too long and
-badly acted. | What a wonderful book, I could not put it down! | The app crashes whenever I open the settings. |
-Could you add a dark mode to the next release? | How do I reset my password? | My card has not arrived yet, and
-it has been two weeks. | I was charged twice for the same transfer. | The hospital is short of nurses and
-medicine. | After the flood, families need food, water and shelter. | Astronomers found a planet that may have
-oceans. | The vaccine was tested on ten thousand patients. | He is furious that nobody answered his complaint. |
-I miss her every single day since she left. | The recipe needs two eggs, flour and a little butter. | Book me a
-flight to Lisbon on Friday morning. | Wake me up at seven and play some jazz. | The court sentenced him to five
-years for fraud. | Teachers demand smaller classes and higher pay. | Heavy rain and strong winds are expected
-tonight.
-"""
-SAMPLES = [sample.strip() for sample in " ".join(SAMPLES_TEXT.split()).split("|")]
+SAMPLES = (Path(__file__).parent / "samples.txt").read_text(encoding="utf8").splitlines()
 # The template of each of the bundled model's languages
 TEMPLATES = {
     "en": DEFAULT_TEMPLATE,
@@ -158,8 +141,7 @@ def check_labels_of(pipe: ZeroShotTextCategorizer) -> Iterator[Issue]:
 
 
 def check_language(pipe: ZeroShotTextCategorizer, lang: str = "") -> Iterator[Issue]:
-    """Templates in another script than the labels, with one in the labels' language. The pipeline's own language, lang,
-    tells apart those that share a script."""
+    """Templates in another script than the labels, with one in their language; lang tells apart those of one script."""
     if pipe.has_own_prompt:
         return
     worded = {entry["label"] for entry in pipe.hypotheses}

@@ -171,8 +171,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
         return self._settings.values[name]
 
     def change(self, name: str, value: Any) -> None:
-        """Change a setting, given as a config has it, from the next document on. RAISES (ZeroShotError): Z002 to Z009
-        if it is not possible: the old one stays."""
+        """Change a setting, given as a config has it. RAISES (ZeroShotError): Z002 to Z009; then the old one stays."""
         with named(self.name):
             self._take({**self._settings.values, name: value})
             self._write_config(name)

@@ -88,12 +88,15 @@ class DataFile:
             return self._done / self._total
         return 1.0 if self._raw.closed else min(self._raw.tell() / max(self._size, 1), 1.0)
 
-    def check_field(self, field: str, option: str, fields: Sequence[str] | None) -> None:
-        """Look for a field among those the file declares, or else among a row's. RAISES (ZeroShotError): Z088."""
+    def text_field(self, name: str, fields: Sequence[str] | None) -> str:
+        """The field with the text: that of this name, among those the file declares or else a row has; in formats that
+        are texts, "text". RAISES (ZeroShotError): Z088 if it is not there."""
         known = fields if self.fields is None else self.fields
-        if known is not None and self.form not in ("txt", "spacy") and field not in known:
-            shown = ", ".join(map(str, known))
-            raise ZeroShotError("Z088", path=str(self.path), field=field, fields=shown, option=option)
+        if self.form in ("txt", "spacy"):
+            return "text"
+        if known is not None and name not in known:
+            raise ZeroShotError("Z088", path=str(self.path), field=name, fields=list(known), option="--text-field")
+        return name
 
     # One generator for each format. It declares the fields, if the format does, before the first row
 
@@ -233,9 +236,8 @@ def free_name(name: str, taken: Collection[str], others: Collection[str] = ()) -
     return next(fresh for fresh in names if fresh not in taken and fresh not in others)
 
 
-def text_of(fields: dict[str, Any], text_field: str, form: str) -> str:
+def text_of(fields: dict[str, Any], name: str) -> str:
     """A row's text. RAISES (BadRow): If it has none."""
-    name = "text" if form in ("txt", "spacy") else text_field
     text = fields.get(name)
     if not isinstance(text, str):
         raise BadRow(f"its field {name!r} is {'missing' if name not in fields else 'not a string'}")

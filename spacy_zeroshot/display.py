@@ -1,8 +1,4 @@
-"""Seeing scores in a text, in displaCy's manner: bars for the labels, and the text tinted where it supports the best.
-
->>> from spacy_zeroshot import display
->>> html = display.render(doc)
-"""
+"""Scores shown in a text, in displaCy's manner: bars for labels, and the text tinted where it supports the best."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise

@@ -171,8 +171,7 @@ def select(scores: Floats2d, exclusive: bool, recipe: Recipe) -> Floats2d:
 
 
 def select_exclusive(scores: Floats2d, threshold: float, balance: float) -> Floats2d:
-    """Texts whose best label reaches the threshold; of each label the most confident, at most `balance` times as many
-    as of the rarest."""
+    """Texts whose best label reaches the threshold; of each the most confident, at most `balance` times the rarest."""
     best, confidence = scores.argmax(axis=1), scores.max(axis=1)
     sure = confidence >= threshold
     counts = np.bincount(best[sure], minlength=scores.shape[1])

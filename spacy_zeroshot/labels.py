@@ -188,9 +188,8 @@ def own_labels(doc: Doc) -> Sequence[str] | None:
 def own_gold(
     cats: Mapping[str, float], labels: Collection[str], key_prefix: str = "", foreign: Collection[str] = ()
 ) -> dict[str, float]:
-    """A component's part of gold cats, which may be written with its key_prefix or without: values by label, without
-    it. Labels that the component does not have are left out if it has any of the others. foreign: The keys that other
-    components write."""
+    """A component's part of gold cats, which may be written with its key_prefix or without: values by label. Labels it
+    does not have are left out if it has any of the others. foreign: The keys that other components write."""
     mine = {key.removeprefix(key_prefix): cats[key] for key in cats if key_prefix and key.startswith(key_prefix)}
     mine = mine or {key: value for key, value in cats.items() if key not in foreign}
     return {label: value for label, value in mine.items() if label in labels} or mine

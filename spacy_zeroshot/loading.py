@@ -108,8 +108,7 @@ def names_checkpoint(name: str) -> bool:
 
 
 def pipeline_error(error: BaseException, name: str) -> ZeroShotError:
-    """Say in one line why a pipeline could not be built: by the component's own error if that is the cause, else Z061
-    with what spaCy or confection raised."""
+    """Why a pipeline could not be built: the component's own error if that is the cause, else Z061 in one line."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ZeroShotError):

@@ -52,8 +52,7 @@ def count_unread(doc: Doc, premises: Sequence[Premise]) -> int:
 
 
 def window_spans(doc: Doc, windows: Iterable[tuple[int, int]]) -> list[Span]:
-    """The tokens of windows, given by their characters. A window may begin or end inside a token; its span has all of
-    it."""
+    """The tokens of windows, given by their characters; all of a token inside which a window begins or ends."""
     starts = [token.idx for token in doc]
     # tokenizers may count the space before a word as its beginning
     ends = [token.idx + len(token) for token in doc]

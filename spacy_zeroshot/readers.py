@@ -62,9 +62,9 @@ def read_rows(path: Path | str, text_field: str = TEXT_FIELD, label_field: str |
     for i, raw in enumerate(file.rows()):
         fields = _flat(_parse(raw, file, TEXT_FORM))
         if i == 0:
-            file.check_field(text_field, "--text-field", list(fields))
+            text_field = file.text_field(text_field, list(fields))
         try:
-            text = text_of(fields, text_field, file.form)
+            text = text_of(fields, text_field)
             labels = None if label_field is None else _labels_of(fields, label_field, file.form)
         except BadRow as reason:
             raise _bad_row(path, raw.number, str(reason), TEXT_FORM) from reason
@@ -97,7 +97,7 @@ def read_labelled(path: Path | str, text_field: str = TEXT_FIELD, label_field: s
     for i, row in enumerate(read_rows(path, text_field, label_field)):
         if row.labels is None and row.answer != IGNORE:
             if i == 0:
-                fields = ", ".join(map(str, row.fields))
+                fields = list(row.fields)
                 raise ZeroShotError("Z088", path=str(path), field=label_field, fields=fields, option="--label-field")
             raise _bad_row(path, row.number, f"it has no {label_field!r}. Write [] where no label fits", TEXT_FORM)
         if row.answer == IGNORE or (row.answer == REJECT and not row.labels):

@@ -15,7 +15,6 @@ from thinc.types import Floats1d, Floats2d, Floats3d, Ints1d, Ints2d
 from .labels import LabelSet
 from .model.types import CONTRADICTION, ENTAILMENT, NLIOutput
 
-
 # Over the last axis
 softmax = NumpyOps().softmax
 

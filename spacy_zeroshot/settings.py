@@ -47,8 +47,7 @@ class Setting:
 
 
 class NumberByLabel(Setting):
-    """A number for single labels, [{"label": ..., key: ...}] in a config. It is read as a dict by label, and may be
-    assigned as one."""
+    """A number for single labels, [{"label": ..., key: ...}] in a config; read, and if you like assigned, as a dict."""
 
     def __init__(self, key: str, holds: Callable[[Any], bool], otherwise: str):
         super().__init__(holds, otherwise)

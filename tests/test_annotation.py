@@ -366,7 +366,7 @@ def test_a_mistyped_field_is_an_error(run: Callable[..., Any], tmp_path: Path, n
     elif name == "in.parquet":
         pq, pa = pytest.importorskip("pyarrow.parquet"), pytest.importorskip("pyarrow")
         pq.write_table(pa.table({"text": ["one"], "id": [1], "other": [1]}), path)
-    with pytest.raises(ZeroShotError, match=r"Z088.*'body': its fields are text, id, other.*--text-field"):
+    with pytest.raises(ZeroShotError, match=r"Z088.*'body': its fields are \['text', 'id', 'other'\].*--text-field"):
         run(path, text_field="body")
     assert not leftovers(tmp_path / "out.jsonl") and not (tmp_path / "out.jsonl").exists()
 

@@ -24,7 +24,7 @@ def read(path: Path, text_field: str = "text") -> tuple[list[tuple[int, dict[str
     for row in file.rows():
         try:
             fields = parse_row(row, file.form)
-            text_of(fields, text_field, file.form)
+            text_of(fields, file.text_field(text_field, None))
             found.append((row.number, fields))
         except BadRow as reason:
             reasons.append((row.number, str(reason)))

@@ -102,9 +102,9 @@ def test_mistyped_fields_are_errors_that_name_those_there_are(tmp_path: Path, na
     if name == "a.csv":
         path.write_text("text,topic\none,a\n")
     for read in (read_labelled, read_texts):
-        with pytest.raises(ZeroShotError, match=r"Z088.*'body': its fields are text, topic.*--text-field"):
+        with pytest.raises(ZeroShotError, match=r"Z088.*'body': its fields are \['text', 'topic'\].*--text-field"):
             read(path, "body")
-    with pytest.raises(ZeroShotError, match=r"Z088.*'topics': its fields are text, topic.*--label-field"):
+    with pytest.raises(ZeroShotError, match=r"Z088.*'topics': its fields are \['text', 'topic'\].*--label-field"):
         read_labelled(path, "text", "topics")
 
 

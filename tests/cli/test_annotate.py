@@ -89,7 +89,7 @@ def test_code_is_imported_before_the_pipeline(nli_folder: Path, tmp_path: Path) 
     ],
 )
 def test_wrong_options(corpus: Path, tmp_path: Path, options: list[str], code: str) -> None:
-    result = run_cli("annotate", corpus, tmp_path / options[0], *options[1:])
+    result = run_cli("annotate", corpus, tmp_path / options[0], "--text-field", "body", *options[1:])
     assert result.exit_code == 1 and f"[{code}] " in result.stderr
     assert len(result.stderr.splitlines()) == 1 and not (tmp_path / options[0]).exists()
 
