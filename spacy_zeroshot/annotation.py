@@ -16,7 +16,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache, partial
 from importlib.metadata import version
 from multiprocessing.connection import wait
@@ -52,45 +52,6 @@ class Summary(NamedTuple):
     written: int  # records in the output
     rejected: int  # rows left out, which are in the rejects file
     resumed: int  # records that an earlier run had scored
-
-
-@dataclass(frozen=True)
-class Job:
-    """What to annotate and how, as annotate() has it: plain values that travel to every worker."""
-
-    source: Path
-    output: Path
-    form: str
-    opening: dict[str, Any]
-    text_field: str
-    columns: Columns
-    threshold: float | None
-    batch_size: int
-    chunk_size: int
-    code: str | None
-    gpu_id: int
-
-    def open(self) -> Language:
-        import_code(self.code)
-        use_gpu(self.gpu_id)
-        if list(self.opening) == ["pipeline"]:
-            return load_pipeline(self.opening["pipeline"])
-        return open_pipeline(**self.opening)[0]
-
-    def settings(self, nlp: Language) -> dict[str, Any]:
-        """What decides the result. The engine and the number of processes do not."""
-        name = self.opening.get("model") or self.opening.get("pipeline") or BUNDLED
-        folder = nlp.path or (Path(__file__).parent / BUNDLED if name == BUNDLED else Path(name))
-        given = {key: value for key, value in asdict(self).items() if key not in ("source", "output", "gpu_id")}
-        # columns stay apart: one is called labels, as is what opens the pipeline
-        given |= given.pop("opening")
-        given["input"] = fingerprint(self.source)
-        given["version"] = version("spacy-zeroshot")
-        files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix != ".pyc")
-        given["weights"] = hash_files(files)
-        given["code"] = None if self.code is None else fingerprint(Path(self.code))
-        # as it comes back from a file
-        return json.loads(json.dumps(given))
 
 
 def annotate(
@@ -151,14 +112,14 @@ def annotate(
         text_field = file.text_field(text_field, list(fields) or None)
         given = {"pipeline": pipeline, **opening}
         given = {name: _full(value) for name, value in given.items() if value not in (None, (), [])}
-        script = _full(code)
-        job = Job(
-            file.path, path, file.form, given, text_field, columns, threshold, batch_size, chunk_size, script, gpu_id
-        )
-        scorer = Scorer(job, make_output(form, gzipped, columns, file.schema))
-        settings = job.settings(scorer.nlp)
+        packer = make_output(form, gzipped, columns, file.schema)
+        make_scorer = partial(Scorer, given, _full(code), gpu_id, threshold, file.form, text_field, batch_size, packer)
+        scorer = make_scorer()
+        settings = {**scorer.settings(), "chunk_size": chunk_size, "input": fingerprint(file.path)}
+        # as they come back from a file
+        settings = json.loads(json.dumps(settings))
         journal = Journal(path.with_name(f"{path.name}.journal"), file.path)
-        if (done := look(job, journal, settings, overwrite)) is not None:
+        if (done := look(path, journal, settings, overwrite)) is not None:
             return done
         totals: Counter[str] = Counter()
         with journal.opened({"settings": settings}) as append:
@@ -167,9 +128,9 @@ def annotate(
             resumed = totals["written"]
             missing = journal.missing(itertools.chain([first], chunks))
             if engine == "ray":
-                scored = score_on_ray(partial(Scorer, job, scorer.output), missing, journal, n_process)
+                scored = score_on_ray(make_scorer, missing, journal, n_process)
             elif n_process > 1:
-                scored = score_in_processes(partial(Scorer, job, scorer.output), missing, n_process)
+                scored = score_in_processes(make_scorer, missing, n_process)
             else:
                 scored = (
                     (scorer.score(chunk, lambda n, part: tell(totals["rows"] + n, part, ())), chunk.stop)
@@ -190,7 +151,7 @@ def annotate(
                         written.write(line.encode("utf8", "backslashreplace"))
             if totals["written"]:
                 with write_complete(path) as written:
-                    scorer.output.merge(journal.entries, written)
+                    packer.merge(journal.entries, written)
         if not totals["written"]:
             reason = next(journal.entries()).rejects[0]["error"].rstrip(".")
             journal.path.unlink()
@@ -208,12 +169,12 @@ def _full(name: Any) -> Any:
     return str(Path(name).resolve()) if is_path else name
 
 
-def look(job: Job, journal: Journal, settings: dict[str, Any], overwrite: bool) -> Summary | None:
-    """What the job came to, if its output is there and unchanged. RAISES (ZeroShotError): Z081, Z082, Z086."""
+def look(output: Path, journal: Journal, settings: dict[str, Any], overwrite: bool) -> Summary | None:
+    """What an earlier run came to, if its output is there and unchanged. RAISES (ZeroShotError): Z081, Z082, Z086."""
     head = journal.head() or {}
     before = head.get("settings")
     if "summary" in head:
-        if before == settings and job.output.exists() and head["output"] == fingerprint(job.output):
+        if before == settings and output.exists() and head["output"] == fingerprint(output):
             return Summary(*head["summary"])
     elif before == settings:
         return None
@@ -221,11 +182,11 @@ def look(job: Job, journal: Journal, settings: dict[str, Any], overwrite: bool) 
         names = [name for name in settings if before.get(name) != settings[name]]
         if names == ["input"]:
             detail = f"it was {before['input']}, it is {settings['input']}"
-            raise ZeroShotError("Z086", path=str(job.source), parts=str(journal.path), detail=detail)
+            raise ZeroShotError("Z086", path=str(journal.source), parts=str(journal.path), detail=detail)
         changes = ", ".join(f"{name} was {before.get(name)!r}, is {settings[name]!r}" for name in names)
         raise ZeroShotError("Z081", parts=str(journal.path), changes=changes)
-    if job.output.exists() and (not overwrite or job.output.samefile(job.source)):
-        raise ZeroShotError("Z082", output=str(job.output))
+    if output.exists() and (not overwrite or output.samefile(journal.source)):
+        raise ZeroShotError("Z082", output=str(output))
     return None
 
 
@@ -288,17 +249,44 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
+@dataclass
 class Scorer:
     """Opens the pipeline and scores chunks: what the workers of every engine run."""
 
-    def __init__(self, job: Job, output: JsonlOutput):
-        self.job = job
-        self.output = output
-        self.nlp = job.open()
-        self._rules = rules_of(self.nlp, job.threshold)
+    opening: dict[str, Any]
+    code: str | None
+    gpu_id: int
+    threshold: float | None
+    form: str
+    text_field: str
+    batch_size: int
+    output: JsonlOutput
+
+    def __post_init__(self) -> None:
+        import_code(self.code)
+        use_gpu(self.gpu_id)
+        # a pipeline as it is need not have a component of ours
+        as_it_is = list(self.opening) == ["pipeline"]
+        self.nlp = load_pipeline(self.opening["pipeline"]) if as_it_is else open_pipeline(**self.opening)[0]
+        self._rules = rules_of(self.nlp, self.threshold)
         self._errors: dict[int, str] = {}
         # spaCy declares that a handler never returns, and documents handlers that do
         self.nlp.set_error_handler(self._note_error)  # type: ignore[arg-type]
+
+    def settings(self) -> dict[str, Any]:
+        """What decides the result of a chunk. The engine and the number of processes do not."""
+        name = self.opening.get("model") or self.opening.get("pipeline") or BUNDLED
+        folder = self.nlp.path or (Path(__file__).parent / BUNDLED if name == BUNDLED else Path(name))
+        files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix != ".pyc")
+        return {
+            **{name: getattr(self, name) for name in ("form", "text_field", "threshold", "batch_size")},
+            # apart: one column is called labels, as is what opens the pipeline
+            "columns": self.output.columns,
+            **self.opening,
+            "code": None if self.code is None else fingerprint(Path(self.code)),
+            "version": version("spacy-zeroshot"),
+            "weights": hash_files(files),
+        }
 
     def score(self, chunk: Chunk, on_doc: Callable[[int, float], object] | None = None) -> Entry:
         for _, pipe in self.nlp.pipeline:
@@ -309,8 +297,8 @@ class Scorer:
         fields: dict[int, dict[str, Any]] = {}
         for row in chunk.rows:
             try:
-                found = parse_row(row, self.job.form)
-                text = text_of(found, self.job.text_field)
+                found = parse_row(row, self.form)
+                text = text_of(found, self.text_field)
                 if len(text) > self.nlp.max_length:
                     raise BadRow(f"its text has {len(text)} characters, nlp.max_length is {self.nlp.max_length}")
                 fields[row.number] = found
@@ -321,7 +309,7 @@ class Scorer:
             records = list(self._annotate(chunk, fields, on_doc))
             data, written = self.output.pack(records), len(records)
             del records
-        unit = "row" if self.job.form in ("parquet", "spacy") else "line"
+        unit = "row" if self.form in ("parquet", "spacy") else "line"
         rejects = [
             # nothing is shown of a Doc, which is no text
             {
@@ -337,18 +325,17 @@ class Scorer:
     def _annotate(
         self, chunk: Chunk, fields: dict[int, dict[str, Any]], on_doc: Callable[[int, float], object] | None
     ) -> Iterator[Annotated]:
-        name = self.job.text_field
         docs = ((self._doc(row, fields[row.number]), row.number) for row in chunk.rows if row.number in fields)
-        for done, (doc, number) in enumerate(self.nlp.pipe(docs, as_tuples=True, batch_size=self.job.batch_size), 1):
+        for done, (doc, number) in enumerate(self.nlp.pipe(docs, as_tuples=True, batch_size=self.batch_size), 1):
             if on_doc is not None:
                 on_doc(done, chunk.start + (chunk.stop - chunk.start) * done / len(chunk.rows))
             labels = dict.fromkeys(label for pipe, rule in self._rules for label in decided(doc, pipe, rule))
-            yield Annotated(fields[number], name, doc, dict(doc.cats), list(labels))
+            yield Annotated(fields[number], self.text_field, doc, dict(doc.cats), list(labels))
 
     def _doc(self, row: RawRow, fields: dict[str, Any]) -> Doc | str:
         """A text; or the Doc it came as, whose scores and user data have become fields."""
         if row.doc is None:
-            return fields[self.job.text_field]
+            return fields[self.text_field]
         doc = Doc(self.nlp.vocab).from_bytes(row.doc)
         if not isinstance(self.output, SpacyOutput):
             found = {key: doc.to_json()[key] for key in ("ents", "spans") if getattr(doc, key)}

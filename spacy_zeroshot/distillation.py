@@ -22,7 +22,6 @@ from thinc.types import Floats1d, Floats2d, Ints1d
 from .decisions import Decision, decide, default_rule
 from .errors import ZeroShotError
 from .evaluation import figures
-from .labels import LabelSet
 from .loading import find_component, unneeded_pipes
 from .premises import is_blank
 from .readers import LabelledText
@@ -140,10 +139,24 @@ def distill(
     student_path = train_student(output, gpu_id)
     student = spacy.load(student_path)
     compared = [row.text for row in labelled] if labelled else [texts[row] for row in dev]
+
+    def compare(nlp: Language, decide: Callable[[Doc], Decision], disable: list[str]) -> tuple[np.ndarray, Result]:
+        """A pipeline's decisions of shape (texts, labels), and how good and fast they were."""
+        chosen = np.zeros((len(compared), len(label_set.labels)), dtype=bool)
+        # the first texts load weights and compile kernels
+        list(nlp.pipe(compared[:32], disable=disable))
+        start = time.perf_counter()
+        docs = nlp.pipe(compared, disable=disable)
+        for row, doc in enumerate(track(docs, len(compared), f"comparison: {len(compared):,} texts")):
+            chosen[row, [label_set.labels.index(label) for label in decide(doc).labels]] = True
+        speed = len(compared) / max(time.perf_counter() - start, 1e-9)
+        found = None if gold is None else figures(gold, chosen)
+        return chosen, Result(found and found.accuracy, found and found.macro_f1, speed)
+
     textcat: Any = student.get_pipe(student.pipe_names[-1])
     rule = default_rule(label_set.exclusive, textcat.cfg["threshold"])
-    theirs, teacher_result = _decisions(nlp, compared, label_set, pipe.decide, gold, unneeded, track)
-    its, student_result = _decisions(student, compared, label_set, lambda doc: decide(doc.cats, rule), gold)
+    theirs, teacher_result = compare(nlp, pipe.decide, unneeded)
+    its, student_result = compare(student, lambda doc: decide(doc.cats, rule), [])
     done = Distilled(
         path=str(student_path),
         texts=len(texts),
@@ -251,25 +264,3 @@ def _write_docs(path: Path, nlp: Language, rows: Sequence[tuple[str, Floats1d]],
         doc.cats = {label: value for label, value in zip(labels, targets.tolist()) if value == value}
         packed.add(doc)
     packed.to_disk(path)
-
-
-def _decisions(
-    nlp: Language,
-    texts: Sequence[str],
-    label_set: LabelSet,
-    decide: Callable[[Doc], Decision],
-    gold: np.ndarray | None,
-    disable: Sequence[str] = (),
-    track: Track = no_progress,
-) -> tuple[np.ndarray, Result]:
-    """A pipeline's decisions of shape (texts, labels), and how good and fast they were."""
-    chosen = np.zeros((len(texts), len(label_set.labels)), dtype=bool)
-    # the first texts load weights and compile kernels
-    list(nlp.pipe(texts[:32], disable=disable))
-    start = time.perf_counter()
-    docs = nlp.pipe(texts, disable=disable)
-    for row, doc in enumerate(track(docs, len(texts), f"comparison: {len(texts):,} texts")):
-        chosen[row, [label_set.labels.index(label) for label in decide(doc).labels]] = True
-    speed = len(texts) / max(time.perf_counter() - start, 1e-9)
-    found = None if gold is None else figures(gold, chosen)
-    return chosen, Result(found and found.accuracy, found and found.macro_f1, speed)

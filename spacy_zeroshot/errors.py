@@ -8,12 +8,10 @@ from typing import Any
 
 MESSAGES: dict[str, str] = {
     # Labels, templates and settings
-    "Z001": "there are no labels. Set labels = [...] in the config, call set_labels([...]), or give the text its "
-    "own with doc._.zero_shot_labels.",
+    "Z001": "there are no labels. Set labels = [...], call set_labels([...]), or set doc._.zero_shot_labels.",
     "Z002": "label {label!r} is given more than once. Remove the repetition: it would split the score.",
     "Z003": "label {label!r} {reason}. Remove it or write a word.",
-    "Z004": "hypothesis_template {template!r} must hold exactly one slot, written {{}}, and no other brace. "
-    "For example: 'This text is about {{}}.'",
+    "Z004": "hypothesis_template {template!r} must hold one slot {{}} and no other brace, as 'This is about {{}}.'",
     "Z005": "hypotheses names {label!r}, which is not one of the labels {labels}. Add the label or remove the entry.",
     "Z006": "{setting} has the entry {entry!r}, but an entry is written {form}.",
     "Z007": "{setting} = {value!r} is not possible: {reason}.",
@@ -41,8 +39,7 @@ MESSAGES: dict[str, str] = {
     "Z025": "no class of {name!r} is known to mean {wanted}: its classes are {classes}. Set {wanted} = <name or "
     "index>, or take a checkpoint that was trained on NLI.",
     "Z026": "{setting} = {value!r} is not a class of {name!r}: its classes are {classes}.",
-    "Z027": "{name!r} asks for code of its own (auto_map), which is never run. Take a checkpoint whose "
-    "architecture is part of transformers.",
+    "Z027": "{name!r} asks for code of its own (auto_map), which is never run. Take an architecture of transformers.",
     "Z028": "the tokenizer of {name!r} is not a fast one, which windows need. Convert it with "
     "transformers' AutoTokenizer.from_pretrained(..., use_fast=True).save_pretrained().",
     "Z029": "the head of {name!r} has {count} classes. An NLI head has one, two or three.",
@@ -56,8 +53,7 @@ MESSAGES: dict[str, str] = {
     "Z036": "backend = 'openvino' {reason}. Set backend = 'torch'.",
     # Learning
     "Z040": "the gold cats {cats} are not 0 or 1. Give every label 1.0 (right) or 0.0 (wrong).",
-    "Z041": "initialize() got no example with gold cats and no labels are set. Set labels = [...], or give "
-    "examples with doc.cats.",
+    "Z041": "initialize() got no gold cats and no labels are set. Set labels = [...], or give examples with doc.cats.",
     "Z042": "line {line} of {path} is not a row this reader knows: {reason}. A row is {form}.",
     "Z043": "{path} has no rows. Check the path.",
     # Serialisation
@@ -70,20 +66,17 @@ MESSAGES: dict[str, str] = {
     "that architecture in its [model] block, or load the whole pipeline with spacy.load().",
     # Command line
     "Z060": "{what} {value!r} cannot be used: {reason}.",
-    "Z061": "the pipeline {name!r} cannot be loaded: {reason}. Correct that, or give a folder written by nlp.to_disk "
-    "or an installed package.",
+    "Z061": "the pipeline {name!r} cannot be loaded: {reason}. Correct that, or give a saved or an installed pipeline.",
     "Z062": "{name!r} has no {wanted} component; it has {pipes}. Give a pipeline with one.",
     "Z063": "GPU {gpu_id} cannot be used: {reason}. Leave out --gpu-id to run on the CPU.",
-    "Z064": "no row of {path} has a label that could be scored. Give each row its labels, and a --none-label that is "
-    "not the only one.",
+    "Z064": "no row of {path} has a label to score. Give labels, and a --none-label that is not the only one.",
     "Z066": "there is nothing to classify. Give texts as arguments, or one per line on standard input.",
     "Z067": 'there are no labels to score. Give them: --labels "sport,politics", or a --pipeline that has some.',
     "Z068": "{first} and {second} cannot go together: {reason}.",
     # Findings of `check`
     "Z070": "the labels {labels} read alike. Keep one, or word them apart.",
     "Z071": "the labels {labels} have the same hypothesis, {hypothesis!r}, so the same score. Word them apart.",
-    "Z072": "label {label!r} has the hypothesis {hypothesis!r} more than once, which changes nothing but the cost. "
-    "Remove the repetition.",
+    "Z072": "label {label!r} has the hypothesis {hypothesis!r} twice or more, which only costs. Remove the repetition.",
     "Z073": "there are no labels yet: nothing is scored before set_labels([...]) or doc._.zero_shot_labels.",
     "Z074": "the hypothesis {hypothesis!r} has {length} wordpieces, which leaves {left} of {room} for the text: long "
     "texts need more windows. Shorten it.",
@@ -93,12 +86,10 @@ MESSAGES: dict[str, str] = {
     "Word them apart, or merge them.",
     "Z079": "the components {components} write the same keys of doc.cats, {keys}: of each key the last one's score is "
     "left. Set key_prefix in one of them.",
-    "Z230": "the labels {labels} are in another script than hypothesis_template = {template!r}. Set "
-    "hypothesis_template = {proposal!r}.",
+    "Z230": "the labels {labels} are in another script than {template!r}. Set hypothesis_template = {proposal!r}.",
     # Corpora and distillation
     "Z080": "{path} cannot be read: {reason}. Check the path, the format its name says, and that it is complete.",
-    "Z081": "{parts} holds a run that began with other settings: {changes}. Give those settings again, or add "
-    "--overwrite to start over.",
+    "Z081": "{parts} is of a run with other settings: {changes}. Give those again, or start over with --overwrite.",
     "Z082": "{output} is there already and is not the result of this command. Name another file, or add --overwrite.",
     "Z083": "{path} cannot be written: {reason}. What is finished is kept: make room and run the same command again.",
     "Z084": "the format of {path} is not known by its name. It must end in {known}.",
@@ -112,8 +103,7 @@ MESSAGES: dict[str, str] = {
     "Z091": "{kept} of {count} texts were labelled with a confidence of {threshold}: {reason}. Set a lower "
     "--threshold, give more texts, or check labels and template.",
     "Z092": "{output} is not empty. Name another folder, or add --overwrite.",
-    "Z093": "a DocBin cannot hold {size} bytes of {what}: its format ends at 4 GiB. Write .jsonl or .parquet, or "
-    "split the input.",
+    "Z093": "a DocBin ends at 4 GiB; this has {size} bytes of {what}. Write .jsonl or .parquet, or split the input.",
     "Z094": "none of the {count} rows of {path} could be labelled. Of the first: {reason}. All are in {rejects}. Check "
     "the file and --text-field.",
     # Tuning, calibration and display
@@ -123,8 +113,7 @@ MESSAGES: dict[str, str] = {
     "Z202": "all {count} texts have the gold labels {labels}, so nothing can be tuned. Give texts with others, too.",
     "Z203": "{count} of {total} texts have scores that are not finite numbers ({name}). The checkpoint is damaged or "
     "overflows; try precision = 'float32'.",
-    "Z204": "--none-label {label!r} is one of the pipeline's labels. Remove it there: it is what is left when no label "
-    "fits.",
+    "Z204": "--none-label {label!r} is a label of the pipeline. Remove it there: it is what is left when none fits.",
     "Z207": "{path} has the labels {labels}, which the pipeline does not have; it has {known}. Correct the file, score "
     "it with its own labels (--labels-from-data), or give --none-label for one that means 'no label fits'.",
     "Z208": "the labels {labels} are not labels of the pipeline, which has {known}. Correct them, or calibrate a "
@@ -136,14 +125,11 @@ MESSAGES: dict[str, str] = {
     "Z219": "the explanation is not of document {number}. Give the one document that was explained.",
     # Similarity and mask filling
     "Z240": "{name!r} gives no sentence embeddings: {reason}. Take an encoder with just mean or CLS pooling.",
-    "Z241": "trainable = true is not possible here: {architecture} only scores. Set trainable = false, or take "
-    "spacy_zeroshot.NLIClassifier.v1.",
-    "Z242": "prompt {prompt!r} must hold {{text}} and {{mask}}, each exactly once, and no other brace. For example: "
-    "'{{text}} It is about {{mask}}.'",
+    "Z241": "trainable = true is not possible: {architecture} only scores. Set it to false, or take NLIClassifier.v1.",
+    "Z242": "prompt {prompt!r} must hold {{text}} and {{mask}} once and no other brace: '{{text}} It is on {{mask}}.'",
     "Z243": "the tokenizer of {name!r} has no mask token. Take a checkpoint of a masked language model, such as BERT.",
     "Z244": "the label word {word!r} cannot be predicted by {name!r}: {reason}. Word the label otherwise.",
-    "Z245": "{name!r} has no complete head for masked words: {reason}. Take a checkpoint that was trained to fill "
-    "masks, such as bert-base-uncased.",
+    "Z245": "{name!r} has no complete head for masked words: {reason}. Take a model that was trained to fill masks.",
     "Z246": "model = {found!r} is not a model for zero-shot classification. Set @architectures = "
     "'spacy_zeroshot.NLIClassifier.v1', 'spacy_zeroshot.SimilarityClassifier.v1' or "
     "'spacy_zeroshot.MaskedLMClassifier.v1' in its model block.",
@@ -157,12 +143,10 @@ MESSAGES: dict[str, str] = {
     "Z122": "the examples have the labels {labels}, which are none of the component's {known}: they do not vote. Add "
     "the labels, or correct the examples.",
     "Z120": "{count} of {total} texts are blank; they are left out, as they score the same whatever is set.",
-    "Z121": "the labels {labels} are right for none of the texts, so nothing is known of them: they share the common "
-    "threshold.",
+    "Z121": "the labels {labels} are right for no text, so nothing is known of them: they share the common threshold.",
     "Z101": "long_text = 'truncate': a text of {length} wordpieces was cut to {room}. Further cuts are not "
     "reported; long_text = 'windows' scores the whole text.",
-    "Z103": "the GPU is out of memory with {before} tokens in a batch: going on with {after}. Set "
-    "max_batch_tokens = {after} to start there.",
+    "Z103": "the GPU is out of memory with {before} tokens in a batch: {after} from now on. Set max_batch_tokens so.",
     "Z105": "hypothesis_template = {template!r} is not used: this model reads the label words alone and has a prompt "
     "of its own. Word that, and set hypothesis_template = '{{}}'.",
     "Z111": "backend = 'auto' runs {name!r} in torch: {reason}",

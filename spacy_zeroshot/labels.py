@@ -16,13 +16,7 @@ from .premises import is_blank
 
 DEFAULT_TEMPLATE = "This text is about {}."
 GROUP_FORM = '{"name": "...", "labels": ["...", "..."], "multi_label": false}'
-GROUP_KEYS: dict[str, Any] = {
-    "labels": list,
-    "multi_label": bool,
-    "threshold": object,
-    "hypothesis_template": (str, list),
-    "key_prefix": str,
-}
+GROUP_TYPES: dict[str, Any] = {"multi_label": bool, "hypothesis_template": (str, list), "key_prefix": str}
 
 # doc._.zero_shot_labels: one document's own labels
 OWN_LABELS = "zero_shot_labels"
@@ -173,10 +167,11 @@ def check_groups(
 
 
 def _is_group(entry: Any) -> bool:
-    if not isinstance(entry, Mapping) or not {"name", "labels"} <= set(entry) <= {"name", *GROUP_KEYS}:
+    needed = {"name", "labels"}
+    if not isinstance(entry, Mapping) or not needed <= set(entry) <= {*needed, "threshold", *GROUP_TYPES}:
         return False
-    kinds = all(isinstance(entry[key], kinds) for key, kinds in GROUP_KEYS.items() if key in entry)
-    return kinds and is_text(entry["name"]) and bool(entry["labels"])
+    typed = all(isinstance(entry[key], kinds) for key, kinds in GROUP_TYPES.items() if key in entry)
+    return typed and is_text(entry["name"]) and isinstance(entry["labels"], list) and entry["labels"] != []
 
 
 def own_labels(doc: Doc) -> Sequence[str] | None:

@@ -1,5 +1,6 @@
 """From a name to a pipeline and the zero-shot component in it: the one way for every command."""
 
+import contextlib
 import json
 import os
 import re
@@ -95,9 +96,9 @@ def find_component(nlp: Language, name: str | None = None) -> ZeroShotTextCatego
 def unneeded_pipes(nlp: Language, pipe: ZeroShotTextCategorizer) -> list[str]:
     """What a pipeline can do without if one component's scores are all that is wanted: those after it, and other
     zero-shot components. For nlp.select_pipes(disable=...)."""
-    later = nlp.pipe_names[nlp.pipe_names.index(pipe.name) + 1 :]
-    others = [name for name, other in nlp.pipeline if isinstance(other, ZeroShotTextCategorizer) and other is not pipe]
-    return list(dict.fromkeys([*later, *others]))
+    earlier = nlp.pipeline[: nlp.pipe_names.index(pipe.name)]
+    needed = [name for name, other in earlier if not isinstance(other, ZeroShotTextCategorizer)]
+    return [name for name in nlp.pipe_names if name not in (*needed, pipe.name)]
 
 
 def names_checkpoint(name: str) -> bool:
@@ -156,11 +157,9 @@ def read_label_list(value: str) -> list[str]:
         raise ZeroShotError("Z060", what="--labels", value=value, reason="there is no such file")
     if not text.lstrip().startswith("["):
         return [label.strip() for label in (text.splitlines() if is_file else text.split(",")) if label.strip()]
-    try:
+    with contextlib.suppress(ValueError):
         found = json.loads(text)
-    except ValueError:
-        found = None
-    if not isinstance(found, list) or not all(isinstance(label, str) for label in found):
-        reason = 'it is no JSON list of strings. Write "a,b,c", or \'["a, b", "c"]\''
-        raise ZeroShotError("Z060", what="--labels", value=value, reason=reason)
-    return found
+        if isinstance(found, list) and all(isinstance(label, str) for label in found):
+            return found
+    reason = 'it is no JSON list of strings. Write "a,b,c", or \'["a, b", "c"]\''
+    raise ZeroShotError("Z060", what="--labels", value=value, reason=reason)
