@@ -158,7 +158,7 @@ def review(corpus: Path, folder: Path, output: str, *options: str) -> Any:
 
 def test_command_writes_prodigys_choice_tasks(corpus: Path, decomposed_folder: Path) -> None:
     done, path = review(corpus, decomposed_folder, "tasks.jsonl")
-    assert done.exit_code == 0 and "next: label them" in done.stderr
+    assert done.exit_code == 0 and "Next: label them" in done.stderr
     tasks = [json.loads(line) for line in path.read_text(encoding="utf8").splitlines()]
     assert len(tasks) == 3 and {task["text"] for task in tasks} <= set(SENTENCES)
     for task in tasks:

@@ -12,8 +12,18 @@ from spacy.cli._util import app
 from typer.core import TyperGroup
 from typer.main import get_command
 
-# In the order of the help. A command is a function in a file of the same name.
-COMMANDS = ("classify", "annotate", "tune", "calibrate", "distill", "evaluate", "check", "explore", "benchmark")
+# In the order of the help, which shows the sentence. A command is a function in a file of the same name.
+COMMANDS = {
+    "classify": "Score texts on labels of your own",
+    "annotate": "Label every text of a file",
+    "tune": "Find the settings that fit labelled texts best",
+    "calibrate": "Balance the scores of labels by unlabelled texts",
+    "distill": "Train a small fast classifier on a pipeline's labels",
+    "evaluate": "Measure how often a pipeline is right",
+    "check": "Find faults of labels and settings, and show the cost",
+    "explore": "Try labels and wordings in the browser",
+    "benchmark": "Measure the speed on this machine",
+}
 # Typer has brought its own copy of click since 0.26; its base of BadParameter is the right class with either.
 UsageError: Any = typer.BadParameter.__base__
 
@@ -32,7 +42,8 @@ class LazyGroup(TyperGroup):
 
         module = importlib.import_module(f"{__name__}.{cmd_name}")
         single = typer.Typer(rich_markup_mode=None, add_completion=False)
-        single.command(cmd_name, context_settings=getattr(module, "CONTEXT_SETTINGS", None))(
+        settings = getattr(module, "CONTEXT_SETTINGS", None)
+        single.command(cmd_name, context_settings=settings, short_help=COMMANDS[cmd_name])(
             run(cmd_name)(getattr(module, cmd_name))
         )
         return get_command(single)

@@ -135,15 +135,16 @@ def note(message: str) -> None:
 
 class Bar:
     """Progress on standard error: a bar with rate and time left, or a line now and then where there is no terminal.
-    The clock starts with the first thing that is done: neither loading nor what an earlier run did counts."""
+    The clock starts with the first thing that is done: neither loading nor what an earlier run did counts. Until then
+    the bar only moves."""
 
     def __init__(self, description: str):
         self.console = make_console(stderr=True)
         columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[text]}")
         self._description = description
         self._bar = Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal)
-        self._task: Any = None
-        self._first = (0, 0.0)
+        self._task = self._bar.add_task(description, total=None, text="")
+        self._first: tuple[int, float] | None = None
         self._start = self._told = 0.0
         self.rate = 0.0
 
@@ -157,8 +158,7 @@ class Bar:
     def update(self, done: int, fraction: float) -> None:
         """Show how many things are done, and which fraction of all there is to do."""
         now = time.monotonic()
-        if self._task is None:
-            self._task = self._bar.add_task(self._description, total=1.0, text="")
+        if self._first is None:
             self._first, self._start, self._told = (done, fraction), now, now
         elapsed, part = now - self._start, fraction - self._first[1]
         self.rate = (done - self._first[0]) / elapsed if elapsed else 0.0
@@ -166,7 +166,7 @@ class Bar:
         if part > 0.0:
             left = round(elapsed * (1.0 - fraction) / part)
             text += f"  {left // 3600}:{left // 60 % 60:02}:{left % 60:02} left"
-        self._bar.update(self._task, completed=fraction, text=text)
+        self._bar.update(self._task, total=1.0, completed=fraction, text=text)
         if not self.console.is_terminal and now - self._told >= EVERY:
             self._told = now
             self.console.print(f"{self._description}: {fraction:.1%}  {text}", soft_wrap=True)

@@ -65,8 +65,8 @@ def annotate(
         texts = ((row.number, row.text) for row in rows)
         count = write_review(nlp, pipe, texts, output, review, review_tool, batch_size)
         cli.note(f"{output}: {count:,} texts to label with {review_tool}")
-        command = f"python -m spacy zeroshot tune {nlp.path or 'PIPELINE'} ANSWERS"
-        cli.note(f"next: label them, export the answers, then {command}")
+        command = f"python -m spacy zeroshot tune {nlp.path or 'PIPELINE'} ANSWERS --output tuned"
+        cli.note(f"Next: label them, export the answers, then {command}")
         return
     rejected = 0
     start = time.monotonic()
@@ -110,7 +110,8 @@ def annotate(
         parts.append(f"{summary.resumed:,} of them before")
     if summary.rejected:
         parts.append(f"{summary.rejected:,} rows left out, see {output}.rejects.jsonl")
-    rate = f", {bar.rate:,.1f} rows/s" if bar.rate else ""
-    cli.note(f"{', '.join(parts)}; {time.monotonic() - start:,.1f} s{rate}")
+    seconds = time.monotonic() - start
+    rate = (summary.written - summary.resumed) / seconds
+    cli.note(f"{', '.join(parts)}; {seconds:,.1f} s with loading, {rate:,.1f} rows/s")
     name = pipeline or model or "bundled"
-    cli.note(f"next: correct the labels of some rows, then python -m spacy zeroshot evaluate {name} FILE")
+    cli.note(f"Next: correct the labels of fifty rows, then python -m spacy zeroshot tune {name} ROWS --output tuned")

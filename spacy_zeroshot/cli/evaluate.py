@@ -75,4 +75,4 @@ def evaluate(
         means = [sum(getattr(one, name) for one in texts) / len(texts) for name in GOALS]
         rows.append(["mean of labelled texts", sum(one.rows for one in texts), "", *means, ""])
     print_table(make_console(), COLUMNS, rows)
-    cli.note(f"Next: python -m spacy zeroshot tune {pipeline} DEV_FILE --output tuned")
+    cli.note(f"Next: python -m spacy zeroshot tune {pipeline} DEV_FILE --output {Path(pipeline).name}-tuned")

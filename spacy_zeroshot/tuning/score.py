@@ -44,21 +44,24 @@ def score_texts(
     """Run what comes before the component, and score the texts that are not blank with every label set.
     RAISES (ZeroShotError): Z203 for scores that are not finite, and what the model says of a text."""
 
-    def rows() -> Iterator[tuple[int, str, np.ndarray]]:
+    read: dict[int, str] = {}
+    logits = [np.full((len(texts), len(label_set.labels)), np.nan) for label_set in label_sets]
+
+    def rows() -> Iterator[tuple[int, int, np.ndarray]]:
         for batch in minibatch(docs_before(nlp, pipe.name, texts), BATCH):
-            docs = [doc for doc, _ in batch]
-            found = [pipe.label_logits(docs, label_set) for label_set in label_sets]
-            for (doc, number), values in zip(batch, np.concatenate(found, axis=1)):
-                yield number, " ".join(premise.text for premise in premises_of(doc, pipe.get_spans)), values
+            read.update((n, " ".join(premise.text for premise in premises_of(d, pipe.get_spans))) for d, n in batch)
+            for column, label_set in enumerate(label_sets):
+                for (_, number), values in zip(batch, pipe.label_logits([doc for doc, _ in batch], label_set)):
+                    yield number, column, values
 
     with remembered_texts(pipe):
-        kept = [row for row in track(rows(), len(texts), description) if not np.isnan(row[2]).all()]
-    stops = np.cumsum([len(label_set.labels) for label_set in label_sets])
-    logits = np.array([values for _, _, values in kept]).reshape(len(kept), int(stops[-1]))
-    if bad := int((~np.isfinite(logits).all(axis=1)).sum()):
+        for number, column, values in track(rows(), len(texts) * len(label_sets), description):
+            logits[column][number] = values
+    kept = np.flatnonzero(~np.isnan(np.hstack(logits)).all(axis=1))
+    logits = [found[kept] for found in logits]
+    if bad := int((~np.isfinite(np.hstack(logits)).all(axis=1)).sum()):
         raise ZeroShotError("Z203", count=bad, total=len(kept), name=description)
-    numbers = np.array([number for number, _, _ in kept], dtype=int)
-    return Scored(numbers, [text for _, text, _ in kept], np.split(logits, stops[:-1], axis=1))
+    return Scored(kept, [read[number] for number in kept.tolist()], logits)
 
 
 @contextmanager

@@ -30,7 +30,7 @@ def test_options_and_report(nli_folder: Path, corpus: Path, tmp_path: Path) -> N
     assert rows[2]["cats"] == {"sport": 0.0, "politics": 0.0}
     assert f"{corpus}, line 5 left out: it is not JSON" in result.stderr
     assert f"4 texts labelled, 1 rows left out, see {out}.rejects.jsonl" in result.stderr and "rows/s" in result.stderr
-    assert result.stderr.splitlines()[-1].startswith("next: ")
+    assert result.stderr.splitlines()[-1].endswith(f"tune {nli_folder} ROWS --output tuned")
     # again: nothing to do
     assert run_cli(*arguments).exit_code == 0
     changed = run_cli(*arguments, "--threshold", "0.9")

@@ -151,7 +151,8 @@ def test_the_dev_set_is_scored_once(nli_folder):
             yield item
 
     tune(nlp, ROWS, templates=TEMPLATES, track=watch)
-    assert shown == [(16, "16 texts")] and len(seen) == 16
+    # the component's wording, and two templates
+    assert shown == [(48, "16 texts, 3 wordings")] and len(seen) == 48
     assert all(cats == before[1] for cats in seen) and dict(nlp.get_pipe_config(pipe.name)) == before[0]
 
 
