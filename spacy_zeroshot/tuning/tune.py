@@ -114,7 +114,8 @@ def tune(
     said = gold[[not is_blank(text) for text in texts]]
     if len(said) and (said == said[0]).all():
         raise ZeroShotError("Z202", count=len(said), labels=[own_set.labels[i] for i in np.flatnonzero(said[0])])
-    scored = score_texts(nlp, pipe, texts, [*wordings.values()], track, f"{len(texts):,} texts, {len(wordings)} wordings")
+    description = f"{len(texts):,} texts, {len(wordings)} wordings"
+    scored = score_texts(nlp, pipe, texts, [*wordings.values()], track, description)
     if len(scored.rows) < len(rows):
         warn("Z120", count=len(rows) - len(scored.rows), total=len(rows))
     if not len(scored.rows):
