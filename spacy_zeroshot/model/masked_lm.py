@@ -123,7 +123,7 @@ class MaskedLM:
         """Mean log-probabilities in the prompt without a text, shape (hypotheses,), remembered."""
         prior = self._priors.get(found.key)
         if prior is None:
-            prior = torch.zeros(len(found.texts), device=self._checkpoint.device)
+            prior = torch.zeros(len(found.texts), dtype=torch.float32, device=self._checkpoint.device)
             for row in self._rows(np.zeros(0, dtype="int64"), found, self._by_length(found), 0):
                 prior[row.labels] = self._log_probabilities([row])
             self._priors.add({found.key: prior})

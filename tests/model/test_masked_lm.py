@@ -129,6 +129,16 @@ def test_each_text_may_have_its_own_labels(masked_folder):
     np.testing.assert_allclose(found, np.concatenate(expected), rtol=1e-5, atol=1e-5)
 
 
+def test_a_default_dtype_of_float64_changes_nothing(masked_folder):
+    expected = logits_of(masked_folder, TEXTS, LABELS)
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = logits_of(masked_folder, TEXTS, LABELS)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
 def test_long_texts_are_cut_and_the_prompt_is_not(masked_folder):
     output = ask(masked_folder, [" ".join(words(200))], ["sport", "music"], architecture=MaskedLMClassifier)
     assert output.n_windows[0] > 1 and len(output.logits) == 2 * output.n_windows[0]
