@@ -66,9 +66,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     bodies = "".join(f'{i},"{row["text"]}"\n' for i, row in enumerate(rows))
     (folder / "news.csv").write_text("id,body\n" + bodies, encoding="utf8")
     (folder / "reviews.txt").write_text("".join(f"{row['text']}\n" for row in rows * 4), encoding="utf8")
-    for config in (ROOT / "configs").glob("*.cfg"):
-        shutil.copy(config, folder)
-    load_model_from_config(load_config(folder / "single_label.cfg"), auto_fill=True).to_disk(folder / "news")
+    shutil.copytree(ROOT / "configs", folder / "configs")
+    config = load_config(folder / "configs" / "single_label.cfg")
+    load_model_from_config(config, auto_fill=True).to_disk(folder / "news")
     return folder
 
 
