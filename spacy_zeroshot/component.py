@@ -41,7 +41,7 @@ from .labels import (
     writers_of_keys,
 )
 from .model.architectures import check_model
-from .model.types import InitConfig, NLIInput, WindowConfig
+from .model.types import NLIInput, WindowConfig
 from .neighbors import ExampleStore, mix
 from .premises import Premise, SpanGetter, count_unread, is_blank, premises_of, window_spans
 from .scores import DocScores, WindowLogits, blank_scores, calibrate, pool_windows, split_by_label_set, to_scores
@@ -429,7 +429,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
     def embed(self, texts: Sequence[str]) -> Floats2d:
         """Embed texts by the component's own encoder. RETURNS (Floats2d): Shape (texts, width), rows of length one."""
         with named(self.name):
-            return self._shim.embed(list(texts))
+            return self._shim.runtime.embed(list(texts))
 
     def votes(self, texts: Sequence[str], label_set: LabelSet, leave_out: bool = False) -> tuple[Floats2d, np.ndarray]:
         """Let the examples vote on texts, as ExampleStore.vote."""
@@ -503,7 +503,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
                 self.set_labels(list(gold))
             if not self.trainable and not gold.keys().isdisjoint(self.labels):
                 warn("Z124")
-            self._shim.initialize(InitConfig(layer_decay, head_rate))
+            self._shim.initialize(layer_decay, head_rate)
 
     def update(
         self,

@@ -29,8 +29,7 @@ UsageError: Any = typer.BadParameter.__base__
 
 
 class LazyGroup(TyperGroup):
-    """A group that imports a command when it is used, runs it in _util.run, and turns wrong options into one line and
-    exit code 1."""
+    """Imports a command when it is used, runs it in _util.run, and makes wrong options one line and exit code 1."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(COMMANDS)

@@ -19,8 +19,7 @@ def make_console(stderr: bool = False) -> Console:
 
 
 def print_bars(console: Console, heading: str, cats: Mapping[str, float], chosen: Collection[str]) -> None:
-    """Print a heading, usually the text that was scored, on at most two lines; and a bar for every label, the best
-    first, the chosen ones marked."""
+    """Print a heading on at most two lines, and a bar for every label, the best first, the chosen ones marked."""
     plain = not console.encoding.lower().startswith("utf")
     # some of every line is lost to wrapping at words
     for part in Text(shorten(heading, console.width * 2 - 10), style="bold").wrap(console, console.width):

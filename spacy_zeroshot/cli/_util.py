@@ -40,8 +40,7 @@ Labels = Annotated[
     str, Option("--labels", "-l", help='"a,b,c", a JSON list for labels with commas, or a file with one a line')
 ]
 Template = Annotated[
-    list[str] | None,
-    Option("--template", "-t", help='Hypothesis template, e.g. "The topic is {}."; may be repeated'),
+    list[str] | None, Option("--template", "-t", help='Hypothesis template, e.g. "The topic is {}."; may be repeated')
 ]
 MultiLabel = Annotated[
     bool | None,

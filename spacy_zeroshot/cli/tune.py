@@ -26,8 +26,7 @@ def tune(
     labels: cli.Labels = "",
     multi_label: cli.MultiLabel = None,
     templates: Annotated[
-        list[str] | None,
-        Option("--template", "-t", help="A candidate, in place of the built-in ones; may be repeated"),
+        list[str] | None, Option("--template", "-t", help="A candidate, in place of the built-in ones; may be repeated")
     ] = None,
     none_label: cli.NoneLabel = None,
     component: cli.Component = None,

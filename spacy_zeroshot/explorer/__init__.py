@@ -111,8 +111,7 @@ class Explorer:
         self._logits.clear()
 
     def change(self, settings: Mapping[str, Any]) -> None:
-        """Change some of EDITED, as a config has them: all or none. Labels that stay keep what they have of BY_LABEL.
-        RAISES (ZeroShotError): Z002 to Z009."""
+        """Change some of EDITED, as a config has them: all or none. Labels that stay keep theirs of BY_LABEL."""
         before = {name: self.pipe.setting(name) for name in (*EDITED, *BY_LABEL)}
         after = {**before, **settings}
         groups = after["label_groups"] or [{"labels": after["labels"]}]
@@ -126,8 +125,7 @@ class Explorer:
             raise
 
     def scores(self, track: Track = no_progress) -> Floats2d:
-        """Scores of shape (texts, labels). The model reads each text once, and runs for new hypotheses only.
-        RAISES (ZeroShotError): Z001 without labels, and what the model says of a text."""
+        """Scores of shape (texts, labels). The model reads each text once, and runs for new hypotheses only."""
         label_set = self.pipe.label_set()
         if self.pipe.examples and self.pipe.examples_weight:
             # their votes depend on all labels

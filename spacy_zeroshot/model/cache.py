@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import IO, Any, Generic, TypeVar
 
 import torch
@@ -9,6 +10,8 @@ from torch import Tensor
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
+# The size of a tensor, as a cache counts it
+n_bytes = attrgetter("nbytes")
 
 
 class Cache(Generic[Key, Value]):
@@ -52,8 +55,7 @@ class Cache(Generic[Key, Value]):
 
 
 class TensorFile(Cache[bytes, Tensor]):
-    """Keeps float16 tensors in a temporary file, so that memory does not bound how many. What is beyond the limit is
-    not kept."""
+    """Keeps float16 tensors, up to the limit, in a temporary file: memory does not bound how many."""
 
     def __init__(self, limit: int):
         self.limit = limit
@@ -81,8 +83,3 @@ class TensorFile(Cache[bytes, Tensor]):
                 self._file.write(tensor.cpu().numpy().tobytes())
                 self._places[key] = self._end, tensor.shape
                 self._end += n_bytes(tensor)
-
-
-def n_bytes(tensor: Any) -> int:
-    """The size of a tensor, as a cache counts it."""
-    return int(tensor.nbytes)

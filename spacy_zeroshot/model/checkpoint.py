@@ -7,15 +7,14 @@ import threading
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
 
 from ..errors import ZeroShotError
-from ..util import first_line, hash_files
+from ..util import first_line
 from .decomposed import DecomposedConfig, load_decomposed, save_decomposed
 from .device import plain_tensors
 from .head import find_head
@@ -65,7 +64,8 @@ class Checkpoint:
         limits = [int(self.tokenizer.model_max_length)]
         positions = getattr(self.config, "max_position_embeddings", None)
         if positions and positions > 0:
-            table = getattr(getattr(self.module.base_model, "embeddings", None), "position_embeddings", None)
+            base = getattr(self.module, "base_model", None)
+            table = getattr(getattr(base, "embeddings", None), "position_embeddings", None)
             padding = getattr(table, "padding_idx", None)
             # RoBERTa-like models count positions from padding_idx + 1
             limits.append(positions if padding is None else positions - padding - 1)
@@ -91,13 +91,9 @@ def share_checkpoint(spec: ModelSpec, folder: Path, device: torch.device, dtype:
 
 
 def load_checkpoint(
-    spec: ModelSpec,
-    device: torch.device | None = None,
-    dtype: torch.dtype | None = None,
-    folder: Path | None = None,
+    spec: ModelSpec, device: torch.device | None = None, dtype: torch.dtype | None = None, folder: Path | None = None
 ) -> Checkpoint:
-    """Load config, tokenizer and weights for evaluation, from what find_folder gives if that is not done yet; without
-    a dtype, in the precision they are stored in."""
+    """Load config, tokenizer and weights for evaluation; without a dtype, in the precision they are stored in."""
     folder = folder or find_folder(spec)
     with plain_tensors():
         config = DecomposedConfig.from_folder(folder) if is_decomposed(folder) else _load_config(spec, folder)
@@ -152,26 +148,6 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path, trained: bool = True) 
     mode = (folder / "config.json").stat().st_mode
     for path in folder.iterdir():
         path.chmod(mode)
-
-
-@lru_cache(maxsize=1)
-def bundled_hash() -> str:
-    """SHA-256 of the installed bundled model, which a saved pipeline refers to."""
-    return hash_files(BUNDLED_FOLDER / name for name in ("config.json", "tokenizer.json", WEIGHTS))
-
-
-def read_folder(folder: Path) -> dict[str, bytes]:
-    """The files of a folder and of those in it, by path."""
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
-
-
-def write_folder(folder: Path, files: dict[str, bytes]) -> None:
-    """Write what read_folder gave. A path that leads out of the folder leads into it."""
-    for name, data in files.items():
-        path = folder.joinpath(*(part for part in PurePosixPath(name).parts if part not in ("..", "/")))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
 
 
 def _not_loaded(spec: ModelSpec, error: BaseException, code: str = "Z020") -> ZeroShotError:
@@ -235,9 +211,6 @@ def _load_module(spec: ModelSpec, folder: Path, config: Any) -> Any:
     import transformers
     from safetensors import SafetensorError
 
-    # transformers renamed the argument in 4.56 and warns about the old name in 5
-    major, minor = (int(part) for part in transformers.__version__.split(".")[:2])
-    dtype = "dtype" if (major, minor) >= (4, 56) else "torch_dtype"
     try:
         with _quiet():
             module, info = getattr(transformers, AUTO_CLASSES[spec.architecture]).from_pretrained(
@@ -248,7 +221,7 @@ def _load_module(spec: ModelSpec, folder: Path, config: Any) -> Any:
                 ignore_mismatched_sizes=True,
                 use_safetensors=True if spec.use_safetensors else None,
                 trust_remote_code=False,
-                **{dtype: "auto"},
+                torch_dtype="auto",
             )
     except (SafetensorError, RuntimeError, UnpicklingError, EOFError) as error:
         raise ZeroShotError("Z024", name=spec.name, reason=first_line(error)) from error

@@ -8,15 +8,14 @@ import torch
 from torch import Tensor
 
 from .batching import EVENNESS, Batch, HypothesisSet, Window, pad, ranges, sorted_slices
+from .bi_encoder import PooledEncoder
 from .checkpoint import Checkpoint
 from .device import to_device
-from .pooling import PooledEncoder
 from .tokenization import PairTokenizer
 
 
 class CrossEncoder:
-    """Scores [CLS] premise [SEP] hypothesis [SEP] with any sequence classification model. A PairScorer.
-    `order` is what find_head gave."""
+    """Scores [CLS] premise [SEP] hypothesis [SEP] with any sequence classification model. A PairScorer."""
 
     # As large as a CPU runs at full speed; measured with a 22M model in float32, 8,192 are a sixth slower
     cpu_tokens = 1024
@@ -25,7 +24,7 @@ class CrossEncoder:
         self._checkpoint = checkpoint
         self.module = checkpoint.module
         self.tokenizer = tokenizer
-        self.order = list(order)
+        self.order = list(order)  # as find_head gives it
         self.classes = max(2, len(order))
         self.multiple = multiple
         self.max_length = checkpoint.max_length

@@ -274,10 +274,6 @@ class DecomposedEncoder(nn.Module):
         self.similarity = nn.Parameter(torch.tensor(config.similarity, dtype=torch.float32))
 
     @property
-    def base_model(self) -> Encoder:
-        return self.encoder
-
-    @property
     def device(self) -> torch.device:
         return self.pooler.weight.device
 
@@ -464,8 +460,7 @@ class DecomposedScorer:
     def _remembered(
         self, cache: Cache[bytes, Tensor], sequences: Sequence[Ints1d], levels: range, dtype: torch.dtype
     ) -> tuple[Tensor, Tensor]:
-        """As the encoder, which is not trained: vectors of sequences, and their states, shape (levels, tokens, width).
-        What is new is kept in a precision."""
+        """As the encoder, which is not trained: vectors of sequences; their states, shape (levels, tokens, width)."""
 
         def encode(keys: Sequence[bytes]) -> list[Tensor]:
             rows = [np.frombuffer(key, dtype="int64") for key in keys]
@@ -558,8 +553,7 @@ class DecomposedScorer:
 def load_decomposed(
     folder: Path, dtype: torch.dtype | None = None, device: torch.device | None = None
 ) -> DecomposedEncoder:
-    """Load a folder that save_decomposed wrote; dtype None keeps the precision it is stored in. RAISES
-    (ZeroShotError): Z024 for damaged weights, Z030 for a config that cannot be run."""
+    """Load a folder that save_decomposed wrote; dtype None keeps the precision it is stored in."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from ..errors import ZeroShotError
 from .batching import EVENNESS, Batch, HypothesisSet, Window, pad, ranges, sorted_slices
+from .bi_encoder import PooledEncoder
 from .cache import Cache
 from .checkpoint import Checkpoint
 from .device import to_device
-from .pooling import PooledEncoder
 from .tokenization import PairTokenizer
 from .types import MASK_SLOT, TEXT_SLOT
 

@@ -16,7 +16,7 @@ from ..errors import ZeroShotError
 from ..util import first_line
 from .batching import Batch, HypothesisSet, PairScorer, Window
 from .cross_encoder import CrossEncoder
-from .decomposed import DecomposedEncoder, DecomposedScorer, Encoder, InteractionLayers
+from .decomposed import DecomposedEncoder, DecomposedScorer
 from .packing import PackedSequences, RaggedIndex, gather
 
 # Largest difference of a result, relative to the largest one, that a conversion to float32 may show
@@ -32,17 +32,14 @@ def run_by_openvino(scorer: PairScorer, kernel: torch.dtype, name: str) -> PairS
         return DecomposedScorer(module, scorer.tokenizer, scorer.max_length, scorer.multiple)
     if isinstance(scorer, CrossEncoder):
         converted = copy.copy(scorer)
-        converted.module = OpenVINOClassifier(scorer, kernel, name)
+        converted.module = _convert_classifier(scorer, kernel, name)
         return converted
     raise _not_taken(name, "its architecture runs in torch only")
 
 
 class Converted:
-    """A torch module that OpenVINO runs. Threads may share it; a forked process compiles its own.
-
-    The module takes tensors by position and gives one or a tuple, in float32. It is traced with the first of two
-    examples and checked on the second.
-    """
+    """A torch module that OpenVINO runs: it takes tensors by position and gives one or a tuple, in float32. Threads may
+    share it; a forked process compiles its own."""
 
     def __init__(self, module: nn.Module, examples: Sequence[tuple[Tensor, ...]], kernel: torch.dtype, name: str):
         self._ov = import_openvino()
@@ -69,52 +66,6 @@ class Converted:
         return [torch.from_numpy(results[number]) for number in range(len(results))]
 
 
-class OpenVINOClassifier(nn.Module):
-    """Stands in a CrossEncoder where its sequence classification model did."""
-
-    def __init__(self, scorer: CrossEncoder, kernel: torch.dtype, name: str):
-        super().__init__()
-        self.original = module = scorer.module
-        self.config = module.config
-        inputs = [_example(scorer, *shape).inputs for shape in EXAMPLES]
-        self.names = names = list(inputs[0])
-        # an encoder-decoder would give its keys and values as well, which cannot be traced
-        options = {"use_cache": False} if getattr(module.config, "is_encoder_decoder", False) else {}
-
-        def logits(*tensors: Tensor) -> Tensor:
-            return module(**dict(zip(names, tensors, strict=True)), **options).logits
-
-        examples = [tuple(map(torch.from_numpy, arrays.values())) for arrays in inputs]
-        self.converted = Converted(_ByPosition(module, logits), examples, kernel, name)
-
-    def forward(self, **inputs: Tensor) -> SimpleNamespace:
-        return SimpleNamespace(logits=self.converted(*(inputs[name] for name in self.names))[0])
-
-
-class OpenVINOEncoder(Encoder):
-    """Stands in a DecomposedEncoder where its encoder did."""
-
-    def __init__(self, original: Encoder, converted: Converted):
-        nn.Module.__init__(self)
-        self.original = original
-        self.converted = converted
-
-    def read(self, packed: PackedSequences, keep: range) -> tuple[Tensor, list[Tensor]]:
-        last, *levels = self.converted(*_encoder_inputs(packed))
-        return last, levels[: len(keep)]
-
-
-class OpenVINOInteractionLayers(InteractionLayers):
-    """Stands in a DecomposedEncoder where its interaction layers did."""
-
-    def __init__(self, original: InteractionLayers, converted: Converted):
-        super().__init__(original)
-        self.converted = converted
-
-    def forward(self, *inputs: Any) -> Tensor:
-        return self.converted(*_interaction_inputs(*inputs))[0]
-
-
 class _ByPosition(nn.Module):
     """A function of tensors as a module, which is what can be traced."""
 
@@ -127,7 +78,27 @@ class _ByPosition(nn.Module):
         return self.call(*inputs)
 
 
+def _convert_classifier(scorer: CrossEncoder, kernel: torch.dtype, name: str) -> Callable[..., SimpleNamespace]:
+    """What stands in a CrossEncoder where its sequence classification model did."""
+    module = scorer.module
+    inputs = [_example(scorer, *shape).inputs for shape in EXAMPLES]
+    names = list(inputs[0])
+    # an encoder-decoder would give its keys and values as well, which cannot be traced
+    options = {"use_cache": False} if getattr(module.config, "is_encoder_decoder", False) else {}
+
+    def logits(*tensors: Tensor) -> Tensor:
+        return module(**dict(zip(names, tensors, strict=True)), **options).logits
+
+    def forward(**tensors: Any) -> SimpleNamespace:
+        return SimpleNamespace(logits=converted(*(tensors[name] for name in names))[0])
+
+    examples = [tuple(map(torch.from_numpy, arrays.values())) for arrays in inputs]
+    converted = Converted(_ByPosition(module, logits), examples, kernel, name)
+    return forward
+
+
 def _convert_decomposed(scorer: DecomposedScorer, kernel: torch.dtype, name: str) -> DecomposedEncoder:
+    """The same module, its encoder and interaction layers run by OpenVINO."""
     module = scorer.module
     texts, chunks = [], []
     with torch.inference_mode(False), torch.no_grad():
@@ -147,10 +118,16 @@ def _convert_decomposed(scorer: DecomposedScorer, kernel: torch.dtype, name: str
     def interact(states: Tensor, qkv: Tensor, padding: Tensor, *more: Tensor) -> Tensor:
         return module.interaction(states, qkv, more[6:], padding, _ragged(*more[:3]), _ragged(*more[3:6]))
 
-    converted = Converted(_ByPosition(module.encoder, encode), texts, kernel, name)
-    encoder = OpenVINOEncoder(module.encoder, converted)
-    converted = Converted(_ByPosition(module.interaction, interact), chunks, kernel, name)
-    interaction = OpenVINOInteractionLayers(module.interaction, converted)
+    encoder, interaction = copy.copy(module.encoder), copy.copy(module.interaction)
+    run_encoder = Converted(_ByPosition(module.encoder, encode), texts, kernel, name)
+    run_interaction = Converted(_ByPosition(module.interaction, interact), chunks, kernel, name)
+
+    def read_texts(packed: PackedSequences, keep: range) -> tuple[Tensor, list[Tensor]]:
+        last, *levels = run_encoder(*_encoder_inputs(packed))
+        return last, levels[: len(keep)]
+
+    encoder.read = read_texts  # type: ignore[method-assign]
+    interaction.forward = lambda *inputs: run_interaction(*_interaction_inputs(*inputs))[0]
     return copy.deepcopy(module, {id(module.encoder): encoder, id(module.interaction): interaction})
 
 

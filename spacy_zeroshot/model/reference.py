@@ -54,8 +54,7 @@ def write_stock_checkpoint(bundled: Path, folder: Path) -> Path:
 
 
 class Device:
-    """A torch device. Its memory is in megabytes, 0.0 where the system does not tell: of a GPU, or resident of this
-    process."""
+    """A torch device, and the memory in megabytes that is taken of it; 0.0 where the system does not tell."""
 
     def __init__(self, name: str = "cpu"):
         self.name = name

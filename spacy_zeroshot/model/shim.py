@@ -13,7 +13,8 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import srsly
@@ -21,7 +22,8 @@ from thinc.api import Optimizer, Shim, torch2xp, xp2torch
 from thinc.types import Floats2d
 
 from ..errors import ZeroShotError
-from .types import BUNDLED, InitConfig, ModelSpec, NLIInput, NLIOutput
+from ..util import hash_files
+from .types import BUNDLED, BUNDLED_FOLDER, WEIGHTS, ModelSpec, NLIInput, NLIOutput
 
 if TYPE_CHECKING:
     from .predictor import Predictor
@@ -41,7 +43,8 @@ class ModelShim(Shim):
         super().__init__(None)
         self.spec = spec
         self.trainable = self.train_encoder = False
-        self.init = InitConfig()
+        # Factors on learning rates: for each layer below the top one, and of the head. Not saved.
+        self.layer_decay = self.head_rate = 1.0
         # Whether the weights are other ones than the checkpoint's
         self.changed = False
         # Of a loaded pipeline: the folder, the files, or BUNDLED, that stand in the place of what the config names
@@ -71,10 +74,6 @@ class ModelShim(Shim):
             return self.runtime.begin_update(batch)
         return self.runtime.predict(batch), _no_backprop
 
-    def embed(self, texts: Sequence[str]) -> Floats2d:
-        """Embed texts by the model's own encoder, shape (texts, width): rows of length one."""
-        return self.runtime.embed(texts)
-
     def weights_key(self) -> str:
         """What changes with the weights: the bundled model's hash, "own:0" for another checkpoint as it was loaded."""
         return self._reference()["sha256"] if self._is_bundled and not self._version else f"own:{self._version}"
@@ -82,8 +81,7 @@ class ModelShim(Shim):
     # Learning
 
     def set_trainable(self, trainable: bool, train_encoder: bool = False) -> None:
-        """Whether the weights are to be updated, and the encoder's of the bundled layout too. RAISES (ZeroShotError):
-        Z241 if this architecture only scores."""
+        """Whether the weights are to be updated, and the encoder's of the bundled layout too."""
         if trainable and self.spec.architecture != "NLIClassifier":
             raise ZeroShotError("Z241", architecture=self.spec.architecture)
         with self._lock:
@@ -95,10 +93,10 @@ class ModelShim(Shim):
             self._model = None
             self.trainable, self.train_encoder = trainable, train_encoder
 
-    def initialize(self, init: InitConfig) -> None:
+    def initialize(self, layer_decay: float = 1.0, head_rate: float = 1.0) -> None:
         """Load the checkpoint for training. What was learned before is dropped."""
         with self._lock:
-            self.init = init
+            self.layer_decay, self.head_rate = layer_decay, head_rate
             if self.changed:
                 self._model = None
                 self.changed = False
@@ -111,7 +109,7 @@ class ModelShim(Shim):
 
         parameters = self.runtime.parameters
         prefix = getattr(self.runtime.checkpoint.module, "base_model_prefix", "encoder")
-        rates = learning_rates(list(parameters), prefix, self.init)
+        rates = learning_rates(list(parameters), prefix, self.layer_decay, self.head_rate)
         with torch.inference_mode(False), torch.no_grad():
             for name, parameter in parameters.items():
                 if parameter.grad is None:
@@ -153,23 +151,22 @@ class ModelShim(Shim):
 
     def save(self, folder: Path) -> None:
         """Write a Hugging Face folder, or, for the untouched bundled model, a reference to it."""
-        from . import checkpoint as store
+        from .checkpoint import save_checkpoint
 
         folder.mkdir(parents=True, exist_ok=True)
         if self.changed:
-            store.save_checkpoint(self.runtime.checkpoint, folder)
+            save_checkpoint(self.runtime.checkpoint, folder)
         elif self._is_bundled:
             srsly.write_json(folder / REFERENCE, self._reference())
         elif isinstance(self._stored, dict):
-            store.write_folder(folder, self._stored)
+            write_folder(folder, self._stored)
         elif self._stored is not None and Path(self._stored).is_dir():
             shutil.copytree(self._stored, folder, dirs_exist_ok=True, copy_function=shutil.copyfile)
         else:
             self._save_source(folder)
 
     def restore(self, folder: Path) -> None:
-        """Take a folder written by save, to be loaded at first use. RAISES (ZeroShotError): Z052 if it refers to a
-        bundled model that is not the installed one."""
+        """Take a folder written by save, to be loaded at first use."""
         reference = folder / REFERENCE
         self._take(str(folder), srsly.read_json(reference) if reference.exists() else None)
 
@@ -178,7 +175,7 @@ class ModelShim(Shim):
         return srsly.msgpack_dumps(self._read_files())
 
     def from_bytes(self, data: bytes) -> "ModelShim":
-        """Take what to_bytes gave, to be loaded at first use. RAISES (ZeroShotError): Z052, as restore."""
+        """Take what to_bytes gave, to be loaded at first use."""
         files = srsly.msgpack_loads(data)
         self._take(files, srsly.json_loads(files[REFERENCE]) if REFERENCE in files else None)
         return self
@@ -205,8 +202,6 @@ class ModelShim(Shim):
     @contextmanager
     def _available(self) -> Iterator[ModelSpec]:
         """The model block with a checkpoint that can be loaded; a pipeline's bytes become a folder for the moment."""
-        from .checkpoint import write_folder
-
         if self._stored is None:
             yield self.spec
         elif isinstance(self._stored, dict):
@@ -242,8 +237,8 @@ class ModelShim(Shim):
 
     def _save_source(self, folder: Path) -> None:
         """Save an untouched checkpoint in the precision it is stored in; from memory where its source is gone."""
-        from .checkpoint import load_checkpoint, save_checkpoint, write_folder
-        from .pooling import MEAN
+        from .bi_encoder import MEAN
+        from .checkpoint import load_checkpoint, save_checkpoint
 
         loaded = None if self._model is None else self._model.checkpoint
         if loaded is None or not loaded.is_exact:
@@ -258,8 +253,6 @@ class ModelShim(Shim):
             write_folder(folder, getattr(self.runtime.scorer.encoder, "pooling", MEAN).files)
 
     def _read_files(self) -> dict[str, bytes]:
-        from .checkpoint import read_folder
-
         if isinstance(self._stored, dict) and not self.changed:
             return self._stored
         with tempfile.TemporaryDirectory() as folder:
@@ -267,8 +260,6 @@ class ModelShim(Shim):
             return read_folder(Path(folder))
 
     def _reference(self) -> dict[str, str]:
-        from .checkpoint import bundled_hash
-
         return {"name": BUNDLED, "sha256": bundled_hash()}
 
     def _take(self, stored: str | dict[str, bytes], reference: dict[str, str] | None) -> None:
@@ -284,7 +275,7 @@ class ModelShim(Shim):
         self.changed = False
 
 
-def learning_rates(names: Sequence[str], base_prefix: str, init: InitConfig) -> dict[str, float]:
+def learning_rates(names: Sequence[str], base_prefix: str, layer_decay: float, head_rate: float) -> dict[str, float]:
     """Factors on the learning rate, by the weight's name: less for each layer below the top one, more for the head.
     What is not in the part of the model called `base_prefix` is its head."""
     # several stacks (encoder and decoder, encoder and interaction) stand on each other in the order of names
@@ -295,15 +286,35 @@ def learning_rates(names: Sequence[str], base_prefix: str, init: InitConfig) -> 
         in_base = name.startswith(f"{base_prefix}.")
         if name in found:
             above = len(layers) - 1 - layers.index(name[: found[name].end(1)])
-            rates[name] = init.layer_decay**above
+            rates[name] = layer_decay**above
         elif in_base and any(part in name for part in _BELOW):
-            rates[name] = init.layer_decay ** len(layers)
+            rates[name] = layer_decay ** len(layers)
         elif in_base and "pooler" not in name:
             rates[name] = 1.0
         else:
             # the numbers of size 1 to 10 that say what a cosine is worth need larger steps than weights of size 0.05
-            rates[name] = init.head_rate * (100.0 if name == "similarity" else 1.0)
+            rates[name] = head_rate * (100.0 if name == "similarity" else 1.0)
     return rates
+
+
+@lru_cache(maxsize=1)
+def bundled_hash() -> str:
+    """SHA-256 of the installed bundled model, which a saved pipeline refers to."""
+    return hash_files(BUNDLED_FOLDER / name for name in ("config.json", "tokenizer.json", WEIGHTS))
+
+
+def read_folder(folder: Path) -> dict[str, bytes]:
+    """The files of a folder and of those in it, by path."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def write_folder(folder: Path, files: dict[str, bytes]) -> None:
+    """Write what read_folder gave. A path that leads out of the folder leads into it."""
+    for name, data in files.items():
+        path = folder.joinpath(*(part for part in PurePosixPath(name).parts if part not in ("..", "/")))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
 
 
 def _no_backprop(d_logits: Floats2d) -> None:

@@ -68,13 +68,6 @@ class NLIOutput(NamedTuple):
     n_hypotheses: Ints1d  # shape (premises,)
 
 
-class InitConfig(NamedTuple):
-    """What `nlp.initialize` sets for training; none of it is saved."""
-
-    layer_decay: float = 1.0  # factor on the learning rate for each layer below the top one
-    head_rate: float = 1.0  # factor on the learning rate of the head
-
-
 @dataclass(frozen=True)
 class ModelSpec:
     """What a model block of a config says: the parameters of the architectures."""

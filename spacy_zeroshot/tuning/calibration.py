@@ -103,8 +103,7 @@ def calibration_entries(biases: Iterable[tuple[str, float]]) -> list[dict[str, A
 
 
 def check_prior(prior: Mapping[str, float], label_set: LabelSet) -> np.ndarray:
-    """The labels' expected shares (where they compete; of a sum of 1) or rates, shape (labels,).
-    RAISES (ZeroShotError): Z007."""
+    """The labels' expected shares (where they compete; of a sum of 1) or rates, shape (labels,)."""
     labels, highest = label_set.labels, np.inf if label_set.exclusive else 1.0
     if set(prior) != set(labels) or not all(0.0 < value < highest for value in prior.values()):
         reason = f"it must give a number above 0 {'' if label_set.exclusive else 'and below 1 '}for each of the labels"

@@ -80,8 +80,7 @@ def _curves(group: TunedGroup) -> dict[str, list[list[float]]]:
     scores = group.after.scores
     grid = make_grid(scores)
     found = sweep(among_best(scores, 1 if group.label_set.exclusive else None), group.gold, grid, group.none)
-    curves = {"macro-F1": found.macro_f1, "micro-F1": found.micro_f1}
-    return {name: np.stack([grid, values], axis=1).tolist() for name, values in curves.items()}
+    return {GOALS[goal]: np.stack([grid, found[goal]], axis=1).tolist() for goal in ("macro_f1", "micro_f1")}
 
 
 def _label_rows(group: TunedGroup) -> list[list[Any]]:

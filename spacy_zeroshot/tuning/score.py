@@ -65,14 +65,14 @@ def score_texts(
 
 
 @contextmanager
-def remembered_texts(pipe: ZeroShotTextCategorizer, max_bytes: int = TEXT_BYTES) -> Iterator[None]:
+def remembered_texts(pipe: ZeroShotTextCategorizer) -> Iterator[None]:
     """Keep the encoder's states of recent texts for a while: other labels and templates then cost no pass over them.
     Without effect on models that read text and hypothesis together, and on those that remember texts already."""
     cache = getattr(predictor_of(pipe).scorer, "recent_texts", None)
     if cache is None or cache.limit > 0:
         yield
         return
-    cache.limit = max_bytes
+    cache.limit = TEXT_BYTES
     try:
         yield
     finally:

@@ -139,15 +139,6 @@ def split_folds(gold: np.ndarray, folds: int, seed: int) -> np.ndarray:
     return fold
 
 
-class Sweep(NamedTuple):
-    """What evaluation.figures gives, for every threshold at once."""
-
-    macro_f1: np.ndarray  # (thresholds,), as the next two
-    micro_f1: np.ndarray
-    accuracy: np.ndarray
-    f1: np.ndarray  # (labels, thresholds)
-
-
 def make_grid(scores: np.ndarray) -> np.ndarray:
     """At most STEPS thresholds to try, ascending, rounded to what reads well."""
     half = STEPS // 2
@@ -157,8 +148,9 @@ def make_grid(scores: np.ndarray) -> np.ndarray:
     return np.unique(np.concatenate([np.arange(half) / half, np.floor(quantiles * 1e5) / 1e5]))
 
 
-def sweep(scores: np.ndarray, gold: np.ndarray, grid: np.ndarray, none: bool = False) -> Sweep:
-    """What `measure` gives where the labels are chosen that reach a threshold of the grid."""
+def sweep(scores: np.ndarray, gold: np.ndarray, grid: np.ndarray, none: bool = False) -> dict[str, np.ndarray]:
+    """What `measure` gives, by its names, where the labels are chosen that reach a threshold of the grid: each shape
+    (thresholds,), but "f1" (labels, thresholds)."""
 
     def reaching(values: np.ndarray) -> np.ndarray:
         return len(values) - np.searchsorted(np.sort(values), grid)
@@ -175,12 +167,12 @@ def sweep(scores: np.ndarray, gold: np.ndarray, grid: np.ndarray, none: bool = F
     f1 = 2.0 * np.array(hits) / np.maximum(sizes, 1)
     # exactly right above the last wrong label, up to the first right one
     last, first = np.where(gold, -np.inf, scores).max(axis=1), np.where(gold, scores, np.inf).min(axis=1)
-    return Sweep(
-        macro_f1=f1.sum(axis=0) / np.maximum((sizes > 0).sum(axis=0), 1),
-        micro_f1=2.0 * np.sum(hits, axis=0) / np.maximum(sizes.sum(axis=0), 1),
-        accuracy=(reaching(first) - reaching(np.minimum(first, last))) / len(gold),
-        f1=f1,
-    )
+    return {
+        "macro_f1": f1.sum(axis=0) / np.maximum((sizes > 0).sum(axis=0), 1),
+        "micro_f1": 2.0 * np.sum(hits, axis=0) / np.maximum(sizes.sum(axis=0), 1),
+        "accuracy": (reaching(first) - reaching(np.minimum(first, last))) / len(gold),
+        "f1": f1,
+    }
 
 
 def ranks(scores: np.ndarray) -> np.ndarray:
@@ -201,7 +193,7 @@ def _rules(
     top_k = kept.top_k if kept is not None else 1 if exclusive else None
     grid = make_grid(scores)
     found = sweep(among_best(scores, top_k), gold, grid, none)
-    threshold = float(grid[np.argmax(getattr(found, goal))])
+    threshold = float(grid[np.argmax(found[goal])])
     if exclusive:
         return {BEST: Rule(0.0, top_k=top_k), THRESHOLD: Rule(threshold, top_k=top_k)}
     rules = {THRESHOLD: Rule(threshold, top_k=top_k)}
@@ -209,8 +201,8 @@ def _rules(
         return rules
     if kept is None:
         by_rank = sweep(-ranks(scores), gold, -np.arange(min(len(labels), MOST_RANKS)), none)
-        rules[TOP_K] = Rule(0.0, top_k=int(np.argmax(getattr(by_rank, goal))) + 1)
-    steps = found.f1[: len(labels)].argmax(axis=1)
+        rules[TOP_K] = Rule(0.0, top_k=int(np.argmax(by_rank[goal])) + 1)
+    steps = found["f1"][: len(labels)].argmax(axis=1)
     own = {label: float(grid[step]) for label, step, n in zip(labels, steps, gold.sum(axis=0)) if n >= LEAST_GOLD}
     rules[LABELS] = Rule(threshold, own, top_k)
     return rules

@@ -152,8 +152,7 @@ def tune(
 
 
 def candidate_sets(pipe: ZeroShotTextCategorizer, templates: Sequence[str] = TEMPLATES) -> dict[str | None, LabelSet]:
-    """Labels by the template that words them: None for the component's own wording, then every candidate that words
-    them otherwise. RAISES (ZeroShotError): Z004 for a bad template."""
+    """Labels by the template that words them; None for the component's own, which no other one may equal."""
     found: dict[str | None, LabelSet] = {None: pipe.label_set()}
     for template in check_templates(tuple(templates)) if templates else ():
         label_set = pipe.label_set(templates=template)

@@ -11,8 +11,8 @@ from transformers import AutoModel, AutoTokenizer
 
 from spacy_zeroshot.errors import ZeroShotError
 from spacy_zeroshot.model.architectures import NLIClassifier, SimilarityClassifier
-from spacy_zeroshot.model.checkpoint import write_folder
-from spacy_zeroshot.model.pooling import Pooling, read_pooling
+from spacy_zeroshot.model.bi_encoder import Pooling, read_pooling
+from spacy_zeroshot.model.shim import write_folder
 from spacy_zeroshot.model.types import CONTRADICTION, ENTAILMENT, NLIInput
 
 from ..util import make_nlp, words

@@ -116,14 +116,16 @@ def test_embeddings_are_the_mean_of_the_last_states(make_checkpoint, family):
     tokenizer, module = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()
     with torch.no_grad():
         expected = [module(**tokenizer(t, return_tensors="pt")).last_hidden_state[0].mean(0).numpy() for t in TEXTS]
-    found = NLIClassifier(str(folder), precision="float32", max_batch_tokens=40).shims[0].embed([*TEXTS, TEXTS[0]])
+    found = (
+        NLIClassifier(str(folder), precision="float32", max_batch_tokens=40).shims[0].runtime.embed([*TEXTS, TEXTS[0]])
+    )
     np.testing.assert_allclose(found[:4], [v / np.linalg.norm(v) for v in expected], atol=1e-5)
     np.testing.assert_array_equal(found[4], found[0])
 
 
 def test_an_encoder_decoder_has_no_embeddings_Z240(make_checkpoint):
     with pytest.raises(ValueError, match=r"^\[Z240\].*decoder"):
-        NLIClassifier(str(make_checkpoint("bart"))).shims[0].embed(["a"])
+        NLIClassifier(str(make_checkpoint("bart"))).shims[0].runtime.embed(["a"])
 
 
 @pytest.mark.parametrize("precision", ["bfloat16"])

@@ -15,8 +15,8 @@ from transformers import PreTrainedTokenizerFast
 
 from spacy_zeroshot.errors import ZeroShotError
 from spacy_zeroshot.model.batching import Window
-from spacy_zeroshot.model.checkpoint import bundled_hash
 from spacy_zeroshot.model.decomposed import DecomposedScorer, load_decomposed, save_decomposed
+from spacy_zeroshot.model.shim import bundled_hash
 from spacy_zeroshot.model.tokenization import PairTokenizer
 from spacy_zeroshot.model.types import BUNDLED_FOLDER, Wording
 

@@ -150,7 +150,7 @@ def test_models_share_a_module_and_its_hook(masked_folder):
     base = models[0].shims[0].runtime.checkpoint.module.base_model
     assert len(modules) == 1 and len(base._forward_hooks) == 1
     # run by itself, the encoder still gives all of its states
-    assert models[0].shims[0].embed(TEXTS).shape == (2, 32)
+    assert models[0].shims[0].runtime.embed(TEXTS).shape == (2, 32)
 
 
 @pytest.mark.parametrize(

@@ -190,7 +190,7 @@ def test_thresholds(seed: int, none: bool) -> None:
         chosen = decide_rows(scores, NAMES, Rule(float(threshold)))
         expected = figures(extend(gold), extend(chosen))
         for goal in GOALS:
-            assert getattr(found, goal)[step] == pytest.approx(getattr(expected, goal))
+            assert found[goal][step] == pytest.approx(getattr(expected, goal))
 
 
 @given(st.integers(0, 10_000))
@@ -201,10 +201,10 @@ def test_ranks_and_steps_are_what_decisions_are_made_of(seed: int) -> None:
         chosen = decide_rows(scores, NAMES, Rule(0.0, top_k=k))
         assert np.array_equal(ranks(scores) < k, chosen)
         for goal in GOALS:
-            assert getattr(by_rank, goal)[k - 1] == pytest.approx(getattr(figures(gold, chosen), goal))
+            assert by_rank[goal][k - 1] == pytest.approx(getattr(figures(gold, chosen), goal))
     grid = make_grid(scores)
     found = sweep(among_best(scores, 1), gold, grid)
     for step in (0, 7, len(grid) - 1):
         expected = figures(gold, decide_rows(scores, NAMES, Rule(float(grid[step]), top_k=1)))
-        assert found.accuracy[step] == pytest.approx(expected.accuracy)
-        assert found.f1[:, step] == pytest.approx(expected.f1)
+        assert found["accuracy"][step] == pytest.approx(expected.accuracy)
+        assert found["f1"][:, step] == pytest.approx(expected.f1)
