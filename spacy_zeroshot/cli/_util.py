@@ -30,12 +30,8 @@ EVERY = 30.0
 
 # Options of several commands
 Pipeline = Annotated[str | None, Option("--pipeline", "-p", help="A saved pipeline's folder or package")]
-PipelineName = Annotated[
-    str, Argument(metavar="PIPELINE", help='A pipeline\'s folder or package, "bundled", or a checkpoint')
-]
-Model = Annotated[
-    str | None, Option("--model", "-m", help="A checkpoint's folder or Hub name; the bundled model if neither is given")
-]
+PipelineName = Annotated[str, Argument(metavar="PIPELINE", help='A folder or package, "bundled", or a checkpoint')]
+Model = Annotated[str | None, Option("--model", "-m", help="A checkpoint's folder or Hub name; else the bundled model")]
 Labels = Annotated[
     str, Option("--labels", "-l", help='"a,b,c", a JSON list for labels with commas, or a file with one a line')
 ]
@@ -47,9 +43,7 @@ MultiLabel = Annotated[
     Option("--multi-label/--single-label", help="Each label on its own, or they compete; else as the pipeline has it"),
 ]
 Component = Annotated[str | None, Option(help="Name of the zero-shot component; the first if not given")]
-Threshold = Annotated[
-    float | None, Option(min=0.0, max=1.0, help="Choose labels with at least this score; else by the pipeline")
-]
+Threshold = Annotated[float | None, Option(min=0.0, max=1.0, help="Score that a label must reach; else the pipeline's")]
 NoneLabel = Annotated[str | None, Option(help='A gold label that means "no label fits", e.g. out-of-domain')]
 Texts = Annotated[Path, Argument(metavar="TEXTS", help="Unlabelled texts: any file the package reads")]
 Labelled = Annotated[Path | None, Option(help="Labelled texts, to measure on")]
@@ -186,9 +180,6 @@ def _ended_by_interrupt() -> Iterator[None]:
     A thread is told of the signal even while the main one is inside of a long call. Nothing is left to Python's own
     end, which waits for threads and takes seconds with torch. Child processes end with their parent (annotation.py).
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
     ours, signals = socket.socketpair()
     signals.setblocking(False)
     ended = threading.Event()

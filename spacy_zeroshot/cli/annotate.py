@@ -35,9 +35,7 @@ def annotate(
     cats_field: Annotated[str, Option(help="Field for the scores")] = "cats",
     n_process: cli.Processes = 1,
     batch_size: Annotated[int, Option(min=1, help="Texts scored together")] = 256,
-    chunk_size: Annotated[
-        int, Option("--chunk-size", "--shard-size", min=1, help="Rows a kill can lose, for each process")
-    ] = 512,
+    chunk_size: Annotated[int, Option("--chunk-size", "--shard-size", min=1, help="Rows a killed process loses")] = 512,
     engine: Annotated[Literal["local", "ray"], Option(help="This machine, or a Ray cluster")] = "local",
     review: Annotated[int, Option(min=0, help="Write only this many texts, for a person to label")] = 0,
     review_tool: Annotated[Tool, Option(help="For which tool: Prodigy reads .jsonl, the others .json")] = "prodigy",

@@ -53,9 +53,7 @@ class Speed(NamedTuple):
 
 
 def benchmark(
-    model: Annotated[
-        str, Option("--model", "-m", help='"bundled", or a Hub name or folder that both programs run')
-    ] = BUNDLED,
+    model: Annotated[str, Option("--model", "-m", help='"bundled", a Hub name, or a folder that both run')] = BUNDLED,
     labels: Annotated[str, Option(help="Numbers of labels, with commas between them")] = "2,10,50",
     rounds: Annotated[int, Option(min=1, help="How often each program is timed")] = 3,
     precision: Annotated[Precision, Option(help="Of the component")] = "auto",

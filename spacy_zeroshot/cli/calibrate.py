@@ -21,9 +21,7 @@ def calibrate(
     pipeline: cli.PipelineName,
     texts: cli.Texts,
     output: cli.Output,
-    method: Annotated[
-        Method, Option(help="marginals: like mean scores over TEXTS; none: a temperature only")
-    ] = "marginals",
+    method: Annotated[Method, Option(help="marginals: equal mean scores on TEXTS; none: no biases")] = "marginals",
     prior: Annotated[str, Option(help='Expected shares, {"sport": 0.2, ...}, for all labels')] = "",
     labelled: cli.Labelled = None,
     labels: cli.Labels = "",

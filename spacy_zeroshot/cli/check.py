@@ -25,9 +25,7 @@ COLUMNS = ("wordpieces", "labels", "windows", "pairs", "passes", "tokens")
 
 def check(
     ctx: Context,
-    pipeline: Annotated[
-        str, Argument(metavar="PIPELINE_OR_CONFIG", help="A config file, or a pipeline's folder or package")
-    ],
+    pipeline: Annotated[str, Argument(metavar="PIPELINE_OR_CONFIG", help="A config file, or a folder or package")],
     texts: Annotated[Path | None, Option(help="Texts it is meant for, any file the package reads, as samples")] = None,
     text_field: cli.TextField = "text",
     as_json: cli.Json = False,

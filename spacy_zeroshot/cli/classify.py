@@ -23,9 +23,7 @@ SHOWN = 4
 
 
 def classify(
-    texts: Annotated[
-        list[str] | None, Argument(metavar="TEXT", help="Texts; none: one per line of standard input")
-    ] = None,
+    texts: Annotated[list[str] | None, Argument(metavar="TEXT", help="Texts; none: lines of standard input")] = None,
     labels: cli.Labels = "",
     pipeline: cli.Pipeline = None,
     model: cli.Model = None,
@@ -34,9 +32,7 @@ def classify(
     component: cli.Component = None,
     top_k: Annotated[int | None, Option("--top-k", "-k", min=1, help="Choose at most this many labels")] = None,
     threshold: cli.Threshold = None,
-    as_json: Annotated[
-        bool, Option("--json", help='JSON lines: {"text", "cats", "labels", "none"}, and "explanation"')
-    ] = False,
+    as_json: Annotated[bool, Option("--json", help="JSON lines: text, cats, labels, none, and explanation")] = False,
     explain: Annotated[
         bool,
         Option("--explain", help="Say what speaks for the best label and against it; scores a text for every word"),

@@ -23,17 +23,13 @@ def distill(
     multi_label: cli.MultiLabel = None,
     component: cli.Component = None,
     labelled: cli.Labelled = None,
-    threshold: Annotated[
-        float, Option(min=0.0, max=1.0, help="Confidence a label must reach to be learned from")
-    ] = 0.6,
+    threshold: Annotated[float, Option(min=0.0, max=1.0, help="Score a label must reach to be learned from")] = 0.6,
     balance: Annotated[float, Option(min=0.0, help="Texts of a label per text of the rarest; 0: no limit")] = 3.0,
     architecture: Annotated[
         Literal["ensemble", "bow", "transformer"],
         Option("--architecture", "-a", help="The student: bag of words and CNN, bag of words, or an encoder"),
     ] = "ensemble",
-    encoder: Annotated[
-        str, Option(help="For --architecture transformer: a Hub name or folder")
-    ] = "distilbert-base-uncased",
+    encoder: Annotated[str, Option(help="For transformer: a Hub name or folder")] = "distilbert-base-uncased",
     epochs: Annotated[int, Option(min=1, help="Passes over the texts at most")] = 10,
     seed: Annotated[int, Option(help="Of the student's random weights")] = 0,
     text_field: cli.TextField = "text",

@@ -5,7 +5,7 @@ import copy
 import os
 import timeit
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -34,28 +34,21 @@ SMALLEST_BUDGET = 64
 MULTIPLE = 16
 
 
+@dataclass(eq=False)
 class Predictor:
     """A checkpoint on a device, ready to score, to embed and, if trainable, to learn: its weights are in float32 then,
     it computes in `dtype` by autocast, and `frozen` parts are not trained."""
 
-    def __init__(
-        self,
-        checkpoint: Checkpoint,
-        scorer: PairScorer,
-        dtype: torch.dtype,
-        max_batch_tokens: int | None = None,
-        trainable: bool = False,
-        frozen: tuple[str, ...] = (),
-    ):
-        self.checkpoint = checkpoint
-        self.tokenizer = scorer.tokenizer
-        self.scorer = scorer
-        self.device = checkpoint.device
-        self.dtype = dtype
-        self.trainable = trainable
-        self.frozen = frozen
-        width = getattr(checkpoint.config, "hidden_size", 1024)
-        self.budget = max_batch_tokens or choose_budget(scorer.cpu_tokens, self.device, width)
+    checkpoint: Checkpoint
+    scorer: PairScorer
+    dtype: torch.dtype
+    budget: int  # padded tokens in one forward pass
+    trainable: bool = False
+    frozen: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        self.tokenizer = self.scorer.tokenizer
+        self.device = self.checkpoint.device
         self._warned: set[str] = set()
         self._process = os.getpid()
 
@@ -244,7 +237,9 @@ def load_predictor(spec: ModelSpec, trainable: bool, train_encoder: bool) -> Pre
         from .openvino import run_by_openvino
 
         scorer = run_by_openvino(scorer, kernel, spec.name)
-    return Predictor(checkpoint, scorer, dtype, spec.max_batch_tokens, trainable, frozen)
+    width = getattr(checkpoint.config, "hidden_size", 1024)
+    budget = spec.max_batch_tokens or choose_budget(scorer.cpu_tokens, checkpoint.device, width)
+    return Predictor(checkpoint, scorer, dtype, budget, trainable, frozen)
 
 
 def _make_scorer(spec: ModelSpec, checkpoint: Checkpoint, multiple: int) -> PairScorer:
