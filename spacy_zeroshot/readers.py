@@ -223,6 +223,15 @@ def _flat(fields: dict[str, Any]) -> dict[str, Any]:
             data, given = fields["fields"], itertools.chain(*fields["responses"].values())
             done = [each for each in given if each.get("status") in (None, "submitted")]
             values = [each["value"] for each in done]
+        elif names := [name for name in fields if name.endswith(".responses")]:
+            # Argilla's records as a table
+            given = [each for name in names for each in zip(fields[name] or (), fields[f"{name}.status"] or ())]
+            data, values = fields, [value for value, status in given if status == "submitted"]
+            done = values
+        elif {"annotator", "annotation_id"} <= fields.keys():
+            # Label Studio's short export, where a task without choices has no field for them
+            is_done = fields["annotation_id"] not in (None, "")
+            return {LABEL_FIELD: [], **fields, "answer": ACCEPT if is_done else IGNORE}
         else:
             return fields
     except (AttributeError, KeyError, TypeError):
@@ -241,7 +250,7 @@ def _labels_of(fields: dict[str, Any], label_field: str, form: str) -> tuple[str
     if name is None:
         return None
     value = fields[name]
-    if form in ("csv", "tsv"):
+    if form in ("csv", "tsv") and isinstance(value, str):
         value = _cell_labels(value.strip())
     if isinstance(value, dict) and "choices" in value:
         # in the short export of Label Studio
@@ -255,8 +264,8 @@ def _labels_of(fields: dict[str, Any], label_field: str, form: str) -> tuple[str
 
 
 def _cell_labels(cell: str) -> Any:
-    """One label, a JSON list of several, or nothing."""
-    if not cell.startswith("["):
+    """One label, a JSON list of several, Label Studio's {"choices": [...]}, or nothing."""
+    if not cell.startswith(("[", '{"choices"')):
         return [cell] if cell else []
     try:
         return json.loads(cell)

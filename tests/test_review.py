@@ -60,6 +60,39 @@ ARGILLA = [
     {"id": "5", "fields": {"text": "One."}, "responses": {"labels": [{"value": "sport", "user_id": "a"}]}},
     {"id": "6", "fields": {"text": "Not seen yet."}, "responses": {}},
 ]
+# what label-studio-sdk 2.1's converter writes as JSON_MIN and CSV, and argilla 2.8's to_list(flatten=True)
+SHORT = {"annotator": 1, "created_at": "2026-01-01T00:00:00Z", "lead_time": 1.0}
+LABEL_STUDIO_SHORT = [
+    {"text": "A penalty.", "row": 3, "id": 1, "labels": {"choices": ["sport", "news"]}, "annotation_id": 1, **SHORT},
+    {"text": "One.", "id": 2, "labels": "sport", "annotation_id": 2, **SHORT},
+    {"text": "Nothing fits.", "id": 3, "annotation_id": 3, **SHORT},
+    {"text": "Not seen yet.", "id": 5, "annotator": None, "annotation_id": None, "created_at": None, "lead_time": None},
+]
+LABEL_STUDIO_CSV = """\
+"annotation_id","annotator","created_at","id","labels","lead_time","row","text"
+1,"1","2026-01-01T00:00:00Z",1,"{""choices"":[""sport"",""news""]}",1.0,3,"A penalty."
+2,"1","2026-01-01T00:00:00Z",2,"sport",1.0,"","One."
+3,"1","2026-01-01T00:00:00Z",3,"",1.0,"","Nothing fits."
+"","","",5,"","","","Not seen yet."
+"""
+ARGILLA_TABLE = [
+    {
+        "id": number,
+        "status": "completed",
+        "text": text,
+        "labels.responses": None if value is None else [value],
+        "labels.responses.status": None if value is None else [status],
+        "labels.suggestion": "music",
+    }
+    for number, (text, value, status) in enumerate(
+        [
+            ("A penalty.", ["sport", "news"], "submitted"),
+            ("Skipped.", ["x"], "discarded"),
+            ("One.", "sport", "submitted"),
+            ("Not seen yet.", None, None),
+        ]
+    )
+]
 OPTIONS = [{"id": label, "text": label} for label in ("sport", "news")]
 PRODIGY = [
     {"text": "A penalty.", "options": OPTIONS, "accept": ["sport", "news"], "answer": "accept", "_view_id": "choice"},
@@ -121,14 +154,28 @@ def test_copies_and_blank_texts_are_not_asked_for_first(nlp: Any) -> None:
         choose_for_review(nlp, pipe, [(1, ""), (2, " ")], 5)
 
 
-@pytest.mark.parametrize(("name", "rows"), [("a.json", LABEL_STUDIO), ("a.json", ARGILLA), ("a.jsonl", PRODIGY)])
-def test_answers_are_read_back(tmp_path: Path, name: str, rows: list[dict[str, Any]]) -> None:
-    text = json.dumps(rows) if name == "a.json" else "".join(json.dumps(row) + "\n" for row in rows)
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [
+        ("a.json", LABEL_STUDIO),
+        ("a.json", LABEL_STUDIO_SHORT),
+        ("a.csv", LABEL_STUDIO_CSV),
+        ("a.json", ARGILLA),
+        ("a.json", ARGILLA_TABLE),
+        ("a.jsonl", ARGILLA_TABLE),
+        ("a.jsonl", PRODIGY),
+    ],
+)
+def test_answers_are_read_back(tmp_path: Path, name: str, rows: Any) -> None:
+    text = json.dumps(rows) if name == "a.json" else rows
+    if name == "a.jsonl":
+        text = "".join(json.dumps(row) + "\n" for row in rows)
     (tmp_path / name).write_text(text, encoding="utf8")
     found = read_labelled(tmp_path / name)
     assert found[0] == LabelledText("A penalty.", ("sport", "news"))
     rest = {row.text: row for row in found[1:]}
     assert set(rest) <= {"Nothing fits.", "One.", "Another."}
+    assert rows is LABEL_STUDIO or rest["One."] == LabelledText("One.", ("sport",))
     if "Nothing fits." in rest:
         assert rest["Nothing fits."] == LabelledText("Nothing fits.", ())
     if "Another." in rest:
