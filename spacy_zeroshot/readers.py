@@ -225,9 +225,9 @@ def _flat(fields: dict[str, Any]) -> dict[str, Any]:
             values = [each["value"] for each in done]
         elif names := [name for name in fields if name.endswith(".responses")]:
             # Argilla's records as a table
-            given = [each for name in names for each in zip(fields[name] or (), fields[f"{name}.status"] or ())]
-            data, values = fields, [value for value, status in given if status == "submitted"]
-            done = values
+            pairs = [each for name in names for each in zip(fields[name] or (), fields[f"{name}.status"] or ())]
+            data, done = fields, [value for value, status in pairs if status == "submitted"]
+            values = done
         elif {"annotator", "annotation_id"} <= fields.keys():
             # Label Studio's short export, where a task without choices has no field for them
             is_done = fields["annotation_id"] not in (None, "")

@@ -99,6 +99,19 @@ def test_type_a_label_see_the_table_change_save_and_load(browser: Any, server: s
     find("[name=threshold]").send_keys("0.4")
     wait_for("document.querySelector('.card').textContent.includes('threshold 0.4')")
 
+    # the config is copied, or selected where the browser refuses
+    config = wait_for("document.querySelector('#config pre').textContent")
+    granted = {"origin": server, "permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]}
+    browser.execute_cdp_cmd("Browser.grantPermissions", granted)
+    click("#copy")
+    wait_for("document.querySelector('#copy').textContent === 'Copied'")
+    read = "navigator.clipboard.readText().then(arguments[0], (error) => arguments[0](String(error)))"
+    assert browser.execute_async_script(read) == config and "threshold = 0.4" in config
+    browser.execute_script("navigator.clipboard.writeText = () => Promise.reject()")
+    click("#copy")
+    wait_for("document.querySelector('#copy').textContent.startsWith('Selected')")
+    assert browser.execute_script("return getSelection().toString()").strip() == config.strip()
+
     # a wrong setting is said, and the page stays
     find("[name=templates]").send_keys(" {}")
     wait_for("document.querySelector('#message').textContent.includes('Z004')")

@@ -159,8 +159,15 @@ const clicks = {
     if ((await ask("adopt", {})) !== null) location.reload();
   },
   "#copy": async (button) => {
-    await navigator.clipboard.writeText($("#config pre").textContent);
-    button.textContent = "Copied";
+    const config = $("#config pre");
+    try {
+      await navigator.clipboard.writeText(config.textContent);
+      button.textContent = "Copied";
+    } catch {
+      // the browser refuses
+      getSelection().selectAllChildren(config);
+      button.textContent = "Selected: Ctrl-C copies";
+    }
   },
 };
 
