@@ -92,6 +92,7 @@ def distill(
     *,
     component: str | None = None,
     labelled: Sequence[LabelledText] = (),
+    none_label: str | None = None,
     n_process: int = 1,
     overwrite: bool = False,
     gpu_id: int = -1,
@@ -108,6 +109,7 @@ def distill(
     component (str | None): The zero-shot component that teaches, None for the first.
     labelled (Sequence[LabelledText]): Labelled texts to compare teacher and student on; without any, on texts that
         were set aside.
+    none_label (str | None): A label of those that means "no label fits", None for the component's.
     n_process (int): Processes for the teacher.
     overwrite (bool): Replace what the folder holds.
     gpu_id (int): The GPU the student is trained on, -1 for the CPU.
@@ -121,7 +123,7 @@ def distill(
     label_set = pipe.label_set()
     texts = [text for text in texts if not is_blank(text)]
     labelled = [row for row in labelled if not is_blank(row.text)]
-    gold = gold_array(labelled, nlp, pipe, pipe.none_label) if labelled else None
+    gold = gold_array(labelled, nlp, pipe, none_label or pipe.none_label) if labelled else None
     check_output(output, overwrite)
     unneeded = unneeded_pipes(nlp, pipe)
     docs = nlp.pipe(texts, n_process=n_process, disable=unneeded)

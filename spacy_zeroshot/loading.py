@@ -155,7 +155,7 @@ def read_label_list(value: str) -> list[str]:
             text = "".join(decode_lines(stream))
     elif ending in (*FORMATS, "gz") and "," not in value:
         raise ZeroShotError("Z060", what="--labels", value=value, reason="there is no such file")
-    if not text.lstrip().startswith("["):
+    if not text.lstrip().startswith("[") and not (is_file and ending == "json"):
         return [label.strip() for label in (text.splitlines() if is_file else text.split(",")) if label.strip()]
     with contextlib.suppress(ValueError):
         found = json.loads(text)

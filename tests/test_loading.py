@@ -148,6 +148,9 @@ def test_labels_in_a_file(tmp_path: Path, name: str, content: str) -> None:
 
 
 def test_a_file_of_labels_that_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "labels.json").write_text('{"sport": 1}')
+    with pytest.raises(ZeroShotError, match=r"Z060.*JSON list"):
+        read_label_list(str(tmp_path / "labels.json"))
     with pytest.raises(ZeroShotError, match=r"Z060.*no such file"):
         read_label_list(str(tmp_path / "labels.txt"))
     # a label may look like a file in a list of others

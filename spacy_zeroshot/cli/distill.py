@@ -23,6 +23,7 @@ def distill(
     multi_label: cli.MultiLabel = None,
     component: cli.Component = None,
     labelled: cli.Labelled = None,
+    none_label: cli.NoneLabel = None,
     threshold: Annotated[float, Option(min=0.0, max=1.0, help="Score a label must reach to be learned from")] = 0.6,
     balance: Annotated[float, Option(min=0.0, help="Texts of a label per text of the rarest; 0: no limit")] = 3.0,
     architecture: Annotated[
@@ -54,6 +55,7 @@ def distill(
         recipe,
         component=pipe.name,
         labelled=read_gold(labelled, text_field, label_field) if labelled is not None else (),
+        none_label=none_label,
         n_process=n_process,
         overwrite=overwrite,
         gpu_id=gpu_id,
