@@ -38,11 +38,11 @@ MESSAGES: dict[str, str] = {
     "Z024": "the weights of {name!r} are damaged or not complete: {reason}. Download or save them again.",
     "Z025": "no class of {name!r} is known to mean {wanted}: its classes are {classes}. Set {wanted} = <name or "
     "index>, or take a checkpoint that was trained on NLI.",
-    "Z026": "{setting} = {value!r} is not a class of {name!r}: its classes are {classes}.",
+    "Z026": "{setting} = {value!r} is not a class of {name!r}. Name one of {classes}.",
     "Z027": "{name!r} asks for code of its own (auto_map), which is never run. Take an architecture of transformers.",
     "Z028": "the tokenizer of {name!r} is not a fast one, which windows need. Convert it with "
     "transformers' AutoTokenizer.from_pretrained(..., use_fast=True).save_pretrained().",
-    "Z029": "the head of {name!r} has {count} classes. An NLI head has one, two or three.",
+    "Z029": "the head of {name!r} has {count} classes. An NLI head has one, two or three. Take such a checkpoint.",
     "Z030": "the layout {layout!r} of {name!r} cannot be run: {reason}. Update spacy-zeroshot, or take another one.",
     "Z031": "the folder {folder!r} this pipeline was loaded from is gone, and its model was not used before. "
     "Keep the folder, or score one text before it goes.",
@@ -146,7 +146,8 @@ MESSAGES: dict[str, str] = {
     "Z121": "the labels {labels} are right for no text, so nothing is known of them: they share the common threshold.",
     "Z101": "long_text = 'truncate': a text of {length} wordpieces was cut to {room}. Further cuts are not "
     "reported; long_text = 'windows' scores the whole text.",
-    "Z103": "the GPU is out of memory with {before} tokens in a batch: {after} from now on. Set max_batch_tokens so.",
+    "Z103": "the GPU is out of memory with {before} tokens in a batch: {after} from now on. Set "
+    "max_batch_tokens = {after}.",
     "Z105": "hypothesis_template = {template!r} is not used: this model reads the label words alone and has a prompt "
     "of its own. Word that, and set hypothesis_template = '{{}}'.",
     "Z111": "backend = 'auto' runs {name!r} in torch: {reason}",

@@ -187,9 +187,11 @@ def test_a_saved_pipeline_gives_the_same_scores(explorer: Explorer, tmp_path: Pa
 
 
 def test_the_config_makes_the_same_component(explorer: Explorer) -> None:
-    explorer.change({"labels": ["a", "b"], "multi_label": True, "hypotheses": [{"label": "a", "text": "A."}]})
+    wordings = [{"label": "정치", "text": 'It is "정치".'}]
+    explorer.change({"labels": ["정치", "back\\slash 😀"], "multi_label": True, "hypotheses": wordings})
     text = explorer.config()
     assert "pooling" not in text and text.startswith("[components.zero_shot_textcat]")
+    assert '"정치", "back\\\\slash 😀"' in text
     nlp = spacy.blank("en")
     block = Config().from_str(f"[components]\n\n{text}")["components"]["zero_shot_textcat"]
     pipe = nlp.add_pipe(block.pop("factory"), config=block)

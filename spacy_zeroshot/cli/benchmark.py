@@ -99,6 +99,7 @@ def benchmark(
         rates = [f"{count / one.median:,.1f}" for count in (1, one.labels)]
         rows.append([one.program, one.labels, *rates, f"{one.memory:,.0f}", f"{min(others) / one.median:.1f}"])
     print_table(console, ("program", "labels", "documents/s", "pairs/s", "working MB", "times as fast"), rows)
+    cli.note("Next: python -m spacy zeroshot check PIPELINE, for what a document costs in a pipeline of yours")
 
 
 def component(name: str, checkpoint: str, **model: str) -> Program:

@@ -35,10 +35,10 @@ def calibrate(
     code: cli.Code = None,
     gpu_id: cli.GpuId = -1,
 ) -> None:
-    """Find a bias for every label, in logits, that is taken away before scores are made.
+    """Find by how much each label is favoured, on texts without labels, and take that away.
 
-    OUTPUT is a pipeline for spacy.load with the biases in its config (`calibration`). With --labelled, a temperature is
-    fitted to these texts, too, and the error measured.
+    What is taken away is a bias, in logits, before scores are made. OUTPUT is a pipeline for spacy.load with the biases
+    in its config (`calibration`). With --labelled, a temperature is fitted to these texts, too, and the error measured.
 
     Example: python -m spacy zeroshot calibrate my_pipeline texts.txt --output calibrated
     """

@@ -12,7 +12,7 @@ from . import _util as cli
 
 
 def explore(
-    texts: Annotated[Path | None, Argument(metavar="[TEXTS]", help="Any file of texts, labelled or not")] = None,
+    texts: Annotated[Path | None, Argument(metavar="TEXTS", help="Any file of texts, labelled or not")] = None,
     labels: cli.Labels = "",
     pipeline: cli.Pipeline = None,
     model: cli.Model = None,

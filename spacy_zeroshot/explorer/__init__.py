@@ -4,6 +4,8 @@ No web in here; page.py puts it on a page.
 """
 
 import heapq
+import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, combinations
 from pathlib import Path
@@ -213,7 +215,9 @@ class Explorer:
         model = {key: value for key, value in block["model"].items() if value is not None}
         changed = {key: value for key, value in block.items() if key in DEFAULTS and value != DEFAULTS[key]}
         mine = {"factory": block["factory"], **changed, "model": model}
-        return Config({"components": {self.pipe.name: mine}}).to_str().removeprefix("[components]").strip()
+        text = Config({"components": {self.pipe.name: mine}}).to_str().removeprefix("[components]").strip()
+        # letters as they are, not as \uXXXX
+        return re.sub(r'"(?:[^"\\]|\\.)*"', lambda value: json.dumps(json.loads(value[0]), ensure_ascii=False), text)
 
     def _assign(self, settings: Mapping[str, Any]) -> None:
         # nothing is left that a setting could contradict
