@@ -1,7 +1,4 @@
-"""Annotated records as .jsonl, .parquet or .spacy: packed part by part, then all parts as one file.
-
-Every encoding is deterministic, so the same parts give the same bytes.
-"""
+"""Annotated records as .jsonl, .parquet or .spacy: packed part by part, then merged. Same parts, same bytes."""
 
 import contextlib
 import gzip

@@ -10,47 +10,32 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
+import srsly
 from spacy import util
 from spacy.language import Language
 from thinc.api import Config
 
 from .component import ZeroShotTextCategorizer
 from .errors import ZeroShotError, named
-from .labels import DEFAULT_TEMPLATE, check_templates, writers_of_keys
+from .labels import check_templates, writers_of_keys
 from .loading import FACTORY, NO_PIPELINE, load_pipeline, pipeline_error
 from .model.types import Wording
 from .tuning.score import predictor_of, score_texts
 
 ERROR, WARNING = "error", "warning"
+FOLDER = Path(__file__).parent
 # Hypotheses that take more than this share of the model's room are pointed out.
 LARGE = 0.5
 # Pairs of labels whose scores go together more closely than this are pointed out. Synonyms are above it, related labels
 # come near, and labels that have nothing in common stay far below.
 ALIKE = 0.75
-# Costs are shown of a short paragraph, about the most one window of a BERT-like model holds, and a long article; and of
-# the first with other numbers of labels.
+# Costs are shown of a paragraph, about one window of a BERT-like model, and an article; and of other numbers of labels.
 LENGTHS = (100, 500, 5000)
 LABEL_COUNTS = (10, 100, 1000)
 # What texts are about, for the case that a user gives none: enough to tell most labels apart.
-SAMPLES = (Path(__file__).parent / "samples.txt").read_text(encoding="utf8").splitlines()
+SAMPLES = (FOLDER / "samples.txt").read_text(encoding="utf8").splitlines()
 # The template of each of the bundled model's languages
-TEMPLATES = {
-    "en": DEFAULT_TEMPLATE,
-    "ko": "이 글은 {}에 관한 것이다.",
-    "ja": "この文章は{}についてのものです。",
-    "zh": "这段文字是关于{}的。",
-    "de": "In diesem Text geht es um {}.",
-    "fr": "Ce texte parle de {}.",
-    "es": "Este texto trata de {}.",
-    "it": "Questo testo parla di {}.",
-    "pt": "Este texto é sobre {}.",
-    "nl": "Deze tekst gaat over {}.",
-    "ru": "Тема этого текста: {}.",
-    "ar": "هذا النص عن {}.",
-    "hi": "यह पाठ {} के बारे में है।",
-    "tr": "Bu metnin konusu: {}.",
-    "vi": "Văn bản này nói về {}.",
-}
+TEMPLATES: dict[str, str] = srsly.read_json(FOLDER / "templates.json")
 # First words of the names that Unicode gives to letters, and the language that is mostly written so
 SCRIPTS = {"LATIN": "en", "HANGUL": "ko", "HIRAGANA": "ja", "KATAKANA": "ja", "CJK": "zh", "CYRILLIC": "ru",
            "ARABIC": "ar", "DEVANAGARI": "hi"}  # fmt: skip

@@ -247,11 +247,8 @@ class ZeroShotTextCategorizer(TrainablePipe):
         templates: str | Sequence[str] | None = None,
         multi_label: bool | None = None,
     ) -> LabelSet:
-        """Word labels as hypotheses. Nothing is changed: what is given holds for this label set alone.
-
-        RETURNS (LabelSet): Labels and hypotheses.
-        RAISES (ZeroShotError): Z001 if there are no labels, Z002 to Z007 for what cannot be used.
-        """
+        """RETURNS (LabelSet): Labels worded as hypotheses. Nothing is changed: what is given holds for it alone.
+        RAISES (ZeroShotError): Z001 if there are no labels, Z002 to Z007 for what cannot be used."""
         with named(self.name):
             if labels is None and templates is None and multi_label is None:
                 return self._own_label_set()
@@ -285,10 +282,8 @@ class ZeroShotTextCategorizer(TrainablePipe):
         ]
 
     def decide(self, doc: Doc) -> Decision:
-        """Choose labels for a document that was scored, by this component's settings and among its own labels.
-
-        RETURNS (Decision): The labels, the best first; none for a blank text. With groups, group by group.
-        """
+        """RETURNS (Decision): The labels chosen for a scored document by this component's settings, among its own
+        labels, the best first; none for a blank text. With groups, group by group."""
         found = self.decide_groups(doc).values()
         labels = [label for decision in found for label in decision.labels]
         return Decision(labels, min(decision.none for decision in found), self.none_label)
@@ -323,10 +318,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
         return gold or (dict.fromkeys(self.labels, 0.0) if none == 1.0 else {})
 
     def explain(self, doc: Doc, label: str | None = None, *, n_sentences: int = 2, max_parts: int = 64) -> Explanation:
-        """Find out which sentences and words speak for a label, and which against it: spacy_zeroshot.explain.explain.
-
-        RETURNS (Explanation): The parts with their weights, and how many texts were scored.
-        """
+        """Find out which sentences and words speak for a label, and which against it: see explain.explain."""
         with named(self.name):
             return explain(self, doc, label, n_sentences=n_sentences, max_parts=max_parts)
 
@@ -367,7 +359,6 @@ class ZeroShotTextCategorizer(TrainablePipe):
 
         label_set (LabelSet | None): What to score; None for each document's own labels, else the component's.
         RETURNS (list[DocScores]): One per document.
-        RAISES (ZeroShotError): If a document cannot be scored.
         """
         docs = list(docs)
         with named(self.name):
@@ -389,11 +380,8 @@ class ZeroShotTextCategorizer(TrainablePipe):
         return found
 
     def label_logits(self, docs: Iterable[Doc], label_set: LabelSet | None = None) -> Floats2d:
-        """The label logits of documents, pooled over their windows, before calibration and temperature.
-
-        label_set (LabelSet | None): What to score; None for the component's labels. Documents' own do not count.
-        RETURNS (Floats2d): Shape (docs, labels), float64; NaN for blank documents.
-        """
+        """RETURNS (Floats2d): Label logits of documents, shape (docs, labels), float64, NaN for blank ones: pooled over
+        windows, before calibration and temperature. label_set: None for the component's labels, not documents' own."""
         docs = list(docs)
         with named(self.name):
             label_set = self._own_label_set() if label_set is None else label_set
@@ -516,19 +504,16 @@ class ZeroShotTextCategorizer(TrainablePipe):
         """Fine-tune the model on gold doc.cats; does nothing unless the setting `trainable` is true.
 
         examples (Iterable[Example]): The keys of each one's gold cats are its label set.
-        sgd (Optimizer | None): None only adds to the gradients.
-        losses (dict[str, float] | None): The loss is added under the component's name.
-        RETURNS (dict[str, float]): The losses.
+        RETURNS (dict[str, float]): The losses, with this one's under the component's name.
         RAISES (ZeroShotError): Z040 for gold cats that are not 0 or 1.
         """
-        name = self.name
         losses = {} if losses is None else losses
-        losses.setdefault(name, 0.0)
+        losses.setdefault(self.name, 0.0)
         examples = list(examples)
         if not self.trainable:
             return losses
         validate_examples(examples, "ZeroShotTextCategorizer.update")
-        with named(name):
+        with named(self.name):
             drawn = draw_examples(examples, self._premises, self.label_set, self.gold_cats, self.max_negatives)
             if not drawn:
                 return losses
@@ -540,21 +525,15 @@ class ZeroShotTextCategorizer(TrainablePipe):
             backprop(gradient)
             if sgd is not None:
                 self.finish_update(sgd)
-        losses[name] += loss
+        losses[self.name] += loss
         return losses
 
     # Serialisation
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
-        """Save the checkpoint as a Hugging Face folder, and the settings as they are now.
-
-        exclude (Iterable[str]): "model", "vocab" or "cfg" to leave out.
-        """
+        """Save the checkpoint as a Hugging Face folder, and the settings. exclude: "model", "vocab" or "cfg"."""
         # nlp.to_disk has written the config by now
-        writers = {
-            "model": self._write_model,
-            "cfg": lambda p: p.write_bytes(self._saved(fields.block_beside(p.parent))),
-        }
+        writers = {"model": self._write_model, "cfg": lambda p: p.write_bytes(self._saved(p.parent))}
         with named(self.name):
             util.to_disk(path, writers, list(exclude))
 
@@ -710,11 +689,11 @@ class ZeroShotTextCategorizer(TrainablePipe):
 
     # Inside: serialisation
 
-    def _saved(self, block: Mapping[str, Any] = {}) -> bytes:
-        """What the file cfg holds; block: the component's one in the config.cfg that is saved with it."""
+    def _saved(self, folder: Path | None = None) -> bytes:
+        """What the file cfg holds, also the component's block in the config.cfg beside its folder."""
         model = {name: getattr(self._shim.spec, name) for name in ("architecture", *MEANING)}
         saved = {"format": SETTINGS_FORMAT, "settings": self._settings.values, "model": model, "cfg": self.cfg}
-        if block:
+        if folder is not None and (block := fields.block_beside(folder)):
             saved["block"] = block
         if self._examples:
             saved["examples"] = self._examples.to_list()

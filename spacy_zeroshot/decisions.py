@@ -110,11 +110,8 @@ def default_rule(
     top_k: int | None = None,
     none_label: str | None = None,
 ) -> Rule:
-    """The rule of a component's settings.
-
-    Where labels compete, the best one is chosen; whatever its score if the threshold is None, as spaCy's textcat
-    does: scores that sum to one rarely reach a fixed threshold when labels are many.
-    """
+    """The rule of a component's settings. Where labels compete, the best one is chosen; whatever its score if the
+    threshold is None, as spaCy's textcat does: of many scores that sum to one few reach a fixed threshold."""
     if threshold is None:
         threshold = 0.0 if exclusive else DEFAULT_THRESHOLD
     if exclusive and top_k is None:

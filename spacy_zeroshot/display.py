@@ -49,8 +49,7 @@ def render(
     page (bool): A whole HTML page, not just a piece of one.
     jupyter (bool | None): Show it in a notebook and return nothing; None finds out.
     RETURNS (str | None): HTML; all of the documents' text is escaped.
-    RAISES (ZeroShotError): Z205 for a document without scores, Z206 for one without spans or without the label,
-        Z219 for an explanation of another text.
+    RAISES (ZeroShotError): Z205 without scores, Z206 without spans or the label, Z219 for another text's explanation.
     """
     given = [docs] if isinstance(docs, Doc) else docs
     with named("display"):
@@ -76,9 +75,7 @@ def cut_at(text: str, spans: Sequence[tuple[int, int]], support: Sequence[float]
     return found
 
 
-def _show(
-    doc: Doc, number: int, spans_key: str | None, label: str | None, why: Explanation | None
-) -> Mapping[str, Any]:
+def _show(doc: Doc, number: int, spans_key: str | None, label: str | None, why: Explanation | None) -> dict[str, Any]:
     tables = _scores_of(doc) or ([] if why is None else [{why.label: why.score}])
     if not tables:
         raise ZeroShotError("Z205", number=number)

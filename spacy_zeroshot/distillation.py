@@ -115,8 +115,7 @@ def distill(
     gpu_id (int): The GPU the student is trained on, -1 for the CPU.
     track (Track): Shows progress.
     RETURNS (Distilled): The student and what it came to.
-    RAISES (ZeroShotError): Z091 if too few texts are labelled with confidence, Z092 if the folder is not empty, Z201
-        for labels of the labelled texts that the teacher does not have; Z001, Z062.
+    RAISES (ZeroShotError): Z001, Z062, Z091 for too few sure texts, Z092 for a full folder, Z201 for unknown labels.
     """
     recipe = recipe or Recipe()
     pipe = find_component(nlp, component)

@@ -28,8 +28,7 @@ MESSAGES: dict[str, str] = {
     "Z013": "the scores of this text are not finite numbers: {detail}. The checkpoint is damaged or overflows in "
     "{precision}; try precision = 'float32'.",
     # Checkpoints
-    "Z020": "the checkpoint {name!r} cannot be loaded: {reason}. Check the name, or the network; a folder must "
-    "have been written by save_pretrained.",
+    "Z020": "the checkpoint {name!r} cannot be loaded: {reason}. Check the name, or the network, or the folder.",
     "Z021": "{name!r} is not a checkpoint folder: {reason}. save_pretrained() of model and tokenizer writes one.",
     "Z022": "{name!r} has no tokenizer that can be loaded: {reason}. Save it there with tokenizer.save_pretrained().",
     "Z023": "{name!r} has no safetensors weights, only a pickle ({found}). Convert it: load the model with "

@@ -79,8 +79,7 @@ def evaluate(
     text_field, label_field (str): The fields with the text and its labels.
     track (Track): Shows progress.
     RETURNS (list[Outcome]): One for each file; with label_groups one for each group.
-    RAISES (ZeroShotError): Z207 for labels that the pipeline does not have, Z064 for a file without labels, Z062, and
-        what reading and scoring raise.
+    RAISES (ZeroShotError): Z062, Z064 for a file without labels, Z207 for unknown ones, and of reading and scoring.
     """
     nlp, pipe = open_pipeline(pipeline, component=component)
     none_label = none_label or pipe.none_label

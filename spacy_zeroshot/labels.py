@@ -118,21 +118,19 @@ def check_templates(templates: str | Sequence[str]) -> tuple[str, ...]:
     if not listed:
         raise ZeroShotError("Z007", setting="hypothesis_template", value=[], reason="the list is empty")
     for template in listed:
-        parts = template.split(SLOT) if isinstance(template, str) and _is_utf8(template) else []
+        parts = template.split(SLOT) if is_text(template) else []
         if len(parts) != 2 or any(brace in part for part in parts for brace in "{}"):
             raise ZeroShotError("Z004", template=template)
     return listed
 
 
-def check_hypotheses(
-    entries: Iterable[Mapping[str, str]], labels: Sequence[str] | None
-) -> dict[str, tuple[Wording, ...]]:
-    """Read the setting `hypotheses`: the wordings by label. labels: Those there are; None to take any."""
+def check_hypotheses(given: Iterable[Mapping[str, str]], known: Sequence[str] | None) -> dict[str, tuple[Wording, ...]]:
+    """Read the setting `hypotheses`: the wordings by label. known: The labels there are; None to take any."""
     own: dict[str, tuple[Wording, ...]] = {}
-    for entry in entries:
+    for entry in given:
         check_entry("hypotheses", entry)
-        if labels is not None and entry["label"] not in labels:
-            raise ZeroShotError("Z005", label=entry["label"], labels=list(labels))
+        if known is not None and entry["label"] not in known:
+            raise ZeroShotError("Z005", label=entry["label"], labels=list(known))
         own[entry["label"]] = (*own.get(entry["label"], ()), Wording(SLOT, entry["text"]))
     return own
 

@@ -20,8 +20,6 @@ from .util import first_line
 
 FACTORY = "zero_shot_textcat"
 BUNDLED = "bundled"
-# spaCy's limit protects parsers and NER, and a pipeline of one component has none.
-NO_LIMIT = 1_000_000_000
 # What spaCy and confection raise for a pipeline that cannot be built
 NO_PIPELINE = (OSError, ValueError, ImportError, KeyError, TypeError)
 # What a user's own Python file can raise beside these
@@ -46,8 +44,7 @@ def open_pipeline(
     labels, templates, multi_label: In place of the pipeline's own.
     component (str | None): The name of the zero-shot component; None for the first.
     RETURNS (tuple[Language, ZeroShotTextCategorizer]): The pipeline and its component.
-    RAISES (ZeroShotError): Z061 if it cannot be loaded, Z062 if it has no such component, Z068 if both a pipeline and
-        a model are given, or what a setting is wrong with.
+    RAISES (ZeroShotError): Z061 if it cannot be loaded, Z062 without such a component, Z068 for both, and of settings.
     """
     if pipeline is not None and model is not None:
         raise ZeroShotError("Z068", first="--pipeline", second="--model", reason="a saved pipeline has its model")
@@ -80,7 +77,8 @@ def build_pipeline(model: str = BUNDLED) -> Language:
     """A pipeline of one zero-shot component without labels."""
     nlp = spacy.blank("en")
     nlp.add_pipe(FACTORY, config={"model": {"name": model}})
-    nlp.max_length = NO_LIMIT
+    # spaCy's limit protects parsers and NER
+    nlp.max_length = 1_000_000_000
     return nlp
 
 

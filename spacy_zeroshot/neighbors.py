@@ -30,7 +30,6 @@ class ExampleStore:
         self.key_prefix = key_prefix
         self._rows = None if isinstance(setting, str) and setting else check_examples(setting or ())
         self._vectors: tuple[str, Floats2d] | None = None
-        self._warned = False
 
     def __bool__(self) -> bool:
         """Whether there are any, or a file of them."""
@@ -49,26 +48,20 @@ class ExampleStore:
         return tuple(dict.fromkeys(label for row in self.rows for label in row.labels))
 
     def vote(
-        self,
-        queries: Sequence[str],
-        label_set: LabelSet,
-        embed: Embed,
-        weights: str,
-        count: int,
-        leave_out: bool = False,
+        self, texts: Sequence[str], label_set: LabelSet, embed: Embed, weights: str, count: int, leave_out: bool = False
     ) -> tuple[np.ndarray, np.ndarray]:
         """Let the `count` nearest examples vote on each text: shares of shape (texts, labels), and which labels have
         examples. weights: What tells the present weights of `embed` from others. leave_out: Whether a text that is an
         example itself is no neighbour of its own."""
         carried = self._carried(label_set.labels)
         known = np.asarray(carried.any(axis=0))
-        shares = np.zeros((len(queries), len(known)))
-        if not known.any() or not len(queries):
+        shares = np.zeros((len(texts), len(known)))
+        if not known.any() or not len(texts):
             return shares, known
-        similarities = embed(queries) @ self._embedded(embed, weights).T
+        similarities = embed(texts) @ self._embedded(embed, weights).T
         if leave_out:
-            texts = np.array([row.text for row in self.rows], dtype=object)
-            similarities[texts == np.array(queries, dtype=object)[:, None]] = -np.inf
+            own = np.array([row.text for row in self.rows], dtype=object)
+            similarities[own == np.array(texts, dtype=object)[:, None]] = -np.inf
         for group in label_set.groups:
             own = carried[:, group.columns]
             # an example with none of the labels speaks against all; where labels compete, it does not vote
@@ -77,10 +70,8 @@ class ExampleStore:
         return shares, known
 
     def warn_of_unknown(self, labels: Sequence[str], none_label: str | None) -> None:
-        """Warn, once, of examples whose labels are none of the component's."""
-        unknown = [label for label in self.labels if label not in (*labels, none_label)]
-        if unknown and not self._warned:
-            self._warned = True
+        """Warn of examples whose labels are none of the component's."""
+        if unknown := [label for label in self.labels if label not in (*labels, none_label)]:
             warn("Z122", labels=unknown, known=list(labels))
 
     def to_list(self) -> list[Any]:
@@ -113,11 +104,8 @@ class ExampleStore:
 
 def vote(similarities: Floats2d, carried: np.ndarray, count: int) -> Floats2d:
     """Each label's share of the weights of a text's nearest examples, exp(cosine / 0.1) as in matching networks
-    (Vinyals et al., 2016): a near one counts for more than many far ones. 0 for a text on which no example votes.
-
-    similarities (Floats2d): Shape (texts, examples): cosines, -inf for an example that does not vote.
-    carried (np.ndarray): Shape (examples, labels), bool: the labels of every example.
-    """
+    (Vinyals et al., 2016); 0 if none votes. similarities: Shape (texts, examples), -inf for an example that does not
+    vote. carried: Shape (examples, labels), bool: the labels of every example."""
     nearest = np.argsort(-similarities, axis=1, kind="stable")[:, :count]
     cosines = np.take_along_axis(similarities, nearest, axis=1)
     # the nearest has a weight of 1, unless none votes
@@ -130,9 +118,8 @@ def vote(similarities: Floats2d, carried: np.ndarray, count: int) -> Floats2d:
 def mix(scores: Floats2d, votes: Floats2d, known: np.ndarray, weight: float, label_set: LabelSet) -> Floats2d:
     """Mix zero-shot scores with votes, both of shape (texts, labels); known: which labels any example has.
 
-    Of a label without any example the neighbours know nothing, so it keeps its zero-shot score. Where labels compete,
-    the labels with examples keep, all together, what zero-shot gives them: the votes divide it anew. So scores that
-    sum to 1 still do, and with examples for every label this is (1 - weight) * zero-shot + weight * vote.
+    A label without any example keeps its zero-shot score. Where labels compete, those with examples keep, all together,
+    what zero-shot gives them, and the votes divide it anew: scores that sum to 1 still do.
     """
     mass = np.ones_like(scores)
     for group in label_set.groups:

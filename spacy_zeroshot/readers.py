@@ -53,11 +53,8 @@ class NLIPair(NamedTuple):
 
 
 def read_rows(path: Path | str, text_field: str = TEXT_FIELD, label_field: str | None = LABEL_FIELD) -> Iterator[Row]:
-    """Read texts row by row, blank ones included. read_labelled documents the files.
-
-    label_field (str | None): None does not look for labels.
-    RAISES (ZeroShotError): Z042 for a row that cannot be used, Z088 if there is no such text_field, and as DataFile.
-    """
+    """Read texts row by row, blank ones included. read_labelled documents the files. label_field: None for no labels.
+    RAISES (ZeroShotError): Z042 for a row that cannot be used, Z088 if there is no such text_field, and as DataFile."""
     file = DataFile(Path(path))
     for i, raw in enumerate(file.rows()):
         fields = _flat(_parse(raw, file, TEXT_FORM))
@@ -89,9 +86,8 @@ def read_labelled(path: Path | str, text_field: str = TEXT_FIELD, label_field: s
     label_field (str): The field with the labels: a list, one label, or scores by label, of which those above 0.5
         count. If it is "labels", a field "label", Prodigy's "accept" and the cats of a .spacy file will do, too.
     RETURNS (list[LabelledText]): The texts, blank ones included.
-    RAISES (ZeroShotError): Z042 for a row that cannot be used, Z043 for a file without rows, Z080 for one that cannot
-        be read, Z084 for an unknown format, Z085 without pyarrow, Z088 for a field it does not have, Z200 if all texts
-        are blank.
+    RAISES (ZeroShotError): Z042 for a row that cannot be used, Z043 for a file without rows, Z080 if it cannot be read,
+        Z084 for an unknown format, Z085 without pyarrow, Z088 for a field it lacks, Z200 if all texts are blank.
     """
     found: dict[str | int, LabelledText] = {}
     for i, row in enumerate(read_rows(path, text_field, label_field)):

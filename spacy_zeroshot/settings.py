@@ -148,9 +148,6 @@ def entries_of(labels: Collection[str], values: Mapping[str, Any]) -> dict[str, 
     return {name: [entry for entry in values[name] if entry["label"] in labels] for name in names}
 
 
-# The config
-
-
 def overrides_of(nlp: Language | None, folder: Path, saved: Mapping[str, Any]) -> set[str]:
     """The names of settings (also "model.name" and the like) that spacy.load(config=...), or a hand that edited
     config.cfg, gives a component otherwise than it was saved, while its from_disk runs."""
@@ -216,9 +213,6 @@ def _texts_in(value: Any) -> Iterator[str]:
     elif isinstance(value, (list, tuple, Mapping)):
         for one in value.values() if isinstance(value, Mapping) else value:
             yield from _texts_in(one)
-
-
-# 0.1.0
 
 
 def upgrade(saved: Mapping[str, Any]) -> dict[str, Any]:

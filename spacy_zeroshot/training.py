@@ -32,10 +32,7 @@ def draw_examples(
     max_negatives: int,
 ) -> list[NLIExample]:
     """Draw NLI pairs from the examples that have gold cats and a text: right labels are entailed, sampled wrong ones
-    are not. The keys of an example's gold cats are its label set.
-
-    read, word, gold: Give a document's premises, label sets, and the component's own part of gold cats.
-    """
+    are not. read, word, gold: Give a document's premises, label sets, and the component's own part of gold cats."""
     drawn = []
     for example in examples:
         cats = gold(example.reference.cats)

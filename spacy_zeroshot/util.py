@@ -52,11 +52,8 @@ def check_output(output: Path, overwrite: bool) -> None:
 
 @contextmanager
 def replace_folder(folder: Path) -> Iterator[Path]:
-    """An empty folder beside another one, whose place it takes when all is written.
-
-    If writing fails, what was there before stays as it was. A model may so be saved into the very folder that its
-    weights are mapped from, and no file of an older save is left beside the new ones.
-    """
+    """An empty folder beside another one, whose place it takes when all is written; if that fails, the other stays. So
+    a model may be saved into the very folder its weights are mapped from, and no file of an older save is left."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent, ignore_cleanup_errors=True) as beside:
         fresh, old = Path(beside, "new"), Path(beside, "old")

@@ -70,7 +70,14 @@ def test_the_wheel_has_the_bundled_model_the_types_marker_and_the_pages(wheel: P
         sizes = {info.filename: info.file_size for info in archive.infolist()}
     for name in BUNDLED:
         assert sizes[f"spacy_zeroshot/bundled/{name}"] > 0
-    others = {"py.typed", "display.css", "samples.txt", "display.html.jinja", "tuning/report.html.jinja"}
+    others = {
+        "py.typed",
+        "display.css",
+        "samples.txt",
+        "templates.json",
+        "display.html.jinja",
+        "tuning/report.html.jinja",
+    }
     assert {f"spacy_zeroshot/{name}" for name in others} <= sizes.keys()
     pages = [path for path in (PACKAGE / "explorer").rglob("*") if path.suffix in (".jinja", ".js", ".css")]
     assert len(pages) == 4 and {path.relative_to(PACKAGE.parent).as_posix() for path in pages} <= sizes.keys()
