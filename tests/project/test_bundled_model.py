@@ -15,8 +15,7 @@ import pytest
 import spacy
 import srsly
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from tokenizers import Tokenizer
 
 PROJECT = Path(__file__).parents[2] / "project" / "bundled_model"
 STEPS = (
@@ -146,7 +145,6 @@ def work(tmp_path_factory: pytest.TempPathFactory, recipe: dict[str, ModuleType]
     read = [base, packed, states, "--weights", mix]
     recipe["remember"].main([*read, "--held-out"])
     recipe["remember"].main([*read, "--per-set", "20", "--premises", "30"])
-    chunks = ["--hypothesis-states", "0", "--hypothesis-stretch", "4"]
     recipe["train_interaction"].main(
         [
             base,
@@ -155,7 +153,6 @@ def work(tmp_path_factory: pytest.TempPathFactory, recipe: dict[str, ModuleType]
             f"{folder}/interaction.npz",
             "--weights",
             mix,
-            *chunks,
             *few,
             "--texts",
             "8",
@@ -164,7 +161,7 @@ def work(tmp_path_factory: pytest.TempPathFactory, recipe: dict[str, ModuleType]
         ]
     )
     both = ["--weights", mix, f"{folder}/interaction"]
-    recipe["calibrate"].main([base, packed, states, f"{folder}/choices.json", *both, *chunks])
+    recipe["calibrate"].main([base, packed, states, f"{folder}/choices.json", *both])
     recipe["export"].main([base, f"{folder}/choices.json", f"{folder}/bundled", *both])
     return folder
 
@@ -220,16 +217,25 @@ def test_packed_data(recipe: dict[str, ModuleType], work: Path) -> None:
     assert (groups[:, 1:5] >= 0).sum() == len(data.nli)
 
 
-@given(st.lists(st.integers(1, 20), min_size=1, max_size=6), st.integers(1, 5), st.integers(1, 6))
-def test_pooled_states(lengths: list[int], states: int, stretch: int) -> None:
-    recipe = load_recipe()
-    flat = torch.randn(sum(lengths), 3)
-    means, counts = recipe["network"].pool_states(flat, np.asarray(lengths), states, stretch)
-    rows = np.split(flat.numpy(), np.cumsum(lengths)[:-1])
-    wanted = [min(n, max(states, -(-n // stretch))) for n in lengths]
-    assert counts.tolist() == wanted
-    chunks = [part.mean(0) for row, n in zip(rows, wanted, strict=True) for part in np.array_split(row, n)]
-    np.testing.assert_allclose(means.numpy(), np.asarray(chunks), atol=1e-6)
+def test_of_a_label_its_own_pieces_go_on(recipe: dict[str, ModuleType], work: Path) -> None:
+    data = recipe["data"].Data(work / "data.npz")
+    whole = recipe["remember"].States(work / "states", "hyps")
+    own = whole.of_labels(data.hypotheses)
+    pieces = Tokenizer.from_file(str(work / "base" / "tokenizer.json"))
+    news = next(one for one in data.sets if one.name == "news")
+    for template, wording in zip(news.templates, news.wording, strict=False):
+        for label, number in zip(news.labels, wording.tolist(), strict=True):
+            first, last = data.hypotheses.spans[number]
+            start = data.hypotheses.starts[number]
+            ids = data.hypotheses.ids[start + first : start + last].tolist()
+            assert pieces.decode(ids).strip() == label, template
+            states, owner = own.packed(np.array([[number]]))
+            n = int((owner == 0).sum())
+            assert n == last - first
+            assert torch.equal(states[0, :n], whole.packed(np.array([[number]]))[0][0, first:last])
+    # what is entailed has no template
+    number = int(data.nli[0, 1])
+    assert data.hypotheses.spans[number].tolist() == [1, data.hypotheses.lengths[number] - 1]
 
 
 def test_mixing(recipe: dict[str, ModuleType], work: Path) -> None:
@@ -284,7 +290,7 @@ def test_choices(recipe: dict[str, ModuleType], work: Path) -> None:
     choices = json.loads((work / "choices.json").read_text())
     config = json.loads((work / "bundled" / "config.json").read_text())
     assert config["similarity"] == choices["similarity"] and len(config["similarity"]) == 3
-    assert config["hypothesis_states"] == "all" and "hypothesis_stretch" not in config
+    assert config["hypothesis_states"] == "label"
     assert (config["interaction_layers"], config["interaction_from"]) == (3, 1)
     assert set(choices["told"]) >= {"nli", "f1", "ece", "f1_at_best_threshold"}
 
@@ -318,20 +324,21 @@ def test_the_package_scores_as_the_recipe(recipe: dict[str, ModuleType], work: P
     net = network(recipe, work, "mix", "interaction")
     tokenizer = recipe["pack"].Tokenizer.from_file(str(work / "base" / "tokenizer.json"))
 
-    def read(strings: list[str]) -> tuple[torch.Tensor, list[torch.Tensor], torch.Tensor]:
-        ids = [tokenizer.encode(text).ids for text in strings]
-        own = data.Strings(np.concatenate(ids), np.asarray([len(row) for row in ids]))
-        rows, mask = own.rows(np.arange(len(ids)), torch.device("cpu"))
-        return *net.read(rows, mask), mask
+    def read(strings: list[str], template: str) -> tuple[torch.Tensor, list[torch.Tensor], torch.Tensor, Any]:
+        pool = recipe["pack"].Pool(60)
+        numbers = np.array([pool(text, template) for text in strings])
+        packed = data.Strings(**pool.arrays(tokenizer))
+        rows, mask = packed.rows(numbers, torch.device("cpu"))
+        return *net.read(rows, mask), mask, packed
 
     with torch.no_grad():
-        text, levels, mask = read(texts)
-        vectors, own, own_mask = read([f"This text is about {label}." for label in labels])
+        text, levels, mask, _ = read(texts, "{}")
+        vectors, own, own_mask, hypotheses = read(labels, "This text is about {}.")
         lengths = own_mask.sum(1).numpy()
         states = remember.States.__new__(remember.States)
         states.flat, states.lengths, states.starts = own[0][own_mask][:, None], lengths, np.cumsum(lengths) - lengths
         states.rows = np.arange(2)
-        begun, owner = states.packed(np.asarray([[0, 1], [0, 1]]))
+        begun, owner = states.of_labels(hypotheses).packed(np.asarray([[0, 1], [0, 1]]))
         choices = json.loads((work / "choices.json").read_text())
         head = choices["sharpness"] * net.entail(levels, mask, begun, owner, 2)
     margin, cosine = (head[..., 1] - head[..., 0]).numpy(), (text @ vectors.T).numpy()

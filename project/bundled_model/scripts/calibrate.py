@@ -122,8 +122,6 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("states", type=Path, help="folder that remember.py wrote with --held-out")
     parser.add_argument("output", type=Path, help="JSON to write")
     parser.add_argument("--weights", type=Path, nargs="+", required=True, help="prefixes of .npz files, later ones win")
-    parser.add_argument("--hypothesis-states", type=int, default=0)
-    parser.add_argument("--hypothesis-stretch", type=int, default=4)
     parser.add_argument("--device", default="cpu")
     args = parser.parse_args(argv)
     net = Network(json.loads((args.base / "config.json").read_text(encoding="utf8")))
@@ -131,10 +129,9 @@ def main(argv: list[str] | None = None) -> None:
     for prefix in args.weights:
         net.mix(prefix, 1.0)
     net = net.eval().to(args.device)
-    chunks = args.hypothesis_states, args.hypothesis_stretch
-    held = States(args.states, "dev_texts"), States(args.states, "dev_hyps").pooled(*chunks)
-    choices = calibrate(*evidence(net, Dev(Data(args.data), *held, args.device)))
-    choices.update(states=chunks[0], stretch=chunks[1])
+    data = Data(args.data)
+    held = States(args.states, "dev_texts"), States(args.states, "dev_hyps").of_labels(data.hypotheses)
+    choices = calibrate(*evidence(net, Dev(data, *held, args.device)))
     args.output.write_text(json.dumps(choices, indent=1) + "\n", encoding="utf8")
     print(json.dumps(choices, indent=1))
 

@@ -25,8 +25,9 @@ HELD_OUT = (  # training sets that no step trains on: everything is chosen by th
 class Strings:
     """Token ids of distinct strings, padded where they are taken."""
 
-    def __init__(self, ids: np.ndarray, lengths: np.ndarray) -> None:
+    def __init__(self, ids: np.ndarray, lengths: np.ndarray, spans: np.ndarray) -> None:
         self.ids, self.lengths = ids, lengths.astype("i4")
+        self.spans = spans.astype("i4")  # (strings, 2): first and past-the-last piece of the label in its template
         self.starts = np.concatenate([[0], np.cumsum(self.lengths)])[:-1]
 
     def rows(self, numbers: np.ndarray, device: torch.device, multiple: int = 8) -> tuple[Tensor, Tensor]:
@@ -64,7 +65,9 @@ class Data:
     def __init__(self, path: Path) -> None:
         packed = np.load(path)
         meta: dict[str, list[Any]] = json.loads(bytes(packed["meta"]))
-        self.texts, self.hypotheses = (Strings(packed[f"{k}.ids"], packed[f"{k}.lengths"]) for k in ("texts", "hyps"))
+        self.texts, self.hypotheses = (
+            Strings(*(packed[f"{kind}.{part}"] for part in ("ids", "lengths", "spans"))) for kind in ("texts", "hyps")
+        )
         self.sets = [self._set(packed, info) for info in meta["sets"]]
         self.nli: np.ndarray = packed["nli"]  # (pairs, 3): text, hypothesis, entailed; sorted by text
         self.probes = {name: packed[f"probe.{name}"] for name in meta["probes"]}  # pairs kept from training

@@ -58,24 +58,6 @@ class Layer(nn.Module):
         return self.oln(x + F.dropout(self.fo(F.gelu(self.fi(x))), drop, self.training))
 
 
-def pool_states(flat: Tensor, lengths: np.ndarray, states: int, stretch: int) -> tuple[Tensor, np.ndarray]:
-    """Means of contiguous chunks of each hypothesis, cut as numpy.array_split cuts: the first are the longer ones.
-
-    flat (tokens, width), lengths (hypotheses,); `states` chunks, more where one would hold over `stretch` tokens.
-    RETURNS: the means, one hypothesis after the other, and how many each has.
-    """
-    counts = np.minimum(lengths, np.maximum(states, -(-lengths // stretch)))
-    begin, size = [], []
-    for start, length, count in zip(np.cumsum(lengths) - lengths, lengths, counts, strict=True):
-        edges = start + np.cumsum([0, *(length // count + (np.arange(count) < length % count))])
-        begin.append(edges[:-1])
-        size.append(np.diff(edges))
-    chunk = torch.from_numpy(np.repeat(np.arange(counts.sum()), np.concatenate(size))).to(flat.device)
-    sums = torch.zeros(int(counts.sum()), flat.shape[1], device=flat.device).index_add_(0, chunk, flat.float())
-    sizes = torch.from_numpy(np.concatenate(size)).to(flat.device)
-    return (sums / sizes[:, None]).to(flat.dtype), counts
-
-
 class Network(nn.Module):
     """The encoder, the interaction layers and the head."""
 

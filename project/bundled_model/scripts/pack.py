@@ -61,25 +61,39 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 
 class Pool:
-    """Distinct strings, numbered in the order they come, tokenized at the end."""
+    """Distinct strings and templates with labels in them, numbered in the order they come, tokenized at the end."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self.numbers: dict[str, int] = {}
+        self.numbers: dict[tuple[str, str], int] = {}
 
-    def __call__(self, text: str) -> int:
-        return self.numbers.setdefault(text, len(self.numbers))
+    def __call__(self, text: str, template: str = "{}") -> int:
+        return self.numbers.setdefault((template, text), len(self.numbers))
 
-    def arrays(self, tokenizer: Tokenizer) -> tuple[np.ndarray, np.ndarray]:
-        """Ids of all strings one after the other, and their lengths."""
-        ids, lengths = [], []
-        texts = [text.encode("utf8", "replace").decode() for text in self.numbers]  # half of a surrogate pair stops it
-        for start in range(0, len(texts), 4096):
-            for encoding in tokenizer.encode_batch(texts[start : start + 4096], add_special_tokens=False):
+    def arrays(self, tokenizer: Tokenizer) -> dict[str, np.ndarray]:
+        """Ids of all strings one after the other, their lengths, and the first and past-the-last piece of the label."""
+        ids, lengths, spans = [], [], []
+        # half of a surrogate pair stops it
+        strings = [(template, text.encode("utf8", "replace").decode()) for template, text in self.numbers]
+        for start in range(0, len(strings), 4096):
+            part = strings[start : start + 4096]
+            texts = [template.replace("{}", text) for template, text in part]
+            for (template, text), encoding in zip(
+                part, tokenizer.encode_batch(texts, add_special_tokens=False), strict=True
+            ):
                 row = [0, *encoding.ids[: self.limit], 2]
                 ids.append(np.asarray(row, "u2"))
                 lengths.append(len(row))
-        return np.concatenate(ids), np.asarray(lengths, "u1")
+                begin = template.index("{}")
+                end = begin + len(text)
+                own = [i for i, (a, b) in enumerate(encoding.offsets[: self.limit]) if a < end and b > begin]
+                whole = template == "{}" or not own
+                spans.append((1, len(row) - 1) if whole else (1 + own[0], 2 + own[-1]))
+        return {
+            "ids": np.concatenate(ids),
+            "lengths": np.asarray(lengths, "u1"),
+            "spans": np.asarray(spans, "u1"),
+        }
 
 
 def templates_of(name: str, by_language: dict[str, list[str]]) -> list[str]:
@@ -94,16 +108,23 @@ def templates_of(name: str, by_language: dict[str, list[str]]) -> list[str]:
     return [*templates, "This example is {}."]
 
 
-def wordings(labels: Sequence[str], templates: Sequence[str], others: dict[str, list[str]]) -> list[list[str]]:
-    """Every template with the labels as they are, then with other words for them where there are any."""
+def wordings(
+    labels: Sequence[str], templates: Sequence[str], others: dict[str, list[str]]
+) -> list[list[tuple[str, str]]]:
+    """Every template with the labels as they are, then with other words for them where there are any: (words,
+    template) of each label."""
     names = [list(labels)]
     for turn in range(max((len(others.get(label, ())) for label in labels), default=0)):
         names.append([options[turn % len(options)] if (options := others.get(x)) else x for x in labels])
-    return [[template.replace("{}", name) for name in row] for row in names for template in templates]
+    return [[(name, template) for name in row] for row in names for template in templates]
 
 
 def pack_set(
-    rows: Sequence[dict[str, Any]], words: list[list[str]], labels: Sequence[str], texts: Pool, hypotheses: Pool
+    rows: Sequence[dict[str, Any]],
+    words: list[list[tuple[str, str]]],
+    labels: Sequence[str],
+    texts: Pool,
+    hypotheses: Pool,
 ) -> dict[str, np.ndarray]:
     """The arrays of one label set: numbers of its texts, right labels as bits, numbers of its hypotheses."""
     column = {label: i for i, label in enumerate(labels)}
@@ -113,7 +134,7 @@ def pack_set(
     return {
         "text": np.asarray([texts(row["text"]) for row in rows], "i4"),
         "right": np.packbits(right, axis=1),
-        "wording": np.asarray([[hypotheses(text) for text in row] for row in words], "i4"),
+        "wording": np.asarray([[hypotheses(*one) for one in row] for row in words], "i4"),
     }
 
 
@@ -160,7 +181,7 @@ def pack(
             out.update({f"set.{key}.{part}": array for part, array in arrays.items()})
     meta["probes"] = probes
     for key, pool in (("texts", texts), ("hyps", hypotheses)):
-        out[f"{key}.ids"], out[f"{key}.lengths"] = pool.arrays(tokenizer)
+        out.update({f"{key}.{part}": array for part, array in pool.arrays(tokenizer).items()})
     out["meta"] = np.frombuffer(json.dumps(meta, ensure_ascii=False).encode(), "u1")
     return out
 

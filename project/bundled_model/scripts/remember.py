@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from .data import Data, LabelSet, Strings
-from .network import Network, pool_states
+from .network import Network
 
 HOSTILE = (  # many sets of one kind, or noisy ones: drawn less
     *(
@@ -50,12 +50,16 @@ class States:
         """Whether all of these are remembered."""
         return bool(numbers.max() < len(self.rows) and self.rows[numbers].min() >= 0)
 
-    def pooled(self, states: int, stretch: int) -> "States":
-        """Hypotheses as means of chunks (see pool_states); 0 states: as they are."""
+    def of_labels(self, hypotheses: Strings) -> "States":
+        """Of hypotheses, the states of their labels' own pieces: those that go through the interaction layers."""
+        numbers = np.flatnonzero(self.rows >= 0)
+        first, last = np.zeros((2, len(self.lengths)), "i8")
+        first[self.rows[numbers]], last[self.rows[numbers]] = hypotheses.spans[numbers].T
         out = copy.copy(self)
-        if states:
-            out.flat, out.lengths = pool_states(self.flat[: self.lengths.sum(), 0], self.lengths, states, stretch)
-            out.flat, out.starts = out.flat[:, None], np.cumsum(out.lengths) - out.lengths
+        out.lengths = last - first
+        out.starts = np.cumsum(out.lengths) - out.lengths
+        index = np.repeat(self.starts + first - out.starts, out.lengths) + np.arange(out.lengths.sum())
+        out.flat = self.flat[torch.from_numpy(index)]
         return out
 
     def padded(self, numbers: np.ndarray, multiple: int = 8) -> tuple[list[torch.Tensor], torch.Tensor]:

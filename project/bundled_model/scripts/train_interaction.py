@@ -65,9 +65,7 @@ class Sampler:
         """Take what is remembered by now: remember.py may still be at work."""
         args, data = self.args, self.data
         self.texts = texts = States(args.states, "texts")
-        self.hypotheses = hypotheses = States(args.states, "hyps").pooled(
-            args.hypothesis_states, args.hypothesis_stretch
-        )
+        self.hypotheses = hypotheses = States(args.states, "hyps").of_labels(data.hypotheses)
         known = np.zeros(len(data.texts.lengths), bool)
         known[np.flatnonzero(texts.rows >= 0)] = True
         lengths = data.texts.lengths
@@ -262,8 +260,6 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("states", type=Path, help="folder that remember.py wrote")
     parser.add_argument("output", type=Path, help=".npz to write")
     parser.add_argument("--weights", type=Path, nargs="+", required=True, help="prefixes of .npz files, later ones win")
-    parser.add_argument("--hypothesis-states", type=int, default=0, help="0: all tokens of a hypothesis read the text")
-    parser.add_argument("--hypothesis-stretch", type=int, default=4, help="most tokens of a state")
     parser.add_argument("--seconds", type=float, default=2700)
     parser.add_argument("--steps", type=int, default=0, help="instead of seconds")
     parser.add_argument("--rate", type=float, default=1.5e-4)
@@ -303,10 +299,7 @@ def main(argv: list[str] | None = None) -> None:
     sampler = Sampler(data, args)
     dev = None
     if (args.states / "dev_texts.npz").exists():
-        held = (
-            States(args.states, "dev_texts"),
-            States(args.states, "dev_hyps").pooled(args.hypothesis_states, args.hypothesis_stretch),
-        )
+        held = States(args.states, "dev_texts"), States(args.states, "dev_hyps").of_labels(data.hypotheses)
         dev = Dev(data, *held, args.device, most=args.watched)
         print("before:", watch(net, dev, args.device), flush=True)
     for step, out in train(net, sampler, dev, args):
