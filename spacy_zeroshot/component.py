@@ -44,7 +44,16 @@ from .model.architectures import check_model
 from .model.types import NLIInput, WindowConfig
 from .neighbors import ExampleStore, mix
 from .premises import Premise, SpanGetter, count_unread, is_blank, premises_of, window_spans
-from .scores import DocScores, WindowLogits, blank_scores, calibrate, pool_windows, split_by_label_set, to_scores
+from .scores import (
+    DocScores,
+    WindowLogits,
+    blank_doc,
+    blank_scores,
+    calibrate,
+    pool_windows,
+    split_by_label_set,
+    to_scores,
+)
 from .settings import Settings, as_json, check_settings
 from .training import draw_examples, loss_of
 from .util import replace_folder
@@ -363,8 +372,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
         docs = list(docs)
         with named(self.name):
             sets = self._label_sets(docs) if label_set is None else [label_set] * len(docs)
-            blank = np.zeros((0, 2), dtype="int64")
-            found = [DocScores(one, blank_scores(one), blank, np.zeros((0, len(one.labels)))) for one in sets]
+            found: dict[int, DocScores] = {}
             for read in self._window_logits(docs, sets):
                 values = self._calibrated(read.values, read.label_set)
                 scores = to_scores(pool_windows(values, read.firsts, self.pooling), read.label_set)
@@ -377,7 +385,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
                 for row, number in enumerate(read.docs.tolist()):
                     own = slice(starts[row], starts[row + 1])
                     found[number] = DocScores(read.label_set, scores[row], read.windows[own], window_scores[own])
-        return found
+            return [found.get(number) or blank_doc(label_set) for number, label_set in enumerate(sets)]
 
     def label_logits(self, docs: Iterable[Doc], label_set: LabelSet | None = None) -> Floats2d:
         """RETURNS (Floats2d): Label logits of documents, shape (docs, labels), float64, NaN for blank ones: pooled over

@@ -101,3 +101,9 @@ def blank_scores(label_set: LabelSet) -> Floats1d:
     """The scores of a text that says nothing: 1 / n of n labels that compete, else 0."""
     parts = [(group.stop - group.start, group.exclusive) for group in label_set.groups]
     return np.concatenate([np.full(size, exclusive / size) for size, exclusive in parts])
+
+
+def blank_doc(label_set: LabelSet) -> DocScores:
+    """What a document scored that says nothing."""
+    windows = np.zeros((0, 2), dtype="int64")
+    return DocScores(label_set, blank_scores(label_set), windows, np.zeros((0, len(label_set.labels))))

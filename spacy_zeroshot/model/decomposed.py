@@ -43,6 +43,7 @@ PARTS = {
     "norm": "output.LayerNorm",
 }
 FUSED = ("attention.self.query", "attention.self.key", "attention.self.value")
+WORDS = "encoder.embeddings.word_embeddings.weight"
 SIZES = (
     *("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "layer_norm_eps"),
     *("vocab_size", "max_position_embeddings", "type_vocab_size"),
@@ -564,6 +565,8 @@ def load_decomposed(
             module = DecomposedEncoder(config)
         try:
             stored = load_file(folder / WEIGHTS)
+            # on a mapping of their own: that of weights which are converted goes, and with it what was read of it
+            stored[WORDS] = load_file(folder / WEIGHTS)[WORDS]
             tensors = {ours: _fuse(stored, theirs) for ours, theirs in _names(module)}
             tensors["similarity"] = torch.tensor(config.similarity)
             module.load_state_dict(tensors, assign=True)

@@ -60,11 +60,12 @@ class Predictor:
     def predict(self, batch: NLIInput) -> NLIOutput:
         """Score premises on their hypotheses. Equal ones are scored once."""
         mind_fork(self._process)
-        row_of: dict[tuple[str, tuple[Wording | str, ...]], int] = {}
-        rows = [row_of.setdefault(key, len(row_of)) for key in zip(batch.premises, batch.hypotheses, strict=True)]
-        distinct = NLIInput([text for text, _ in row_of], [texts for _, texts in row_of], batch.windows)
-        windows, sets, output = self._plan(distinct)
-        logits = self._run(partial(self.scorer.batches, windows, sets), self.scorer.forward)
+        sets, set_of = _distinct(batch.hypotheses)
+        row_of: dict[tuple[str, int], int] = {}
+        rows = [row_of.setdefault(key, len(row_of)) for key in zip(batch.premises, set_of, strict=True)]
+        distinct = NLIInput([text for text, _ in row_of], [sets[number] for _, number in row_of], batch.windows)
+        windows, tokenized, output = self._plan(distinct)
+        logits = self._run(partial(self.scorer.batches, windows, tokenized), self.scorer.forward)
         if not np.isfinite(logits).all():
             raise ZeroShotError("Z013", detail="NaN or infinity", precision=str(self.dtype).removeprefix("torch."))
         output = output._replace(logits=logits)
@@ -128,9 +129,8 @@ class Predictor:
 
     def _plan(self, batch: NLIInput) -> tuple[list[Window], list[HypothesisSet], NLIOutput]:
         """Tokenise premises and cut them into windows. RETURNS: those, the hypothesis sets, and no logits yet."""
-        number_of: dict[tuple[Wording | str, ...], int] = {}
-        set_of = [number_of.setdefault(texts, len(number_of)) for texts in batch.hypotheses]
-        sets = [self.tokenizer.hypothesis_set(texts) for texts in number_of]
+        distinct, set_of = _distinct(batch.hypotheses)
+        sets = [self.tokenizer.hypothesis_set(one) for one in distinct]
         rooms = [self._room(found) for found in sets]
         windows: list[Window] = []
         spans: list[tuple[int, int]] = []
@@ -287,6 +287,14 @@ def set_dropout(module: nn.Module, rate: float) -> None:
         for name, value in vars(part).items():
             if isinstance(value, float) and "drop" in name and "layerdrop" not in name:
                 setattr(part, name, rate)
+
+
+def _distinct(sets: Sequence[tuple[Wording | str, ...]]) -> tuple[list[tuple[Wording | str, ...]], list[int]]:
+    """The distinct sets of hypotheses, and which one each premise has. Most share one object, which is hashed once."""
+    number_of: dict[tuple[Wording | str, ...], int] = {}
+    objects = {id(one): one for one in sets}
+    numbers = {key: number_of.setdefault(one, len(number_of)) for key, one in objects.items()}
+    return list(number_of), [numbers[id(one)] for one in sets]
 
 
 def _take(output: NLIOutput, rows: Ints1d) -> NLIOutput:
