@@ -110,6 +110,6 @@ def annotate(
         parts.append(f"{summary.rejected:,} rows left out, see {output}.rejects.jsonl")
     seconds = time.monotonic() - start
     rate = (summary.written - summary.resumed) / seconds
-    cli.note(f"{', '.join(parts)}; {seconds:,.1f} s with loading, {rate:,.1f} rows/s")
+    cli.note(f"{', '.join(parts)}; {seconds:,.1f} s with loading, {rate:,.1f} rows/s overall")
     name = pipeline or model or "bundled"
     cli.note(f"Next: correct the labels of fifty rows, then python -m spacy zeroshot tune {name} ROWS --output tuned")
