@@ -14,7 +14,7 @@ import srsly
 import torch
 from typer.testing import CliRunner
 
-from benchmarks import architectures, corpora, figures, gpu, memory, spacy_evaluate, speed, start, tuning
+from benchmarks import architectures, corpora, figures, gpu, memory, scale, spacy_evaluate, speed, start, tuning
 from benchmarks._shared import check_equal, count_wordpieces, make_labels, make_texts
 from spacy_zeroshot.cli.benchmark import Program, Speed, component
 from spacy_zeroshot.evaluation import evaluate
@@ -278,3 +278,20 @@ def test_programs_say_what_they_do(
         runpy.run_path(str(path), run_name="__main__")
     assert ended.value.code == 0
     assert "--help" in capsys.readouterr().out
+
+
+# scale
+
+
+def test_a_model_beside_a_gpu_waits_for_the_slower_of_both() -> None:
+    parts = {"spaCy's tokenizer": 0.001, "word pieces": 0.001, "the model": 0.008}
+    assert scale.rate(parts, None) == pytest.approx(100)
+    assert scale.rate(parts, 300) == pytest.approx(300) and scale.rate(parts, 5000) == pytest.approx(500)
+    [row] = scale.rows({"one": (100.0, 2.0)}, 86_400 * 100 * 3, [1, 3])
+    assert row == ["one", "100", "180,000", "144", "3.0", "1.0"]
+
+
+@pytest.mark.slow
+def test_parts_of_a_text_are_measured() -> None:
+    parts = scale.measure_parts(2, 4, 1, "cpu")
+    assert parts["the model"] > parts["spaCy's tokenizer"] > 0
