@@ -32,12 +32,8 @@ EVERY = 30.0
 Pipeline = Annotated[str | None, Option("--pipeline", "-p", help="A saved pipeline's folder or package")]
 PipelineName = Annotated[str, Argument(metavar="PIPELINE", help='A folder or package, "bundled", or a checkpoint')]
 Model = Annotated[str | None, Option("--model", "-m", help="A checkpoint's folder or Hub name; else the bundled model")]
-Labels = Annotated[
-    str, Option("--labels", "-l", help='"a,b,c", a JSON list for labels with commas, or a file with one a line')
-]
-Template = Annotated[
-    list[str] | None, Option("--template", "-t", help='Hypothesis template, e.g. "The topic is {}."; may be repeated')
-]
+Labels = Annotated[str, Option("--labels", "-l", help='"a,b,c", a JSON list if labels have commas, or a file of them')]
+Template = Annotated[list[str] | None, Option("--template", "-t", help='Hypothesis, as "The topic is {}."; repeatable')]
 MultiLabel = Annotated[
     bool | None,
     Option("--multi-label/--single-label", help="Each label on its own, or they compete; else as the pipeline has it"),

@@ -247,18 +247,12 @@ class InteractionLayers(nn.ModuleList):
     """As Layer.interact, layer after layer, with the states of texts that each of them reads."""
 
     def forward(
-        self,
-        states: Tensor,
-        qkv: Tensor,
-        texts: Sequence[Tensor],
-        padding: Tensor | None,
-        rows: RaggedIndex,
-        pairs: RaggedIndex,
+        self, states: Tensor, qkv: Tensor, texts: Sequence[Tensor], *more: Tensor | RaggedIndex | None
     ) -> Tensor:
         layer: Any
         for number, (layer, read) in enumerate(zip(self, texts, strict=True)):
             qkv = layer.qkv(states) if number else qkv
-            states = layer.interact(states, qkv, read, padding, rows, pairs)
+            states = layer.interact(states, qkv, read, *more)
         return states
 
 

@@ -17,11 +17,10 @@ from torch import nn
 from ..errors import ZeroShotError, warn
 from .batching import Batch, HypothesisSet, PairScorer, Window, ranges, sorted_slices
 from .bi_encoder import BiEncoder
-from .checkpoint import Checkpoint, find_folder, is_decomposed, load_checkpoint, share_checkpoint
+from .checkpoint import Checkpoint, find_folder, find_head, is_decomposed, load_checkpoint, share_checkpoint
 from .cross_encoder import CrossEncoder
 from .decomposed import DecomposedScorer
 from .device import choose_budget, choose_device, choose_dtype, choose_kernel, mind_fork, plain_tensors, to_host
-from .head import find_head
 from .masked_lm import MaskedLM, read_prompt
 from .tokenization import PairTokenizer
 from .types import ModelSpec, NLIInput, NLIOutput, WindowConfig, Wording

@@ -76,7 +76,7 @@ class ModelShim(Shim):
 
     def weights_key(self) -> str:
         """What changes with the weights: the bundled model's hash, "own:0" for another checkpoint as it was loaded."""
-        return self._reference()["sha256"] if self._is_bundled and not self._version else f"own:{self._version}"
+        return bundled_hash() if self._is_bundled and not self._version else f"own:{self._version}"
 
     # Learning
 
@@ -157,7 +157,7 @@ class ModelShim(Shim):
         if self.changed:
             save_checkpoint(self.runtime.checkpoint, folder)
         elif self._is_bundled:
-            srsly.write_json(folder / REFERENCE, self._reference())
+            srsly.write_json(folder / REFERENCE, {"name": BUNDLED, "sha256": bundled_hash()})
         elif isinstance(self._stored, dict):
             write_folder(folder, self._stored)
         elif self._stored is not None and Path(self._stored).is_dir():
@@ -259,12 +259,9 @@ class ModelShim(Shim):
             self.save(Path(folder))
             return read_folder(Path(folder))
 
-    def _reference(self) -> dict[str, str]:
-        return {"name": BUNDLED, "sha256": bundled_hash()}
-
     def _take(self, stored: str | dict[str, bytes], reference: dict[str, str] | None) -> None:
         if reference is not None:
-            saved, installed = reference["sha256"], self._reference()["sha256"]
+            saved, installed = reference["sha256"], bundled_hash()
             if saved != installed:
                 raise ZeroShotError("Z052", saved=saved[:12], installed=installed[:12])
             stored = BUNDLED

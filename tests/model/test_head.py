@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from transformers import BertConfig
 
 from spacy_zeroshot.errors import ZeroShotError
-from spacy_zeroshot.model.head import find_head
+from spacy_zeroshot.model.checkpoint import find_head
 
 from .scoring import LABELS, TEXTS, error_of, score, softmax
 
