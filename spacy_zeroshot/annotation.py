@@ -402,16 +402,12 @@ class Scorer:
             data, written = self.output.pack(records), len(records)
             del records
         unit = "row" if self.form in ("parquet", "spacy") else "line"
-        rejects = [
-            # nothing is shown of a Doc, which is no text
-            {
-                unit: row.number,
-                "error": self._errors[row.number],
-                "content": "" if row.doc else row.key.decode("utf8", "backslashreplace"),
-            }
-            for row in chunk.rows
-            if row.number in self._errors
-        ]
+        rejects = []
+        for row in chunk.rows:
+            if row.number in self._errors:
+                # nothing is shown of a Doc, which is no text
+                content = "" if row.doc else row.key.decode("utf8", "backslashreplace")
+                rejects.append({unit: row.number, "error": self._errors[row.number], "content": content})
         return Entry(chunk.number, chunk.digest, len(chunk.rows), written, rejects, data)
 
     def _annotate(

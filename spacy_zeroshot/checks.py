@@ -153,11 +153,10 @@ def check_room(pipe: ZeroShotTextCategorizer) -> Iterator[Issue]:
     for hypothesis, length in zip(hypotheses, lengths):
         # of some models a hypothesis takes no room from the text
         left = fits(length)
-        shown = hypothesis if len(hypothesis) <= 60 else hypothesis[:59] + "…"
         if left < 1:
-            yield _issue(ERROR, "Z011", pipe.name, hypothesis=shown, length=length, room=room - 1)
+            yield _issue(ERROR, "Z011", pipe.name, hypothesis=hypothesis, length=length, room=room - 1)
         elif left < (1 - LARGE) * room:
-            yield _issue(WARNING, "Z074", pipe.name, hypothesis=shown, length=length, left=left, room=room)
+            yield _issue(WARNING, "Z074", pipe.name, hypothesis=hypothesis, length=length, left=left, room=room)
     left, overlap = fits(max(lengths)), pipe.window_overlap
     if pipe.long_text != "windows" or left < 1:
         return

@@ -577,7 +577,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
             util.from_bytes(bytes_data, readers, list(exclude))
         return self
 
-    # Inside: settings
+    # Inside
 
     @property
     def _shim(self) -> Any:
@@ -637,8 +637,6 @@ class ZeroShotTextCategorizer(TrainablePipe):
         writers = {} if self._nlp is None else writers_of_keys(self._nlp)
         return frozenset(key for key, names in writers.items() if self.name not in names)
 
-    # Inside: scoring
-
     def _label_sets(self, docs: Sequence[Doc]) -> list[LabelSet]:
         """Each document's label set; documents with the same labels share one object."""
         keys = [None if (own := own_labels(doc)) is None else check_labels(own) for doc in docs]
@@ -694,8 +692,6 @@ class ZeroShotTextCategorizer(TrainablePipe):
                 handle(self.name, self, [doc], error)
                 continue
             yield doc
-
-    # Inside: serialisation
 
     def _saved(self, folder: Path | None = None) -> bytes:
         """What the file cfg holds, also the component's block in the config.cfg beside its folder."""

@@ -19,12 +19,9 @@ MESSAGES: dict[str, str] = {
     "is doubled when a pipeline is saved. Word it without, or give labels and hypotheses to set_labels().",
     "Z009": "{setting} names {label!r}, which is not one of the labels {labels}. Add the label or remove the entry.",
     # Texts
-    "Z010": "the spans of get_spans need sentence boundaries, and this document has none. Put a 'sentencizer', "
-    "'senter' or 'parser' before this component.",
-    "Z011": "the hypothesis {hypothesis!r} has {length} wordpieces, and the model leaves room for {room} beside "
-    "at least one of the text. Shorten the label or its wording.",
-    "Z012": "window_overlap = {overlap} leaves no progress: beside the longest hypothesis a window holds {room} "
-    "wordpieces of text. Set window_overlap below {room}.",
+    "Z010": "the spans of get_spans need sentences. Put a 'sentencizer', 'senter' or 'parser' before this component.",
+    "Z011": "hypothesis {hypothesis!r} has {length} wordpieces, of {room} at most. Shorten the label or its wording.",
+    "Z012": "window_overlap = {overlap} leaves no progress: a window has {room} wordpieces of text. Set it lower.",
     "Z013": "the scores of this text are not finite numbers: {detail}. The checkpoint is damaged or overflows in "
     "{precision}; try precision = 'float32'.",
     # Checkpoints
@@ -43,8 +40,7 @@ MESSAGES: dict[str, str] = {
     "transformers' AutoTokenizer.from_pretrained(..., use_fast=True).save_pretrained().",
     "Z029": "the head of {name!r} has {count} classes. An NLI head has one, two or three. Take such a checkpoint.",
     "Z030": "the layout {layout!r} of {name!r} cannot be run: {reason}. Update spacy-zeroshot, or take another one.",
-    "Z031": "the folder {folder!r} this pipeline was loaded from is gone, and its model was not used before. "
-    "Keep the folder, or score one text before it goes.",
+    "Z031": "the folder {folder!r} of this pipeline is gone before its model was used. Keep it, or score a text first.",
     "Z032": "precision = {precision!r} is not available on {device}. Set precision = 'auto' or 'float32'.",
     "Z033": "device = {device!r} cannot be used: {reason}. Set device = null to follow thinc.",
     "Z034": "{setting} needs {package}. Install it: pip install 'spacy-zeroshot[{extra}]', or set {instead}.",
@@ -77,14 +73,11 @@ MESSAGES: dict[str, str] = {
     "Z071": "the labels {labels} have the same hypothesis, {hypothesis!r}, so the same score. Word them apart.",
     "Z072": "label {label!r} has the hypothesis {hypothesis!r} twice or more, which only costs. Remove the repetition.",
     "Z073": "there are no labels yet: nothing is scored before set_labels([...]) or doc._.zero_shot_labels.",
-    "Z074": "the hypothesis {hypothesis!r} has {length} wordpieces, which leaves {left} of {room} for the text: long "
-    "texts need more windows. Shorten it.",
-    "Z075": "window_overlap = {overlap} is more than half of the {room} wordpieces a window holds: long texts are "
-    "read more than twice. Set it to {half} or less.",
+    "Z074": "hypothesis {hypothesis!r} has {length} wordpieces and leaves {left} of {room} for the text. Shorten it.",
+    "Z075": "window_overlap = {overlap} is over half of the {room} wordpieces of a window. Set it to {half} or less.",
     "Z076": "the labels {labels} read alike: their scores go together over the sample texts (correlation {value:.2f}). "
     "Word them apart, or merge them.",
-    "Z079": "the components {components} write the same keys of doc.cats, {keys}: of each key the last one's score is "
-    "left. Set key_prefix in one of them.",
+    "Z079": "the components {components} write the same keys, {keys}, of which the last one's stay. Set a key_prefix.",
     "Z230": "the labels {labels} are in another script than {template!r}. Set hypothesis_template = {proposal!r}.",
     # Corpora and distillation
     "Z080": "{path} cannot be read: {reason}. Check the path, the format its name says, and that it is complete.",
@@ -94,13 +87,11 @@ MESSAGES: dict[str, str] = {
     "Z084": "the format of {path} is not known by its name. It must end in {known}.",
     "Z085": "{what} needs {package}, which is not installed: pip install 'spacy-zeroshot[{extra}]'.",
     "Z086": "{path} has changed since the run in {parts} began: {detail}. Restore it, or start over with --overwrite.",
-    "Z087": "a worker process ended early, perhaps for lack of memory. What is finished is kept: run the same "
-    "command again, with a smaller --n-process.",
+    "Z087": "a worker ended early, perhaps for lack of memory. The same command goes on; give a smaller --n-process.",
     "Z088": "{path} has no field {field!r}: its fields are {fields}. Name the right one with {option}.",
     "Z089": "another run is writing {output}. Wait for it, or name another file.",
     "Z090": "Ray could not finish: {reason}. What is finished is kept: run the same command again.",
-    "Z091": "{kept} of {count} texts were labelled with a confidence of {threshold}: {reason}. Set a lower "
-    "--threshold, give more texts, or check labels and template.",
+    "Z091": "{kept} of {count} texts reach the confidence {threshold}: {reason}. Lower --threshold, or add texts.",
     "Z092": "{output} is not empty. Name another folder, or add --overwrite.",
     "Z093": "a DocBin ends at 4 GiB; this has {size} bytes of {what}. Write .jsonl or .parquet, or split the input.",
     "Z094": "none of the {count} rows of {path} could be labelled. Of the first: {reason}. All are in {rejects}. Check "
@@ -110,16 +101,13 @@ MESSAGES: dict[str, str] = {
     "Z201": "the gold labels {labels} are not labels of the pipeline, which has {known}. Add them with set_labels(), "
     "correct the file, or, for one that means 'no label fits', give --none-label.",
     "Z202": "all {count} texts have the gold labels {labels}, so nothing can be tuned. Give texts with others, too.",
-    "Z203": "{count} of {total} texts have scores that are not finite numbers ({name}). The checkpoint is damaged or "
-    "overflows; try precision = 'float32'.",
+    "Z203": "{count} of {total} texts have no finite scores ({name}): a damaged checkpoint? Try precision = 'float32'.",
     "Z204": "--none-label {label!r} is a label of the pipeline. Remove it there: it is what is left when none fits.",
     "Z207": "{path} has the labels {labels}, which the pipeline does not have; it has {known}. Correct the file, score "
     "it with its own labels (--labels-from-data), or give --none-label for one that means 'no label fits'.",
-    "Z208": "the labels {labels} are not labels of the pipeline, which has {known}. Correct them, or calibrate a "
-    "checkpoint with labels of your own.",
+    "Z208": "the labels {labels} are not among the pipeline's {known}. Correct them, or calibrate with your own.",
     "Z205": "document {number} has no scores to show: its doc.cats is empty. Run the pipeline on it first.",
-    "Z206": "document {number} has no {spans_key!r} in doc.spans with scores of {label!r}; it has {known}. Set "
-    "spans_key = {spans_key!r} in the component's config.",
+    "Z206": "document {number} has no scores of {label!r} in doc.spans; it has {known}. Set spans_key = {spans_key!r}.",
     "Z209": "{label!r} is not one of the labels {labels}. Name one of those to explain.",
     "Z219": "the explanation is not of document {number}. Give the one document that was explained.",
     # Similarity and mask filling
@@ -139,12 +127,10 @@ MESSAGES: dict[str, str] = {
     "trainable = true, or ignore this if the component is only to score.",
     "Z123": "{count} rows of {path} have several right labels, and one is chosen for each, because the labels compete. "
     "Give --multi-label to score each label on its own.",
-    "Z122": "the examples have the labels {labels}, which are none of the component's {known}: they do not vote. Add "
-    "the labels, or correct the examples.",
+    "Z122": "the examples' labels {labels} are none of the component's {known}: they do not vote. Add or correct them.",
     "Z120": "{count} of {total} texts are blank; they are left out, as they score the same whatever is set.",
     "Z121": "the labels {labels} are right for no text, so nothing is known of them: they share the common threshold.",
-    "Z101": "long_text = 'truncate': a text of {length} wordpieces was cut to {room}. Further cuts are not "
-    "reported; long_text = 'windows' scores the whole text.",
+    "Z101": "a text of {length} wordpieces was cut to {room}, as others may be. long_text = 'windows' scores it all.",
     "Z103": "the GPU is out of memory with {before} tokens in a batch: {after} from now on. Set "
     "max_batch_tokens = {after}.",
     "Z105": "hypothesis_template = {template!r} is not used: this model reads the label words alone and has a prompt "

@@ -105,9 +105,8 @@ def evaluate(
             if mode is None:
                 mode = any(len(row.labels) != 1 for row in rows)
         label_set, rows = pipe.label_set(labels, list(templates) or None, mode), spread(rows, limit)
-        gold = np.array([[label in row.labels for label in label_set.labels] for row in rows], dtype=bool)
-        if own:
-            gold = gold_array(rows, nlp, pipe, none_label, path)
+        plain = [[label in row.labels for label in label_set.labels] for row in rows]
+        gold = gold_array(rows, nlp, pipe, none_label, path) if own else np.array(plain)
         scores = np.array(list(track(scores_of(nlp, pipe, rows, label_set), len(rows), name))).reshape(gold.shape)
         for group, rule in zip(label_set.groups, pipe.rules(label_set)):
             right, names = gold[:, group.columns], list(label_set.labels[group.columns])
@@ -119,8 +118,7 @@ def evaluate(
                 rule = default_rule(group.exclusive, threshold, {}, pipe.top_k)
             elif has_none and not own and group.exclusive and not rule.threshold:
                 rule = Rule(DEFAULT_THRESHOLD, rule.label_thresholds, rule.top_k)
-            several = int((right.sum(axis=1) > 1).sum())
-            if several and group.exclusive and multi_label is None:
+            if (several := int((right.sum(axis=1) > 1).sum())) and group.exclusive and multi_label is None:
                 warn("Z123", path=str(path), count=several)
             # NaN, of a blank text, reaches no threshold
             chosen = decide_rows(scores[:, group.columns], names, rule)
@@ -142,13 +140,9 @@ def figures(gold: np.ndarray, chosen: np.ndarray) -> Figures:
     # 2 TP / (2 TP + FP + FN), the harmonic mean of precision and recall
     sizes = gold.sum(axis=0) + chosen.sum(axis=0)
     f1 = 2.0 * hits / np.maximum(sizes, 1)
-    occurring = f1[sizes > 0]
-    return Figures(
-        macro_f1=float(occurring.mean()) if len(occurring) else 0.0,
-        micro_f1=float(2.0 * hits.sum() / max(sizes.sum(), 1)),
-        accuracy=float((gold == chosen).all(axis=1).mean()) if len(gold) else 0.0,
-        f1=f1,
-    )
+    macro_f1 = float(f1[sizes > 0].mean()) if sizes.any() else 0.0
+    accuracy = float((gold == chosen).all(axis=1).mean()) if len(gold) else 0.0
+    return Figures(macro_f1, float(2.0 * hits.sum() / max(sizes.sum(), 1)), accuracy, f1)
 
 
 def with_none(decisions: np.ndarray) -> np.ndarray:

@@ -71,9 +71,7 @@ def read_rows(path: Path | str, text_field: str = TEXT_FIELD, label_field: str |
 
 def read_texts(path: Path | str, text_field: str = TEXT_FIELD) -> list[str]:
     """Texts as read_rows reads them, blank ones included. RAISES (ZeroShotError): Z200 if all are blank."""
-    texts = [row.text for row in read_rows(path, text_field, None)]
-    _check_some_text(path, texts)
-    return texts
+    return _with_some_text(path, [row.text for row in read_rows(path, text_field, None)])
 
 
 def read_labelled(path: Path | str, text_field: str = TEXT_FIELD, label_field: str = LABEL_FIELD) -> list[LabelledText]:
@@ -104,7 +102,7 @@ def read_labelled(path: Path | str, text_field: str = TEXT_FIELD, label_field: s
         before = found.get(key, LabelledText(row.text, ()))
         labels = tuple(dict.fromkeys(before.labels + labels))
         found[key] = LabelledText(row.text, labels, before.rejected + rejected)
-    _check_some_text(path, [row.text for row in found.values()])
+    _with_some_text(path, [row.text for row in found.values()])
     return list(found.values())
 
 
@@ -269,6 +267,7 @@ def _cell_labels(cell: str) -> Any:
         raise BadRow(f'its labels {cell} are no JSON list, such as ["a", "b"]') from None
 
 
-def _check_some_text(path: Path | str, texts: Iterable[str]) -> None:
+def _with_some_text(path: Path | str, texts: list[str]) -> list[str]:
     if not any(text.strip() for text in texts):
         raise ZeroShotError("Z200", reason=f"{path} has none")
+    return texts

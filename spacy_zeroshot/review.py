@@ -75,12 +75,12 @@ def uncertainty(scores: Floats1d, label_set: LabelSet, rules: Sequence[Rule]) ->
     minus twice the distance of a label on its own from its threshold. Of several groups the most unsure counts."""
     found = 0.0
     for group, rule in zip(label_set.groups, rules):
-        own = scores[group.start : group.stop]
+        own = scores[group.columns]
         if group.exclusive:
             second, best = np.sort(own)[-2:]
             found = max(found, 1.0 - float(best - second))
         else:
-            labels = label_set.labels[group.start : group.stop]
+            labels = label_set.labels[group.columns]
             limits = np.array([rule.label_thresholds.get(label, rule.threshold) for label in labels])
             found = max(found, 1.0 - 2.0 * float(np.abs(own - limits).min()))
     return found
