@@ -86,5 +86,5 @@ def _show(tuned: Tuned) -> None:
             console.print("nothing that was tried does better: the settings stay", soft_wrap=True)
             continue
         console.print(f"template: {group.chosen.name}", soft_wrap=True)
-        console.print(f"chosen: {describe(group.after.rule, len(group.label_set.labels))}", soft_wrap=True)
+        console.print(f"decision: {describe(group.after.rule, len(group.label_set.labels))}", soft_wrap=True)
         console.print(f"temperature: {group.search.best.temperature:.3g}", soft_wrap=True)

@@ -167,7 +167,7 @@ def variants(plain: Candidate, label_set: LabelSet) -> list[Candidate]:
     if len(label_set.labels) == 1:
         return [plain]
     biases = np.round(marginal_biases(plain.logits, label_set), 4)
-    return [plain, plain._replace(name=f"{plain.name} (calibrated)", biases=biases)]
+    return [plain, plain._replace(name=f"{plain.name} (with a bias for each label)", biases=biases)]
 
 
 def _measured(candidate: Candidate, trial: Trial, label_set: LabelSet, gold: np.ndarray, none: bool) -> Measured:
