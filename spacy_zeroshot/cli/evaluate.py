@@ -19,9 +19,7 @@ def evaluate(
     pipeline: cli.PipelineName,
     data: Annotated[list[Path], Argument(metavar="DATA", help="Files of labelled texts or NLI pairs")],
     labels: cli.Labels = "",
-    labels_from_data: Annotated[
-        bool, Option("--labels-from-data", help="Score each file with its own labels, not the pipeline's")
-    ] = False,
+    labels_from_data: Annotated[bool, Option("--labels-from-data", help="Score each file with its own labels")] = False,
     templates: cli.Template = None,
     multi_label: cli.MultiLabel = None,
     threshold: cli.Threshold = None,

@@ -25,9 +25,7 @@ def tune(
     ] = "macro-f1",
     labels: cli.Labels = "",
     multi_label: cli.MultiLabel = None,
-    templates: Annotated[
-        list[str] | None, Option("--template", "-t", help="A candidate, in place of the built-in ones; may be repeated")
-    ] = None,
+    templates: Annotated[list[str] | None, Option("--template", "-t", help="In place of the built-in ones")] = None,
     none_label: cli.NoneLabel = None,
     component: cli.Component = None,
     folds: Annotated[int, Option(min=2, help="Parts of the cross-validation")] = 5,
