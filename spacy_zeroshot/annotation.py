@@ -26,6 +26,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import spacy
 from spacy.language import Language
 from spacy.pipeline import MultiLabel_TextCategorizer, TextCategorizer
 from spacy.tokens import Doc
@@ -298,8 +299,6 @@ class RayScorer:
     """Opens the pipeline once, on the GPU that Ray has given it or the CPU; reads its own chunks, and scores them."""
 
     def __init__(self, make_scorer: Callable[[], "Scorer"], journal: Journal, gpu: bool):
-        import spacy
-
         # without CuPy spaCy stays on the CPU, and the models move alone
         alone = gpu and not spacy.prefer_gpu(0)
         self._scorer = make_scorer()

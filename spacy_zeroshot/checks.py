@@ -26,8 +26,7 @@ ERROR, WARNING = "error", "warning"
 FOLDER = Path(__file__).parent
 # Hypotheses that take more than this share of the model's room are pointed out.
 LARGE = 0.5
-# Pairs of labels whose scores go together more closely than this are pointed out. Synonyms are above it, related labels
-# come near, and labels that have nothing in common stay far below.
+# Labels whose scores correlate more are pointed out: synonyms do, related ones come near, others stay far below
 ALIKE = 0.75
 # Costs are shown of a paragraph, about one window of a BERT-like model, and an article; and of other numbers of labels.
 LENGTHS = (100, 500, 5000)

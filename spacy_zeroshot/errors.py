@@ -75,8 +75,7 @@ MESSAGES: dict[str, str] = {
     "Z073": "there are no labels yet: nothing is scored before set_labels([...]) or doc._.zero_shot_labels.",
     "Z074": "hypothesis {hypothesis!r} has {length} wordpieces and leaves {left} of {room} for the text. Shorten it.",
     "Z075": "window_overlap = {overlap} is over half of the {room} wordpieces of a window. Set it to {half} or less.",
-    "Z076": "the labels {labels} read alike: their scores go together over the sample texts (correlation {value:.2f}). "
-    "Word them apart, or merge them.",
+    "Z076": "the labels {labels} read alike: scores on samples correlate ({value:.2f}). Word them apart or merge them.",
     "Z079": "the components {components} write the same keys, {keys}, of which the last one's stay. Set a key_prefix.",
     "Z230": "the labels {labels} are in another script than {template!r}. Set hypothesis_template = {proposal!r}.",
     # Corpora and distillation
@@ -123,18 +122,15 @@ MESSAGES: dict[str, str] = {
     # Examples
     "Z220": "no row of {path} has both a text and a label, so no example. Check the file, or set examples = [].",
     # Warnings
-    "Z124": "the examples have gold cats for this component, and trainable = false: nothing will be learnt. Set "
-    "trainable = true, or ignore this if the component is only to score.",
-    "Z123": "{count} rows of {path} have several right labels, and one is chosen for each, because the labels compete. "
-    "Give --multi-label to score each label on its own.",
+    "Z124": "the examples have gold cats, and trainable = false: nothing is learnt. Set trainable = true, if wanted.",
+    "Z123": "{count} rows of {path} have several right labels, and one is chosen: labels compete. Try --multi-label.",
     "Z122": "the examples' labels {labels} are none of the component's {known}: they do not vote. Add or correct them.",
     "Z120": "{count} of {total} texts are blank; they are left out, as they score the same whatever is set.",
     "Z121": "the labels {labels} are right for no text, so nothing is known of them: they share the common threshold.",
     "Z101": "a text of {length} wordpieces was cut to {room}, as others may be. long_text = 'windows' scores it all.",
     "Z103": "the GPU is out of memory with {before} tokens in a batch: {after} from now on. Set "
     "max_batch_tokens = {after}.",
-    "Z105": "hypothesis_template = {template!r} is not used: this model reads the label words alone and has a prompt "
-    "of its own. Word that, and set hypothesis_template = '{{}}'.",
+    "Z105": "hypothesis_template = {template!r} is not used: the model has its own prompt. Word that; set '{{}}' here.",
     "Z111": "backend = 'auto' runs {name!r} in torch: {reason}",
     "Z104": "get_spans leaves {missing} of {total} tokens of a text out, and nothing reads them. If that is not "
     "meant, set its stride no larger than its window. Further texts are not reported.",

@@ -128,8 +128,7 @@ def _without(doc: Doc, span: Span) -> Doc:
 
 
 def _words(doc: Doc, start: int, end: int) -> list[Span]:
-    inside = [token for token in doc if start <= token.idx < end]
-    return [doc[token.i : token.i + 1] for token in inside if not (token.is_punct or token.is_space)]
+    return [doc[t.i : t.i + 1] for t in doc if start <= t.idx < end and not (t.is_punct or t.is_space)]
 
 
 def _join(spans: Sequence[Span], most: int) -> list[Span]:

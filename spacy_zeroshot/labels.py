@@ -106,9 +106,8 @@ def check_labels(labels: Sequence[str]) -> tuple[str, ...]:
             raise ZeroShotError("Z003", label=label, reason="has no visible character")
         if not _is_utf8(label):
             raise ZeroShotError("Z003", label=label, reason="holds half a character (a lone surrogate)")
-    for label, count in Counter(labels).items():
-        if count > 1:
-            raise ZeroShotError("Z002", label=label)
+    if repeated := [label for label, count in Counter(labels).items() if count > 1]:
+        raise ZeroShotError("Z002", label=repeated[0])
     return tuple(labels)
 
 
