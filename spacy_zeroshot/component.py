@@ -24,7 +24,7 @@ from thinc.api import Model, Optimizer, set_dropout_rate
 from thinc.types import Floats2d
 
 from . import settings as fields
-from .decisions import Decision, RankedLabels, Rule, decide, default_rule, is_share, rank
+from .decisions import Decision, RankedLabels, Rule, decide, default_rule, is_number, is_share, rank
 from .errors import ZeroShotError, named, warn
 from .explain import Explanation, explain
 from .labels import (
@@ -105,7 +105,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
     label_thresholds = fields.NumberByLabel("threshold", is_share, "it must lie in [0, 1]")
     top_k = fields.optional(fields.whole(1))
     calibration = fields.NumberByLabel("bias", np.isfinite, "a bias is a finite number")
-    temperature = fields.positive()
+    temperature = fields.Setting(lambda value: is_number(value) and 0 < value < np.inf, "it must be above 0 and finite")
     n_neighbors = fields.whole(1)
     examples_weight = fields.share()
     key_prefix = fields.typed(str)

@@ -26,8 +26,6 @@ from .errors import ZeroShotError
 from .util import require
 
 FORMATS = ("txt", "jsonl", "json", "csv", "tsv", "parquet", "spacy")
-# What reading a damaged file raises: the operating system, gzip, zlib, a decoder
-UNREADABLE = (OSError, EOFError, zlib.error, UnicodeError)
 # A longer field is taken for a quote that was never closed. The csv module's own default is 131,072 characters.
 LONGEST_FIELD = 1 << 27
 # Rows of a Parquet file that are held at a time
@@ -298,7 +296,8 @@ def _check_unicode(text: str) -> None:
 def _reading(path: Path) -> Iterator[None]:
     try:
         yield
-    except UNREADABLE as error:
+    # of a damaged file: from the operating system, gzip, zlib, a decoder
+    except (OSError, EOFError, zlib.error, UnicodeError) as error:
         raise _unreadable(path, getattr(error, "strerror", None) or str(error) or type(error).__name__) from error
 
 

@@ -91,10 +91,6 @@ def share() -> Setting:
     return Setting(is_share, "it must lie in [0, 1]")
 
 
-def positive() -> Setting:
-    return Setting(lambda value: is_number(value) and 0.0 < value < float("inf"), "it must be a finite number above 0")
-
-
 def optional(setting: Setting) -> Setting:
     return Setting(lambda value: value is None or setting.holds(value), f"{setting.otherwise}, or null")
 
