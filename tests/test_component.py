@@ -616,7 +616,7 @@ def test_stride_larger_than_window_is_told_once_z104(nli_folder):
     with pytest.warns(ZeroShotWarning, match=r"Z104.*leaves 4 of 10 tokens") as caught:
         nlp("a b c d e f g h i j")
         nlp("a b c d e f g h i j")
-    assert len(caught) == 1
+    assert sum("Z104" in str(one.message) for one in caught) == 1
 
 
 def test_stride_of_zero_z007(nli_folder):

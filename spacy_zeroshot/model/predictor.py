@@ -136,6 +136,7 @@ class Predictor:
         n_windows = []
         first = 0
         pieces = self.tokenizer.encode(batch.premises)
+        self._warn_of_unknown(batch.premises, pieces)
         for text, ids, number in zip(batch.premises, pieces, set_of, strict=True):
             cut = self._cut(len(ids), rooms[number], batch.windows)
             spans += self._spans(text, len(ids), cut)
@@ -150,6 +151,8 @@ class Predictor:
 
     def _room(self, hypotheses: HypothesisSet) -> int:
         lengths = [len(ids) for ids in hypotheses.pieces]
+        labels = [ids[start:stop] for ids, (start, stop) in zip(hypotheses.pieces, hypotheses.spans, strict=True)]
+        self._warn_of_unknown(hypotheses.texts, labels)
         room = self.scorer.max_premise_tokens(max(lengths))
         if room < 1:
             longest = int(np.argmax(lengths))
@@ -198,6 +201,14 @@ class Predictor:
         flat = np.empty((len(numbers), outputs[0][1].shape[1]), dtype="float32")
         flat[numbers] = np.concatenate([values.numpy() for _, values in outputs])
         return flat
+
+    def _warn_of_unknown(self, texts: Sequence[str], pieces: Sequence[Ints1d]) -> None:
+        """Say once that most of a text, or of a label, is in no wordpiece: the model does not know its script."""
+        unknown = self.tokenizer.unknown_id
+        if unknown is not None and "Z102" not in self._warned:
+            for text, ids in zip(texts, pieces, strict=True):
+                if 2 * np.count_nonzero(ids == unknown) >= len(ids) and any(map(str.isalpha, text)):
+                    self._warn_once("Z102", text=text, name=self.checkpoint.name)
 
     def _warn_once(self, code: str, **values: Any) -> None:
         if code not in self._warned:

@@ -49,6 +49,7 @@ class PairTokenizer:
         # DistilBERT's tokenizer file numbers both texts, but its model is not to see the numbers
         self.emits_types = "token_type_ids" in tokenizer.model_input_names
         self.pad_id = int(tokenizer.pad_token_id or 0)
+        self.unknown_id = tokenizer.unk_token_id
         self._leads = premise_lead, hypothesis_lead
         # encode_batch_fast computes no offsets; older tokenizers lack it
         self._encode_fast = getattr(self._rust, "encode_batch_fast", self._rust.encode_batch)

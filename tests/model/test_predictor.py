@@ -100,6 +100,19 @@ def test_last_window_reaches_the_end(folder, request):
     assert output.windows[1, 0] == 0 and output.windows[-1, 1] == len(text)
 
 
+@pytest.mark.parametrize("family", ["bert", "xlm-roberta"])
+@pytest.mark.parametrize(("text", "label"), [("Привет мир", "A text."), ("A man plays football.", "спорт")])
+def test_a_script_without_wordpieces_is_told_once_Z102(make_checkpoint, family, text, label):
+    model = NLIClassifier(str(make_checkpoint(family)), precision="float32")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.predict(NLIInput(["A man plays football. 😀"], [("A man plays football.",)]))
+    with pytest.warns(ZeroShotWarning, match=f"Z102.*{label if text.startswith('A') else text}") as caught:
+        for _ in range(2):
+            model.predict(NLIInput([text], [(label,)]))
+    assert len(caught) == 1
+
+
 def test_truncate_warns_once_Z101(nli_folder):
     model = NLIClassifier(str(nli_folder), precision="float32")
     truncate = WindowConfig("truncate")
