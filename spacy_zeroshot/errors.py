@@ -128,8 +128,8 @@ MESSAGES: dict[str, str] = {
     "Z120": "{count} of {total} texts are blank; they are left out, as they score the same whatever is set.",
     "Z121": "the labels {labels} are right for no text, so nothing is known of them: they share the common threshold.",
     "Z101": "a text of {length} wordpieces was cut to {room}, as others may be. long_text = 'windows' scores it all.",
-    "Z102": "{name!r} has no wordpieces for most of {text!r}, so its scores mean little, as those of others may. Take a "
-    "checkpoint that knows the script.",
+    "Z102": "{name!r} has no wordpieces for most of {text!r}, so its scores mean little, as those of others may. Take "
+    "a checkpoint that knows the script.",
     "Z103": "the GPU is out of memory with {before} tokens in a batch: {after} from now on. Set "
     "max_batch_tokens = {after}.",
     "Z105": "hypothesis_template = {template!r} is not used: the model has its own prompt. Word that; set '{{}}' here.",
