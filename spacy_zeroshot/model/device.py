@@ -60,7 +60,8 @@ def has_native_bfloat16(device: torch.device) -> bool:
     """Whether a device multiplies bfloat16 matrices natively (on a CPU: AVX512-BF16 or AMX)."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
-    if device.type != "cpu":
+    # oneDNN can be told to use less than a CPU has
+    if device.type != "cpu" or os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper().startswith(("SSE", "AVX2")):
         return False
     info = Path("/proc/cpuinfo")
     flags = info.read_text(encoding="utf8") if info.exists() else ""

@@ -25,6 +25,12 @@ def test_device_that_is_not_there_Z033(nli_folder, device):
         ask(nli_folder, ["a"], ["b"], device=device)
 
 
+@pytest.mark.parametrize("limit", ["AVX2", "avx2_vnni", "SSE41"])
+def test_instructions_that_onednn_may_not_use_are_not_there(limit, monkeypatch):
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
+    assert not devices.has_native_bfloat16(CPU)
+
+
 @pytest.mark.parametrize("native", [True, False])
 def test_auto_is_bfloat16_where_it_is_native(native, monkeypatch):
     monkeypatch.setattr(devices, "has_native_bfloat16", lambda device: native)
