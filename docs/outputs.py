@@ -21,8 +21,6 @@ OUTPUT = "# -> "
 # What may stand in a comment on the line before a block, and why it is not run as it stands
 MARK = re.compile(r"<!-- (?P<kind>not run|all but the last statement|slow)(?:: (?P<reason>.*))? -->")
 BLOCK = re.compile(r"(?P<before>[^\n]*\n)```(?P<language>\w+)[^\n]*\n(?P<code>.*?)```", re.DOTALL)
-# The headings of MESSAGES in errors.py are comments; the entries follow
-HEADING = re.compile(r'^    (?:# (?P<title>.*)|"(?P<code>Z\d{3})":.*)$', re.MULTILINE)
 ERRORS_PAGE = """\
 # Errors and warnings
 
@@ -31,7 +29,7 @@ warnings; all others are errors of the class `ZeroShotError`, a `ValueError` wit
 `values`. In `nlp.pipe`, a document that cannot be scored goes to the error handler (`nlp.set_error_handler`) alone; the
 others are scored.
 
-Words in italics stand for values. `make outputs` writes this page from `spacy_zeroshot/errors.py`.
+Words in italics stand for values. `make outputs` writes this page from `spacy_zeroshot/messages.json`.
 """
 
 
@@ -106,19 +104,11 @@ def empty_folder() -> Iterator[Path]:
 
 
 def errors_page() -> str:
-    """RETURNS (str): docs/errors.md, from MESSAGES and the comments between its entries."""
-    source = Path(errors.__file__).read_text(encoding="utf8")
-    table = source[source.index("MESSAGES") : source.index("\n}\n")]
-    parts, is_open = [ERRORS_PAGE], False
-    for match in HEADING.finditer(table):
-        if match["title"]:
-            parts.append(f"\n## {match['title']}\n")
-            is_open = False
-            continue
-        if not is_open:
-            parts.append("\n| code | message |\n|---|---|\n")
-            is_open = True
-        parts.append(f"| {match['code']} | {as_markdown(errors.MESSAGES[match['code']])} |\n")
+    """RETURNS (str): docs/errors.md, from the package's messages."""
+    parts = [ERRORS_PAGE]
+    for topic, messages in errors.MESSAGES_BY_TOPIC.items():
+        parts.append(f"\n## {topic}\n\n| code | message |\n|---|---|\n")
+        parts += [f"| {code} | {as_markdown(message)} |\n" for code, message in messages.items()]
     return "".join(parts)
 
 

@@ -80,9 +80,9 @@ def check_pipeline(
             issues += found
             if pipe.labels and not any(issue.level == ERROR for issue in found) and pipe.name in nlp.pipe_names:
                 # of a config, trainable components have nothing to run with, which spans of sentences may need
-                idle = [] if nlp.path else [name for name, other in nlp.pipeline if _is_trainable(other)]
-                if not idle or pipe.get_spans is None:
-                    with nlp.select_pipes(disable=idle):
+                idle = [n for n, other in nlp.pipeline if getattr(other, "is_trainable", False) and other not in pipes]
+                if nlp.path or not idle or pipe.get_spans is None:
+                    with nlp.select_pipes(disable=[] if nlp.path else idle):
                         issues += check_scores(nlp, pipe, texts)
             loaded.append(pipe)
         except ZeroShotError as error:
@@ -242,10 +242,6 @@ def _open(name: str, overrides: dict[str, Any]) -> Language:
     # training data need not be there yet
     wanted = Config({section: config[section] for section in ("nlp", "components") if section in config})
     return util.load_model_from_config(wanted, auto_fill=True, validate=True)
-
-
-def _is_trainable(pipe: Any) -> bool:
-    return getattr(pipe, "is_trainable", False) and not isinstance(pipe, ZeroShotTextCategorizer)
 
 
 def _issue(level: str, code: str, component: str, **values: Any) -> Issue:

@@ -73,6 +73,7 @@ def test_the_wheel_has_the_bundled_model_the_types_marker_and_the_pages(wheel: P
     others = {
         "py.typed",
         "display.css",
+        "messages.json",
         "samples.txt",
         "templates.json",
         "display.html.jinja",

@@ -561,8 +561,10 @@ def load_decomposed(
             stored = load_file(folder / WEIGHTS)
             # on a mapping of their own: that of weights which are converted goes, and with it what was read of it
             stored[WORDS] = load_file(folder / WEIGHTS)[WORDS]
-            tensors = {ours: _fuse(stored, theirs) for ours, theirs in _names(module)}
-            tensors["similarity"] = torch.tensor(config.similarity)
+            tensors = {"similarity": torch.tensor(config.similarity)}
+            for ours, theirs in _names(module):
+                parts = [stored[name] for name in theirs]
+                tensors[ours] = torch.cat(parts) if parts[1:] else parts[0]
             module.load_state_dict(tensors, assign=True)
         except KeyError as error:
             raise ZeroShotError("Z024", name=name, reason=f"{error.args[0]} is missing") from error
@@ -605,7 +607,3 @@ def _names(module: DecomposedEncoder) -> Iterator[tuple[str, tuple[str, ...]]]:
             yield name, (f"{where}.{PARTS[part]}.{kind}",)
         elif name != "similarity":
             yield name, (name,)
-
-
-def _fuse(stored: dict[str, Tensor], names: tuple[str, ...]) -> Tensor:
-    return stored[names[0]] if len(names) == 1 else torch.cat([stored[name] for name in names])
