@@ -23,7 +23,6 @@ from spacy_zeroshot.cli._print import make_console, print_table
 from spacy_zeroshot.cli.benchmark import (
     BATCH_SIZES,
     PAIRS,
-    TEXTS,
     Program,
     Scores,
     Speed,
@@ -37,6 +36,8 @@ from spacy_zeroshot.model.device import choose_dtype
 from spacy_zeroshot.model.reference import Device, ReferencePipeline, describe_machine, write_stock_checkpoint
 
 BUNDLED = Path(spacy_zeroshot.bundled.__path__[0])
+# Texts in a timing of what reads a text once: enough to fill the batches of nlp.pipe
+TEXTS = 256
 # Side of the square matrices whose product says what the machine can do at best
 SIDE = 2048
 
