@@ -51,8 +51,8 @@ def main(
     limit: Annotated[int, typer.Option(help="Rows of each test file, evenly spread; 0 for all.")] = 300,
     rates: Annotated[str, typer.Option(help="Learning rates: encoder frozen, all trained.")] = "1e-4,2e-5",
 ) -> None:
-    """Print one row for each way to train."""
-    table = []
+    """Print a table for each way to train, as soon as it is known."""
+    heads = ["trained", "rate", "GitHub issues", "ag_news", "s a step, first epoch", "later", "ratio"]
     for train_encoder, rate in zip((False, True), map(float, rates.split(","))):
         nlp = spacy.blank("en")
         config = {"trainable": True, "train_encoder": train_encoder, "max_negatives": 50}
@@ -63,9 +63,7 @@ def main(
         steps = [statistics.median(first), statistics.median(second for epoch in later for second in epoch)]
         figures = [f"{was:.3f} -> {now:.3f}" for was, now in zip(before, after)]
         row = ["all" if train_encoder else "interaction layers", f"{rate:g}", *figures, *steps, steps[1] / steps[0]]
-        table.append([*row[:4], *(f"{value:.2f}" for value in row[4:])])
-    heads = ["trained", "rate", "GitHub issues", "ag_news", "s a step, first epoch", "later", "ratio"]
-    print_table(make_console(), heads, table)
+        print_table(make_console(), heads, [[*row[:4], *(f"{value:.2f}" for value in row[4:])]])
 
 
 if __name__ == "__main__":
