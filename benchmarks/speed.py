@@ -31,9 +31,9 @@ from spacy_zeroshot.cli.benchmark import (
     pipeline,
     time_in_turn,
 )
-from spacy_zeroshot.labels import DEFAULT_TEMPLATE
 from spacy_zeroshot.model.device import choose_dtype
 from spacy_zeroshot.model.reference import Device, ReferencePipeline, describe_machine, write_stock_checkpoint
+from spacy_zeroshot.model.types import DEFAULT_TEMPLATE
 
 BUNDLED = Path(spacy_zeroshot.bundled.__path__[0])
 # Texts in a timing of what reads a text once: enough to fill the batches of nlp.pipe

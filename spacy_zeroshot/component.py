@@ -28,7 +28,6 @@ from .decisions import Decision, RankedLabels, Rule, decide, default_rule, is_nu
 from .errors import ZeroShotError, named, warn
 from .explain import Explanation, explain
 from .labels import (
-    DEFAULT_TEMPLATE,
     OWN_LABELS,
     SLOT,
     LabelSet,
@@ -41,7 +40,7 @@ from .labels import (
     writers_of_keys,
 )
 from .model.architectures import check_model
-from .model.types import NLIInput, WindowConfig
+from .model.types import DEFAULT_TEMPLATE, NLIInput, WindowConfig
 from .neighbors import ExampleStore, mix
 from .premises import Premise, SpanGetter, count_unread, is_blank, premises_of, window_spans
 from .scores import (

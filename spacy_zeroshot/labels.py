@@ -14,7 +14,6 @@ from .errors import ZeroShotError
 from .model.types import SLOT, Wording
 from .premises import is_blank
 
-DEFAULT_TEMPLATE = "This text is about {}."
 GROUP_FORM = '{"name": "...", "labels": ["...", "..."], "multi_label": false}'
 GROUP_TYPES: dict[str, Any] = {"multi_label": bool, "hypothesis_template": (str, list), "key_prefix": str}
 

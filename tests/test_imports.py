@@ -16,9 +16,9 @@ PACKAGE = Path(spacy_zeroshot.__file__).parent
 LAYERS = [
     {"errors"},
     {"util"},
-    {"corpus"},
+    {"corpus", "model"},
     {"readers"},
-    {"model", "settings", "neighbors", "training", "scorer", "scores", "decisions", "labels", "premises", "explain"},
+    {"settings", "neighbors", "training", "scorer", "scores", "decisions", "labels", "premises", "explain"},
     {"component"},
     {"loading", "display"},
     {"tuning", "review", "annotation", "distillation", "evaluation", "checks"},

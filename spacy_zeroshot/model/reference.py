@@ -11,7 +11,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, Bert
 from transformers import pipeline as transformers_pipeline
 from transformers.utils import logging
 
-from ..labels import DEFAULT_TEMPLATE
+from .types import DEFAULT_TEMPLATE
 
 CLASSES = ("contradiction", "neutral", "entailment")
 # Linux: memory of this process and its peak, and where the peak is reset

@@ -13,6 +13,7 @@ Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Backend = Literal["torch", "openvino", "auto"]
 # Where a label goes in a template, and what goes where in a prompt
 SLOT, TEXT_SLOT, MASK_SLOT = "{}", "{text}", "{mask}"
+DEFAULT_TEMPLATE = "This text is about {}."
 # What a Hugging Face folder of the bundled layout calls itself, and its weights
 DECOMPOSED, WEIGHTS = "zero_shot_decomposed", "model.safetensors"
 
