@@ -461,6 +461,7 @@ def test_a_finished_command_has_nothing_to_do(run: Callable[..., Any], corpus: P
         run(corpus)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(resource, "RLIMIT_FSIZE"), reason="needs a Unix")
 def test_a_full_disk_loses_nothing_that_is_finished(textcat: dict[str, Any], corpus: Path, tmp_path: Path) -> None:
     """A limit on file sizes is the full disk that a test can have."""
@@ -597,6 +598,7 @@ def die_at(steps: int, before: bool, call: Callable[[], Any]) -> bool:
     return os.WIFSIGNALED(status)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a Unix")
 @pytest.mark.parametrize("form", ["jsonl", "spacy", "parquet"])
@@ -697,6 +699,7 @@ def test_an_interrupt_ends_it_within_two_seconds(nli_folder: Path, tmp_path: Pat
     assert not running(process.pid)
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_same_bytes(run: Callable[..., Any], corpus: Path, tmp_path: Path) -> None:
     run(corpus, "one.jsonl")
     told = Told()

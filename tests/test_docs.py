@@ -144,6 +144,7 @@ def test_no_figure_is_missing() -> None:
     assert [page.name for page in PAGES if "TODO" in page.read_text(encoding="utf8")] == []
 
 
+@pytest.mark.slow
 def test_the_demo_runs(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, str(ROOT / "docs" / "examples" / "demo.py")],

@@ -109,6 +109,7 @@ def test_there_is_no_circle() -> None:
     list(TopologicalSorter({name: own_imports(name) - {"__init__"} for name in INSIDE}).static_order())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "code",
     [

@@ -37,6 +37,7 @@ print(json.dumps([doc.cats for doc in scored]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("folder", "before"),
     [

@@ -57,6 +57,7 @@ def watched(code: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 def test_entry_points_import_neither_torch_nor_transformers() -> None:
     code = """
 import spacy
@@ -75,6 +76,7 @@ print(sorted(seen))
     assert watched(code.format(groups=GROUPS)) == "[]"
 
 
+@pytest.mark.slow
 def test_the_watch_sees_an_import(nli_folder: Path) -> None:
     code = """
 import spacy

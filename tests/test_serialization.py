@@ -80,6 +80,7 @@ def nlp(request):
 # Disk
 
 
+@pytest.mark.slow
 def test_load_in_a_new_process_without_network(nlp, tmp_path):
     expected = scores(nlp)
     nlp.to_disk(tmp_path / "pipeline")

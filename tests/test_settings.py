@@ -220,6 +220,7 @@ TEXT = st.text(st.sampled_from("ab $,\"'\\{}[]#;=:%\n"), min_size=1, max_size=6)
 )
 
 
+@pytest.mark.slow
 @given(st.lists(TEXT, min_size=1, max_size=5, unique=True))
 def test_any_labels_survive_the_config(labels):
     # confection strips what it joins at a "$"

@@ -78,6 +78,7 @@ def test_standard_input_keeps_every_line(pipeline_folder: Path) -> None:
     assert list(rows[1]["cats"].values()) == pytest.approx([1 / 3] * 3, abs=1e-5) and rows[1]["labels"] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
 def test_standard_input_with_a_byte_order_mark(pipeline_folder: Path, encoding: str) -> None:
     command = [sys.executable, "-m", "spacy", "zeroshot", "classify", "-p", str(pipeline_folder), "--json"]
@@ -86,6 +87,7 @@ def test_standard_input_with_a_byte_order_mark(pipeline_folder: Path, encoding: 
     assert done.stderr == b""
 
 
+@pytest.mark.slow
 def test_each_line_is_answered_at_once(pipeline_folder: Path) -> None:
     command = [sys.executable, "-m", "spacy", "zeroshot", "classify", "-p", str(pipeline_folder), "--json"]
     pipe = subprocess.PIPE

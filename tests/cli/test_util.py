@@ -143,6 +143,7 @@ def test_an_interrupt_ends_any_command_within_two_seconds(body: str) -> None:
     assert process.returncode == INTERRUPTED and errors == "interrupted\n"
 
 
+@pytest.mark.slow
 def test_a_new_user_without_labels() -> None:
     command = [sys.executable, "-m", "spacy", "zeroshot", "classify"]
     result = subprocess.run([*command, "A text."], capture_output=True, text=True, timeout=300, cwd=Path.home())

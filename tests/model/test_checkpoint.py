@@ -278,6 +278,7 @@ def run(home, name, **model):
     return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "model, commit",
     [
@@ -308,6 +309,7 @@ def test_each_part_of_a_revision_tells(revisions, tmp_path):
         assert score(mixed, TEXTS[:1], multi_label=True) != [pytest.approx(cats, abs=1e-4) for cats in expected]
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_our_layout_on_the_hub(hub_cache, decomposed_folder):
     done = run(hub_cache, "someone/ours")
     assert done.returncode == 0 and done.stderr == "", done.stderr
@@ -325,6 +327,7 @@ def test_not_in_the_cache_Z020(hub_cache, name, model):
     assert done.stderr.splitlines()[-1].startswith(f"{ZeroShotError.__module__}.ZeroShotError: [Z020] ")
 
 
+@pytest.mark.slow
 def test_pickle_in_the_cache_Z023(hub_cache, revisions, tmp_path):
     shutil.copytree(hub_cache, tmp_path / "home")
     snapshot = next((tmp_path / "home").glob(f"hub/*nli/snapshots/{NEW}"))

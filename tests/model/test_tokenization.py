@@ -156,6 +156,7 @@ print(status, os.environ.get("TOKENIZERS_PARALLELISM"))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 @pytest.mark.parametrize("chosen", [None, "true", "false"])
 def test_a_fork_neither_warns_nor_hangs(nli_folder, chosen):
