@@ -241,6 +241,7 @@ def student_config(lang: str, exclusive: bool, recipe: Recipe, texts: int) -> Co
     # the best pipeline is looked for about once an epoch
     frequency = max(1, min(200, texts // size))
     config["training"].update(eval_frequency=frequency, max_epochs=recipe.epochs, dropout=0.2)
+    config["training"]["logger"] = {"@loggers": "spacy.ConsoleLogger.v3", "progress_bar": "eval"}
     config["system"]["seed"] = recipe.seed
     config["paths"].update(train="train.spacy", dev="dev.spacy")
     return config
