@@ -22,11 +22,7 @@ _speaker: ContextVar[str | None] = ContextVar("speaker", default=None)
 
 
 class ZeroShotError(ValueError):
-    """An error with a code of MESSAGES.
-
-    code (str): The code, e.g. "Z001".
-    values (Any): What the message names.
-    """
+    """An error with a code of MESSAGES, e.g. "Z001". values (Any): What the message names."""
 
     def __init__(self, code: str, **values: Any):
         # n_process sends errors between processes: pickle hands on the code, then restores the attributes

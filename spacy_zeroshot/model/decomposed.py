@@ -23,7 +23,7 @@ from ..errors import ZeroShotError
 from ..util import first_line
 from .batching import Batch, HypothesisSet, Window, ranges, sorted_slices
 from .cache import Cache, TensorFile, n_bytes
-from .device import plain_tensors, to_device
+from .device import has_native_bfloat16, plain_tensors, to_device
 from .packing import PackedSequences, RaggedIndex, few_sizes, gather, move, pack, ragged, segment_mean
 from .tokenization import PairTokenizer
 from .types import DECOMPOSED, WEIGHTS
@@ -49,6 +49,8 @@ SIZES = (
     *("vocab_size", "max_position_embeddings", "type_vocab_size"),
 )
 CLASSES = {0: "not_entailment", 1: "entailment"}
+# torch's own op for this, which has no public name
+ONEDNN_BFLOAT16 = hasattr(torch.ops.mkldnn, "_linear_pointwise") and has_native_bfloat16(torch.device("cpu"))
 
 
 @dataclass
@@ -176,12 +178,21 @@ class Layer(nn.Module):
     def feed_forward(self, context: Tensor, states: Tensor) -> Tensor:
         """The rest of a layer after attention, over packed tokens."""
         states = self.attention_norm(states + self.dropout(self.attention_output(context)))
-        return self.norm(states + self.dropout(self.down(F.gelu(self.up(states)))))
+        return self.norm(states + self.dropout(self.down(linear_gelu(self.up, states))))
 
     def to_heads(self, padded: Tensor, parts: int = 3) -> tuple[Tensor, ...]:
         """From shape (rows, n, parts * width) to parts of shape (rows, heads, n, head width)."""
         rows, n, _ = padded.shape
         return padded.view(rows, n, parts, self.heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
+
+
+def linear_gelu(linear: nn.Linear, states: Tensor) -> Tensor:
+    """GELU of a linear layer: on a CPU in bfloat16 by oneDNN in one pass, as torch.compile does it. Apart, GELU takes
+    a tenth of the encoder's time there."""
+    half = states.dtype == linear.weight.dtype == torch.bfloat16 and not torch.is_grad_enabled()
+    if half and ONEDNN_BFLOAT16 and states.device.type == "cpu":
+        return torch.ops.mkldnn._linear_pointwise(states, linear.weight, linear.bias, "gelu", [], "none")
+    return F.gelu(linear(states))
 
 
 class WordEmbeddings(nn.Module):

@@ -176,10 +176,8 @@ class Predictor:
         return list(zip(starts, ends))
 
     def _run(self, batches: Callable[[int], Iterator[Batch]], forward: Callable[[Batch], torch.Tensor]) -> Floats2d:
-        """One array of the results of all batches; where a GPU runs out of memory, again with half the budget.
-
-        A GPU works on one batch while the CPU lays out the next: nothing here waits for results.
-        """
+        """One array of the results of all batches; where a GPU runs out of memory, again with half the budget. It works
+        on one batch while the CPU lays out the next: nothing here waits for results."""
         with torch.inference_mode(), self.autocast():
             while True:
                 try:

@@ -47,10 +47,8 @@ class Wording(NamedTuple):
 
 
 class NLIInput(NamedTuple):
-    """A batch of premises, each with the hypotheses to score it on.
-
-    Premises with the same hypotheses should share one tuple object: what is computed for it is computed once.
-    """
+    """A batch of premises, each with the hypotheses to score it on. Premises with the same ones should share one tuple
+    object: what is computed for it is computed once."""
 
     premises: Sequence[str]  # texts of any length, none of them blank
     # one tuple for each premise, none empty; a string is a sentence of one's own

@@ -143,11 +143,8 @@ def marginal_biases(logits: np.ndarray, label_set: LabelSet, prior: np.ndarray |
 
 
 def fit_temperature(logits: np.ndarray, gold: np.ndarray, label_set: LabelSet) -> float:
-    """The temperature with the least negative log-likelihood of the gold labels; 1.0 if nothing can be learnt.
-
-    Where labels compete, a text with several right labels counts as evenly divided among them, and one without says
-    nothing.
-    """
+    """The temperature with the least negative log-likelihood of the gold labels; 1.0 if nothing can be learnt. Where
+    labels compete, a text with several right labels counts as evenly divided among them, one without says nothing."""
     parts = []
     for group in label_set.groups:
         values, targets = logits[:, group.columns], gold[:, group.columns].astype("float64")

@@ -11,11 +11,12 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
+from torch import nn
 from transformers import PreTrainedTokenizerFast
 
 from spacy_zeroshot.errors import ZeroShotError
 from spacy_zeroshot.model.batching import Window
-from spacy_zeroshot.model.decomposed import DecomposedScorer, load_decomposed, save_decomposed
+from spacy_zeroshot.model.decomposed import DecomposedScorer, linear_gelu, load_decomposed, save_decomposed
 from spacy_zeroshot.model.shim import bundled_hash
 from spacy_zeroshot.model.tokenization import PairTokenizer
 from spacy_zeroshot.model.types import BUNDLED_FOLDER, Wording
@@ -173,6 +174,19 @@ def test_bfloat16_stays_near(decomposed_folder, scorer):
     rounded = torch.cat(score(make_scorer(decomposed_folder, 16, torch.bfloat16), TEXTS, [HYPOTHESES]))
     assert 0 < (exact - rounded).abs().max() < 0.3
     assert exact.std() > 0.5
+
+
+@pytest.mark.parametrize("n_tokens", [1, 7, 300])
+def test_gelu_in_one_pass_is_as_exact_as_apart(n_tokens):
+    torch.manual_seed(n_tokens)
+    linear, states = nn.Linear(48, 160).bfloat16(), torch.randn(n_tokens, 48).bfloat16()
+    wanted = F.gelu(F.linear(states.float(), linear.weight.float(), linear.bias.float()))
+    with torch.no_grad():
+        found, apart = linear_gelu(linear, states), F.gelu(linear(states))
+    assert found.dtype == torch.bfloat16
+    assert (found - wanted).abs().max() <= (apart - wanted).abs().max() + 1e-3
+    linear_gelu(linear, states).sum().backward()
+    assert linear.weight.grad.abs().sum() > 0
 
 
 @settings(max_examples=25, deadline=None)
