@@ -16,6 +16,8 @@ SLOT, TEXT_SLOT, MASK_SLOT = "{}", "{text}", "{mask}"
 DEFAULT_TEMPLATE = "This text is about {}."
 # What a Hugging Face folder of the bundled layout calls itself, and its weights
 DECOMPOSED, WEIGHTS = "zero_shot_decomposed", "model.safetensors"
+# Numbers of its config that are trained, too; always in float32: of so few, rounding would be the only effect
+CALIBRATION = "similarity", "sentence_margin"
 
 # Columns of NLIOutput.logits. A third column (neutral) is there for the loss alone.
 ENTAILMENT, CONTRADICTION = 0, 1
@@ -29,20 +31,20 @@ class WindowConfig(NamedTuple):
 
 
 class Wording(NamedTuple):
-    """A hypothesis: a label in a template, or a sentence of one's own in a bare slot."""
+    """A hypothesis: a label in a template, or a sentence of one's own."""
 
-    template: str
+    template: str | None  # None for a sentence
     label: str
 
     @property
     def text(self) -> str:
         # not format(): nothing else in template or label is interpreted
-        return self.template.replace(SLOT, self.label)
+        return self.label if self.template is None else self.template.replace(SLOT, self.label)
 
     @property
     def span(self) -> tuple[int, int]:
         """First and past-the-last character of the label."""
-        start = self.template.index(SLOT)
+        start = (self.template or SLOT).index(SLOT)
         return start, start + len(self.label)
 
 

@@ -276,6 +276,7 @@ RATES: dict[str, dict[str, float]] = {
         "pooler.bias": 4.0,
         "classifier.bias": 4.0,
         "similarity": 400.0,
+        "sentence_margin": 400.0,
     },
 }
 
