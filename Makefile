@@ -2,6 +2,7 @@
 # make test       run every test (12 minutes on 2 cores)
 # make test-fast  run the tests that are not marked slow (3 minutes)
 # make test-avx2  run every test as on a CPU with AVX2 only: no AVX512, no bfloat16
+# make coverage   run every test and list the lines of the package that none of them reached
 # make test-next  run the tests with the newest transformers 5
 # make lint       check style and types
 # make docs       build the pages of docs/ into build/site
@@ -34,7 +35,7 @@ SAY := @echo "Installing into $(VENV): minutes the first time, seconds afterward
 # pip installs without compiling; what is imported is compiled once, and not in each of the tests' processes
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test test-fast test-avx2 test-next lint docs outputs wheel clean
+.PHONY: demo test test-fast test-avx2 coverage test-next lint docs outputs wheel clean
 
 demo: $(VENV)/.package
 	@$(BIN)/python docs/examples/demo.py
@@ -52,6 +53,9 @@ test-fast: $(VENV)/.dev
 
 test-avx2:
 	@ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 $(MAKE) --no-print-directory test
+
+coverage: $(VENV)/.dev
+	@$(PYTEST) --cov=spacy_zeroshot --cov-report=term-missing:skip-covered
 
 test-next:
 	@$(MAKE) --no-print-directory VENV=$(NEXT) $(NEXT)/.dev
