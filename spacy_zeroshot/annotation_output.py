@@ -150,12 +150,10 @@ class ParquetOutput(JsonlOutput):
 
 
 class SpacyOutput(JsonlOutput):
-    """A DocBin. doc.user_data holds "meta", the other fields of the input, and the decided labels.
+    """A DocBin. doc.user_data holds "meta", the other fields of the input, and the decided labels."""
 
-    DocBin.merge() would hold all documents. Here the file's fields, which are compressed msgpack, are written one by
-    one, and the parts read again for each; only the strings are held, as they must be sorted and unique.
-    """
-
+    # DocBin.merge() would hold all documents. Here the file's fields, which are compressed msgpack, are written one by
+    # one, and the parts read again for each; only the strings are held, as they must be sorted and unique.
     def pack(self, records: Sequence[Annotated]) -> bytes:
         packed = DocBin(store_user_data=True)
         for fields, text_field, doc, cats, labels in records:

@@ -117,10 +117,8 @@ def vote(similarities: Floats2d, carried: np.ndarray, count: int) -> Floats2d:
 
 def mix(scores: Floats2d, votes: Floats2d, known: np.ndarray, weight: float, label_set: LabelSet) -> Floats2d:
     """Mix zero-shot scores with votes, both of shape (texts, labels); known: which labels any example has.
-
     A label without any example keeps its zero-shot score. Where labels compete, those with examples keep, all together,
-    what zero-shot gives them, and the votes divide it anew: scores that sum to 1 still do.
-    """
+    what zero-shot gives them, and the votes divide it anew: scores that sum to 1 still do."""
     mass = np.ones_like(scores)
     for group in label_set.groups:
         if group.exclusive:

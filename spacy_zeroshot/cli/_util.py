@@ -171,11 +171,9 @@ def track(items: Iterable[T], total: int | None = None, description: str = "") -
 
 @contextmanager
 def _ended_by_interrupt() -> Iterator[None]:
-    """After Ctrl-C the process ends: when its work has been put in order, at the latest when GRACE is over.
-
-    A thread is told of the signal even while the main one is inside of a long call. Nothing is left to Python's own
-    end, which waits for threads and takes seconds with torch. Child processes end with their parent (annotation.py).
-    """
+    """After Ctrl-C the process ends: when its work has been put in order, at the latest when GRACE is over."""
+    # A thread is told of the signal even while the main one is inside of a long call. Nothing is left to Python's own
+    # end, which waits for threads and takes seconds with torch. Child processes end with their parent (annotation.py).
     ours, signals = socket.socketpair()
     signals.setblocking(False)
     ended = threading.Event()

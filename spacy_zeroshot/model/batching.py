@@ -77,11 +77,9 @@ class PairScorer(Protocol):
 
 
 def sorted_slices(lengths: Sequence[int] | Ints1d, budget: int, evenness: float = 0.0) -> Iterator[Ints1d]:
-    """Sort by length, longest first, and cut where the padded size would exceed the budget (a single thing may).
-
-    A slice of more than SMALL_BATCH tokens also ends before a thing shorter than the share `evenness` of its longest:
-    a few large batches waste padding, many small ones waste calls. YIELDS (Ints1d): Positions in `lengths`.
-    """
+    """Sort by length, longest first, and cut where the padded size would exceed the budget (a single thing may). A
+    slice of more than SMALL_BATCH tokens also ends before a thing shorter than the share `evenness` of its longest: a
+    few large batches waste padding, many small ones waste calls. YIELDS (Ints1d): Positions in `lengths`."""
     values = np.asarray(lengths, dtype="int64")
     order = np.argsort(-values, kind="stable")
     falling = -values[order]

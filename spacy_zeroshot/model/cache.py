@@ -15,11 +15,8 @@ n_bytes = attrgetter("nbytes")
 
 
 class Cache(Generic[Key, Value]):
-    """Keeps values up to a total size, and at least the newest one; those used longest ago go first.
-
-    Threads may share it: what is known is replaced in one step, so that they see either the old or the new. It has no
-    lock, which a forked process might inherit locked.
-    """
+    """Keeps values up to a total size, and at least the newest one; those used longest ago go first. Threads may share
+    it: what is known is replaced in one step. It has no lock, which a forked process might inherit locked."""
 
     def __init__(self, limit: int, size: Callable[[Value], int] = lambda value: 1):
         self.limit = limit

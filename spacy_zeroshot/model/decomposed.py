@@ -510,7 +510,7 @@ class DecomposedScorer:
             for number, one in sets.items():
                 keys = zip((piece.tobytes() for piece in one.pieces), one.spans, one.sentences, strict=True)
                 numbers[number] = np.array([place_of.setdefault(each, len(place_of)) for each in keys])
-            pieces, spans, sentences = zip(*place_of, strict=True)
+            pieces, spans, own = zip(*place_of, strict=True)
             sequences = [self.tokenizer.add_special_tokens(np.frombuffer(ids, "int64")) for ids in pieces]
             sizes = np.fromiter(map(len, sequences), "int64", len(sequences))
             begins = np.cumsum(sizes) - sizes
@@ -521,8 +521,7 @@ class DecomposedScorer:
                 # of one without wordpieces, the special tokens
                 lengths = np.where(last > first, last - first, sizes)
                 kept = ranges(begins + np.where(last > first, len(self.tokenizer.single[0]) + first, 0), lengths)
-            own = np.array(sentences)
-            found = Hypotheses(key, sequences, own, numbers, kept, lengths, np.cumsum(lengths) - lengths)
+            found = Hypotheses(key, sequences, np.array(own), numbers, kept, lengths, np.cumsum(lengths) - lengths)
             self._distinct_sets.add({key: found})
         return found
 

@@ -76,11 +76,9 @@ def ragged(lengths: Ints1d, multiple: int, n_tokens: int) -> RaggedIndex:
 
 
 def few_sizes(total: int) -> int:
-    """Round a number of tokens up to one of few sizes.
-
-    In bfloat16 a CPU compiles a kernel of half a megabyte for every new shape of a matrix product, and keeps a
-    thousand of them. Sizes are two per power of two up to SMALL_BATCH, four up to 1,024, then multiples of 256.
-    """
+    """Round a number of tokens up to one of few sizes: two per power of two up to SMALL_BATCH, four up to 1,024, then
+    multiples of 256."""
+    # In bfloat16 a CPU compiles a kernel of half a megabyte for every new shape of a matrix product, and keeps 1,000.
     power = 1 << max(0, (total - 1).bit_length() - 1)
     step = min(max(SMALLEST_STEP, power // (2 if total <= SMALL_BATCH else 4)), LARGEST_STEP)
     return -(-total // step) * step

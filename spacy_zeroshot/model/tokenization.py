@@ -30,11 +30,9 @@ class SpecialTokens(NamedTuple):
 
 
 class PairTokenizer:
-    """A tokenizer that reads texts alone and knows the special tokens around one and around a pair.
-
-    Every family supported here tokenises the two halves of a pair independently. A lead is a space that stands before
-    premises or hypotheses where the model reads them, or nothing: byte-level tokenizers make it part of the first word.
-    """
+    """A tokenizer that reads texts alone and knows the special tokens around one and around a pair. Every family
+    supported here tokenises the two halves of a pair independently. A lead is a space that stands before premises or
+    hypotheses where the model reads them, or nothing: byte-level tokenizers make it part of the first word."""
 
     def __init__(self, tokenizer: Any, premise_lead: str = "", hypothesis_lead: str = ""):
         # Our own: transformers changes truncation and padding of its one in place, and some tokenizer files

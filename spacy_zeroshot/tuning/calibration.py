@@ -116,11 +116,9 @@ def check_prior(prior: Mapping[str, float], label_set: LabelSet) -> np.ndarray:
 
 
 def marginal_biases(logits: np.ndarray, label_set: LabelSet, prior: np.ndarray | None = None) -> np.ndarray:
-    """Biases that match each label's mean score over unlabelled texts to a prior, shape (labels,) both.
-
-    Where labels compete: the mean distribution becomes the prior (uniform if None). Else every label's mean score
-    becomes the same rate: the one that all labels have together without calibration, or the label's own of `prior`.
-    """
+    """Biases that match each label's mean score over unlabelled texts to a prior, shape (labels,) both. Where labels
+    compete, the mean distribution becomes the prior (uniform if None). Else every label's mean score becomes the same
+    rate: the one that all labels have together without calibration, or the label's own of `prior`."""
     biases = np.zeros(logits.shape[1])
     for group in label_set.groups:
         own, values, to_shares = biases[group.columns], logits[:, group.columns], sigmoid
