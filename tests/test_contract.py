@@ -97,9 +97,9 @@ def test_labels_at_run_time_and_of_one_document(make):
 
 
 def test_own_wordings_are_averaged(make):
-    own, alone = ([{"label": label or text, "text": text} for text in ("football", "park")] for label in ("sport", ""))
-    nlp = make(labels=["sport", "music"], hypotheses=own, multi_label=True)
-    single = make(labels=["football", "park"], hypotheses=alone, multi_label=True)
+    own = [{"label": "sport", "text": text} for text in ("football", "park")]
+    nlp = make(labels=["sport", "music"], hypotheses=own, hypothesis_template="{}", multi_label=True)
+    single = make(labels=["football", "park"], hypothesis_template="{}", multi_label=True)
     logit = {key: np.log(value / (1 - value)) for key, value in single(TEXTS[0]).cats.items()}
     wanted = 1 / (1 + np.exp(-(logit["football"] + logit["park"]) / 2))
     assert nlp(TEXTS[0]).cats["sport"] == pytest.approx(wanted, abs=1e-5)

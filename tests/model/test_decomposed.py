@@ -308,7 +308,7 @@ def test_recent_texts_are_free(decomposed_folder, monkeypatch):
 
 # By train.py, the program the weights are made with: cosines and the head's margins of entailment. Valid for one
 # version of the weights: print(stored()) gives those of another one.
-STORED_FOR = "c53f1d5b5f87"
+STORED_FOR = "465b2754a8b7"
 STORED_TEXTS = ["The minister resigned after losing the vote of confidence.", "오늘 경기는 정말 재미있었다!"]
 STORED_HYPOTHESES = [
     Wording("This text is about {}.", "sport"),
