@@ -129,7 +129,7 @@ def check_hypotheses(given: Iterable[Mapping[str, str]], known: Sequence[str] | 
         check_entry("hypotheses", entry)
         if known is not None and entry["label"] not in known:
             raise ZeroShotError("Z005", label=entry["label"], labels=list(known))
-        own[entry["label"]] = (*own.get(entry["label"], ()), Wording(None, entry["text"]))
+        own[entry["label"]] = (*own.get(entry["label"], ()), Wording(SLOT, entry["text"]))
     return own
 
 

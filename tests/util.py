@@ -168,7 +168,6 @@ def make_decomposed(folder: Path, seed: int = 0, **config: Any) -> Path:
         "interaction_from": 1,
         "hypothesis_states": "label",
         "similarity": [8.0, -2.0, 6.0],
-        "sentence_margin": [1.5, 5.0, -1.0],
         "competition_temperature": 0.8,
         "competition_head_weight": 0.1,
         "id2label": {"0": "not_entailment", "1": "entailment"},

@@ -29,7 +29,6 @@ class HypothesisSet(NamedTuple):
     texts: tuple[str, ...]
     pieces: tuple[Ints1d, ...]  # their wordpieces, without special tokens
     spans: tuple[tuple[int, int], ...]  # of each: first and past-the-last wordpiece of its label
-    sentences: tuple[bool, ...]  # which are sentences of one's own, and no labels in templates
     key: Hashable  # for what is computed from the set alone: equal keys mean equal hypotheses
 
 

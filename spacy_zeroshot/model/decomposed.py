@@ -26,7 +26,7 @@ from .cache import Cache, TensorFile, n_bytes
 from .device import has_native_bfloat16, plain_tensors, to_device
 from .packing import PackedSequences, RaggedIndex, few_sizes, gather, move, pack, ragged, segment_mean
 from .tokenization import PairTokenizer
-from .types import CALIBRATION, DECOMPOSED, WEIGHTS
+from .types import DECOMPOSED, WEIGHTS
 
 # Only attention is padded, so batches may be more uneven than a stock model's.
 EVENNESS = 0.7
@@ -65,8 +65,6 @@ class DecomposedConfig:
     hypothesis_states: str = "label"
     # what a cosine is worth: scale and offset in the margin of entailment, and scale where labels compete
     similarity: Sequence[float] = (0.0, 0.0, 0.0)
-    # scales of head and cosine, and offset, in the margin of a sentence of one's own; None for those of a label
-    sentence_margin: Sequence[float] | None = None
     competition_temperature: float = 1.0
     competition_head_weight: float = 1.0
     id2label: dict[int, str] = field(default_factory=lambda: dict(CLASSES))
@@ -91,7 +89,6 @@ class DecomposedConfig:
         more = {key: value for key, value in values.items() if key not in {*known, "model_type", "architectures"}}
         config = cls(**{"encoder": {}, **known, "more": more})
         config.id2label = {int(number): label for number, label in config.id2label.items()}
-        config.sentence_margin = config.sentence_margin or [1.0, *config.similarity[:2]]
         if reason := config._why_not():
             raise ZeroShotError("Z030", layout=DECOMPOSED, name=str(folder), reason=reason)
         return config
@@ -280,7 +277,7 @@ class DecomposedEncoder(nn.Module):
         self.encoder = Encoder(config.encoder)
         self.interaction: Any = InteractionLayers(Layer(config.encoder) for _ in range(config.interaction_layers))
         self.pooler, self.classifier = nn.Linear(width, width), nn.Linear(width, 2)
-        self.similarity, self.sentence_margin = (nn.Parameter(torch.zeros(3)) for _ in CALIBRATION)
+        self.similarity = nn.Parameter(torch.tensor(config.similarity, dtype=torch.float32))
 
     @property
     def device(self) -> torch.device:
@@ -300,21 +297,17 @@ class DecomposedEncoder(nn.Module):
         logits = self.classifier(torch.tanh(self.pooler(pooled.to(self.dtype)))).float()
         return logits[:, 1] - logits[:, 0]
 
-    def logits(self, head_margins: Tensor, cosines: Tensor, sentences: Tensor) -> Tensor:
+    def logits(self, head_margins: Tensor, cosines: Tensor) -> Tensor:
         """Both kinds of evidence, shape (pairs,), in two logits, shape (pairs, 2): for and against.
 
         Where labels compete the head may weigh less than the cosine: it knows the labels it was trained on better
-        than others. The margin of entailment, which every label has for itself, is not touched by that; sentences
-        (Tensor): True where it is that of a sentence of one's own, which the model knows from NLI.
+        than others. The margin of entailment, which every label has for itself, is not touched by that.
         """
         scale, offset, competing = self.similarity.float()
-        head, cosine, more = self.sentence_margin.float()
         config = self.config
         entailment = config.competition_head_weight * head_margins + competing * cosines
         entailment = entailment / config.competition_temperature
-        margins = head_margins + scale * cosines + offset
-        margins = torch.where(sentences, head * head_margins + cosine * cosines + more, margins)
-        return torch.stack([entailment, entailment - margins], -1)
+        return torch.stack([entailment, entailment - (head_margins + scale * cosines + offset)], -1)
 
 
 class Hypotheses(NamedTuple):
@@ -322,7 +315,6 @@ class Hypotheses(NamedTuple):
 
     key: tuple[Any, ...]  # of their sets
     sequences: list[Ints1d]  # token ids, with special tokens
-    sentences: np.ndarray  # (hypotheses,), bool: which are sentences of one's own
     numbers: dict[int, Ints1d]  # which ones a set has, by the set's number
     kept: Ints1d  # places of the tokens that go through the interaction layers, among the tokens of all
     lengths: Ints1d  # (hypotheses,): how many of each are kept
@@ -331,7 +323,6 @@ class Hypotheses(NamedTuple):
 
 class PreparedHypotheses(NamedTuple):
     vectors: Tensor  # (hypotheses, width)
-    sentences: Tensor  # (hypotheses,), bool
     states: Tensor  # (tokens, width)
     qkv: Tensor  # (tokens, 3 * width): in the first interaction layer, which does not need the text for them
 
@@ -430,9 +421,8 @@ class DecomposedScorer:
             own = gather(hypotheses.states, tokens), gather(hypotheses.qkv, tokens)
             states = self.module.interaction(*own, read, rows.padding(texts, longest), *indices)
             margins.append(self.module.head(segment_mean(states, indices[1])))
-        of_pair = inputs.hypothesis_of_pair
-        cosines = (vectors @ hypotheses.vectors.T)[inputs.text_of_pair, of_pair]
-        return self.module.logits(torch.cat(margins), cosines, hypotheses.sentences[of_pair])
+        cosines = (vectors @ hypotheses.vectors.T)[inputs.text_of_pair, inputs.hypothesis_of_pair]
+        return self.module.logits(torch.cat(margins), cosines)
 
     def forget(self) -> None:
         self._prepared.clear()
@@ -452,8 +442,7 @@ class DecomposedScorer:
         else:
             vectors, [states] = self._remembered(self._hypotheses, sequences, levels, torch.float32)
         states = states[to_device(hypotheses.kept, states.device)]
-        sentences = to_device(hypotheses.sentences, states.device)
-        prepared = PreparedHypotheses(vectors, sentences, states, self.module.interaction[0].qkv(states))
+        prepared = PreparedHypotheses(vectors, states, self.module.interaction[0].qkv(states))
         if not training and len(hypotheses.numbers) == 1:
             self._prepared.add({hypotheses.key: prepared})
         return prepared
@@ -505,23 +494,22 @@ class DecomposedScorer:
         key = tuple(sorted((number, one.key) for number, one in sets.items()))
         found = self._distinct_sets.get(key)
         if found is None:
-            place_of: dict[tuple[bytes, tuple[int, int], bool], int] = {}
+            place_of: dict[tuple[bytes, tuple[int, int]], int] = {}
             numbers = {}
             for number, one in sets.items():
-                keys = zip((piece.tobytes() for piece in one.pieces), one.spans, one.sentences, strict=True)
+                keys = zip((piece.tobytes() for piece in one.pieces), one.spans, strict=True)
                 numbers[number] = np.array([place_of.setdefault(each, len(place_of)) for each in keys])
-            pieces, spans, own = zip(*place_of, strict=True)
-            sequences = [self.tokenizer.add_special_tokens(np.frombuffer(ids, "int64")) for ids in pieces]
+            sequences = [self.tokenizer.add_special_tokens(np.frombuffer(ids, "int64")) for ids, _ in place_of]
             sizes = np.fromiter(map(len, sequences), "int64", len(sequences))
             begins = np.cumsum(sizes) - sizes
             if self.module.config.hypothesis_states == "all":
                 kept, lengths = np.arange(sizes.sum()), sizes
             else:
-                first, last = np.array(spans).T
+                first, last = np.array([span for _, span in place_of]).T
                 # of one without wordpieces, the special tokens
                 lengths = np.where(last > first, last - first, sizes)
                 kept = ranges(begins + np.where(last > first, len(self.tokenizer.single[0]) + first, 0), lengths)
-            found = Hypotheses(key, sequences, np.array(own), numbers, kept, lengths, np.cumsum(lengths) - lengths)
+            found = Hypotheses(key, sequences, numbers, kept, lengths, np.cumsum(lengths) - lengths)
             self._distinct_sets.add({key: found})
         return found
 
@@ -584,7 +572,7 @@ def load_decomposed(
             stored = load_file(folder / WEIGHTS)
             # on a mapping of their own: that of weights which are converted goes, and with it what was read of it
             stored[WORDS] = load_file(folder / WEIGHTS)[WORDS]
-            tensors = {name: torch.tensor(getattr(config, name)) for name in CALIBRATION}
+            tensors = {"similarity": torch.tensor(config.similarity)}
             for ours, theirs in _names(module):
                 parts = [stored[name] for name in theirs]
                 tensors[ours] = torch.cat(parts) if parts[1:] else parts[0]
@@ -594,8 +582,8 @@ def load_decomposed(
         except (SafetensorError, RuntimeError, OSError) as error:
             raise ZeroShotError("Z024", name=name, reason=first_line(error)) from error
         module.to(device=device, dtype=dtype or module.dtype)
-        for name in CALIBRATION:
-            getattr(module, name).data = getattr(module, name).data.float()
+        # of three numbers, rounding would be the only effect
+        module.similarity.data = module.similarity.data.float()
         return module.eval()
 
 
@@ -605,8 +593,7 @@ def save_decomposed(module: DecomposedEncoder, folder: Path) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     config = module.config
-    for name in CALIBRATION:
-        setattr(config, name, getattr(module, name).tolist())
+    config.similarity = module.similarity.tolist()
     config.torch_dtype = str(module.dtype).removeprefix("torch.")
     text = json.dumps(config.to_dict(), indent=2, ensure_ascii=False)
     (folder / "config.json").write_text(text + "\n", encoding="utf8")
@@ -629,5 +616,5 @@ def _names(module: DecomposedEncoder) -> Iterator[tuple[str, tuple[str, ...]]]:
             yield name, tuple(f"{where}.{fused}.{kind}" for fused in FUSED)
         elif part in PARTS:
             yield name, (f"{where}.{PARTS[part]}.{kind}",)
-        elif name not in CALIBRATION:
+        elif name != "similarity":
             yield name, (name,)

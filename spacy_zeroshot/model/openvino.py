@@ -136,8 +136,7 @@ def _example(scorer: PairScorer, n_texts: int, sizes: Sequence[int]) -> Batch:
     windows = [Window(np.arange(10, 17 + i), 0, i * len(sizes)) for i in range(n_texts)]
     pieces = tuple(np.arange(10 + size, 10 + 2 * size) for size in sizes)
     spans = tuple((0, size) for size in sizes)
-    labels = HypothesisSet(("",), pieces, spans, (False,) * len(sizes), ("example", sizes))
-    [batch] = scorer.batches(windows, [labels], 10_000)
+    [batch] = scorer.batches(windows, [HypothesisSet(("",), pieces, spans, ("example", sizes))], 10_000)
     return batch
 
 

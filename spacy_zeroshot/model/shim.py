@@ -23,7 +23,7 @@ from thinc.types import Floats2d
 
 from ..errors import ZeroShotError
 from ..util import hash_files
-from .types import BUNDLED, BUNDLED_FOLDER, CALIBRATION, WEIGHTS, ModelSpec, NLIInput, NLIOutput
+from .types import BUNDLED, BUNDLED_FOLDER, WEIGHTS, ModelSpec, NLIInput, NLIOutput
 
 if TYPE_CHECKING:
     from .predictor import Predictor
@@ -290,7 +290,7 @@ def learning_rates(names: Sequence[str], base_prefix: str, layer_decay: float, h
             rates[name] = 1.0
         else:
             # the numbers of size 1 to 10 that say what a cosine is worth need larger steps than weights of size 0.05
-            rates[name] = head_rate * (100.0 if name in CALIBRATION else 1.0)
+            rates[name] = head_rate * (100.0 if name == "similarity" else 1.0)
     return rates
 
 

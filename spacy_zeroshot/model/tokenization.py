@@ -68,10 +68,9 @@ class PairTokenizer:
         """The hypotheses of a premise, remembered."""
         found = self._sets.get(hypotheses)
         if found is None:
-            wordings = [Wording(None, one) if isinstance(one, str) else one for one in hypotheses]
+            wordings = [Wording(SLOT, one) if isinstance(one, str) else one for one in hypotheses]
             pieces, spans = zip(*self._pieces.compute(wordings, self._encode_wordings), strict=True)
-            texts, sentences = zip(*((one.text, one.template is None) for one in wordings), strict=True)
-            found = HypothesisSet(texts, pieces, spans, sentences, next(_set_keys))
+            found = HypothesisSet(tuple(one.text for one in wordings), pieces, spans, next(_set_keys))
             self._sets.add({hypotheses: found})
         return found
 
@@ -88,7 +87,7 @@ class PairTokenizer:
             start, stop = (place + len(lead) for place in wording.span)
             own = [i for i, (first, last) in enumerate(encoding.offsets) if first < stop and last > start]
             # a label that the tokenizer drops has no wordpieces
-            span = (own[0], own[-1] + 1) if own and wording.template not in (SLOT, None) else (0, len(encoding.ids))
+            span = (own[0], own[-1] + 1) if own and wording.template != SLOT else (0, len(encoding.ids))
             found.append((np.array(encoding.ids, dtype="int64"), span))
         return found
 

@@ -16,8 +16,6 @@ SLOT, TEXT_SLOT, MASK_SLOT = "{}", "{text}", "{mask}"
 DEFAULT_TEMPLATE = "This text is about {}."
 # What a Hugging Face folder of the bundled layout calls itself, and its weights
 DECOMPOSED, WEIGHTS = "zero_shot_decomposed", "model.safetensors"
-# Numbers of its config that are trained, too; always in float32: of so few, rounding would be the only effect
-CALIBRATION = "similarity", "sentence_margin"
 
 # Columns of NLIOutput.logits. A third column (neutral) is there for the loss alone.
 ENTAILMENT, CONTRADICTION = 0, 1
@@ -31,20 +29,20 @@ class WindowConfig(NamedTuple):
 
 
 class Wording(NamedTuple):
-    """A hypothesis: a label in a template, or a sentence of one's own."""
+    """A hypothesis: a label in a template, or a sentence of one's own in a bare slot."""
 
-    template: str | None  # None for a sentence
+    template: str
     label: str
 
     @property
     def text(self) -> str:
         # not format(): nothing else in template or label is interpreted
-        return self.label if self.template is None else self.template.replace(SLOT, self.label)
+        return self.template.replace(SLOT, self.label)
 
     @property
     def span(self) -> tuple[int, int]:
         """First and past-the-last character of the label."""
-        start = (self.template or SLOT).index(SLOT)
+        start = self.template.index(SLOT)
         return start, start + len(self.label)
 
 

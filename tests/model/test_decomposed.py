@@ -24,7 +24,6 @@ from spacy_zeroshot.model.types import BUNDLED_FOLDER, Wording
 from ..util import POSITIONS, edit_json, make_decomposed, words
 
 SCALE, OFFSET, COMPETING = SIMILARITY = (8.0, -2.0, 6.0)
-SENTENCE = (1.5, 5.0, -1.0)
 TEMPERATURE, WEIGHT = 0.8, 0.1
 VOCABULARY = words(30)
 TEXTS = [" ".join(VOCABULARY[i : i + n]) for i, n in ((0, 12), (3, 1), (5, 25), (2, 12), (7, 4))]
@@ -137,8 +136,7 @@ class Reference:
         cosine, head = self.score(text, hypothesis)
         margin = float(head[1] - head[0])
         entailment = (WEIGHT * margin + COMPETING * cosine) / TEMPERATURE
-        head, cosine_scale, offset = SENTENCE if isinstance(hypothesis, str) else (1.0, SCALE, OFFSET)
-        return [entailment, entailment - (head * margin + cosine_scale * cosine + offset)]
+        return [entailment, entailment - (margin + SCALE * cosine + OFFSET)]
 
 
 @pytest.mark.parametrize("states", ["label", "all"])
@@ -151,16 +149,6 @@ def test_equals_the_padded_reference(decomposed_folder, own_copy, multiple, stat
     for text, logits in zip(TEXTS, score(make_scorer(folder, multiple), TEXTS, [chosen]), strict=True):
         expected = [reference.logits(text, hypothesis) for hypothesis in chosen]
         np.testing.assert_allclose(logits, expected, atol=1e-5)
-
-
-def test_a_sentence_has_a_margin_of_its_own(decomposed_folder, scorer, own_copy):
-    """Where labels compete it is worth what a label is; a config without its numbers takes those of labels."""
-    label, sentence = score(scorer, TEXTS[:1], [[Wording("{}", "one two three"), "one two three"]])[0]
-    assert label[0] == sentence[0] and abs(label[1] - sentence[1]) > 0.1
-    folder = own_copy(decomposed_folder)
-    edit_json(folder / "config.json", sentence_margin=None)
-    alike = score(make_scorer(folder), TEXTS[:1], [[Wording("{}", "one two three"), "one two three"]])[0]
-    np.testing.assert_allclose(alike, torch.stack([label, label]), atol=1e-5)
 
 
 def test_what_is_no_label_is_read_by_the_encoder_alone(decomposed_folder, scorer):
@@ -333,7 +321,6 @@ def bundled_scores():
     module = load_decomposed(BUNDLED_FOLDER, torch.float32)
     module.config.competition_head_weight, module.config.competition_temperature = 0.0, 1.0
     module.similarity.data = torch.tensor([0.0, 0.0, 1.0])
-    module.sentence_margin.data = torch.tensor([1.0, 0.0, 0.0])
     tokenizer = PairTokenizer(PreTrainedTokenizerFast.from_pretrained(BUNDLED_FOLDER))
     logits = torch.stack(score(DecomposedScorer(module, tokenizer, 512), STORED_TEXTS, [STORED_HYPOTHESES]))
     return logits[..., 0], logits[..., 0] - logits[..., 1]

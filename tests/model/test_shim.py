@@ -276,7 +276,6 @@ RATES: dict[str, dict[str, float]] = {
         "pooler.bias": 4.0,
         "classifier.bias": 4.0,
         "similarity": 400.0,
-        "sentence_margin": 400.0,
     },
 }
 

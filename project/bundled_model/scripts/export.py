@@ -37,7 +37,6 @@ def layout(encoder: dict[str, Any], net: Network, choices: dict[str, Any]) -> di
         "interaction_from": net.first,
         "hypothesis_states": "label",
         "similarity": choices["similarity"],
-        "sentence_margin": choices["sentence_margin"],
         "competition_temperature": choices["competition_temperature"],
         "competition_head_weight": choices["competition_head_weight"],
         "id2label": {"0": "not_entailment", "1": "entailment"},
