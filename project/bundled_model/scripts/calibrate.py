@@ -91,7 +91,9 @@ def choose_margin(sets: list[Found], pairs: list[Found]) -> tuple[float, float, 
                 error = mean(calibration_error(x, s.right) for x, s in zip(p, sets, strict=True))
                 value = 2 * accuracy + found - 4 * (max(0.0, error - ERROR) + max(0.0, lost - LOSS))
                 if value > best[0]:
+                    together = (np.concatenate([one.ravel() for one in part]) for part in (p, [s.right for s in sets]))
                     told = {"nli": accuracy, "f1": found, "f1_at_best_threshold": max(f1), "ece": error}
+                    told["ece of all sets together"] = calibration_error(*together)
                     best = value, sharpness, sharpness * a, sharpness * b, told
     return best[1:]
 
