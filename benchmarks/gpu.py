@@ -90,7 +90,7 @@ class Run:
         """A piece of work: whatever it raises is noted, and the run goes on."""
         try:
             yield
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001 - a section fails alone
             self.failed[name] = traceback.format_exc()
             self.add(f"{name}: FAILED {type(error).__name__}: {str(error).splitlines()[:1]}")
             print(self.failed[name], flush=True)

@@ -238,6 +238,7 @@ def test_odd_texts(folder, request, text):
     assert np.abs(scores[[0, 2]] - table([nlp(TEXTS[0]), nlp(TEXTS[1])])).max() < 1e-5
 
 
+@pytest.mark.slow
 def test_a_million_characters(nli_folder):
     nlp = make_nlp(nli_folder, labels=["sport", "music"], window_overlap=0)
     text = ("The minister resigned. " * 50_000)[:1_000_000]

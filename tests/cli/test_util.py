@@ -47,6 +47,7 @@ def test_version() -> None:
     assert result.exit_code == 0 and result.stdout.strip() == version("spacy-zeroshot")
 
 
+@pytest.mark.slow
 def test_spacys_own_commands_stay_light() -> None:
     """torch comes with thinc; nothing else that is heavy may be imported for a command of spaCy's own."""
     code = (
@@ -119,6 +120,7 @@ def test_the_boundary_leaves_no_trace() -> None:
     assert threading.active_count() == threads and signal.set_wakeup_fd(-1) == -1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs a Unix")
 @pytest.mark.parametrize(
     "body",

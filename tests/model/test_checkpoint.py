@@ -317,6 +317,7 @@ def test_a_checkpoint_of_our_layout_on_the_hub(hub_cache, decomposed_folder):
     assert json.loads(done.stdout) == [pytest.approx(cats, abs=1e-6) for cats in expected]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name, model",
     [(NAME, {"revision": "v2"}), ("someone/else", {}), ("someone/else", {"local_files_only": True})],
@@ -338,6 +339,7 @@ def test_pickle_in_the_cache_Z023(hub_cache, revisions, tmp_path):
     assert json.loads(done.stdout) == [pytest.approx(cats) for cats in score(revisions[NEW], multi_label=True)]
 
 
+@pytest.mark.slow
 def test_weights_not_in_the_cache_Z020(hub_cache, tmp_path):
     shutil.copytree(hub_cache, tmp_path / "home")
     next((tmp_path / "home").glob(f"hub/*nli/snapshots/{NEW}/model.safetensors")).unlink()

@@ -124,6 +124,7 @@ print("done")
     assert result.stdout.strip() == "done", result.stderr
 
 
+@pytest.mark.slow
 def test_importing_does_not_report():
     program = "from spacy_zeroshot.model.openvino import import_openvino; import_openvino(); import sys; "
     program += "print(sys.modules['openvino_telemetry'])"

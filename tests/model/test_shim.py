@@ -574,6 +574,7 @@ def test_impossible_budget_Z007(architecture, budget):
         architecture("a name", max_batch_tokens=budget)
 
 
+@pytest.mark.slow
 def test_building_a_model_imports_no_torch_of_ours():
     code = """
 import builtins, sys
