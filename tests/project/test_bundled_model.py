@@ -1,6 +1,5 @@
 """The recipe of the bundled model on tiny data: every step on the CPU, and that its model is the package's."""
 
-import argparse
 import gzip
 import importlib.util
 import json
@@ -25,7 +24,6 @@ STEPS = (
     "network",
     "data",
     "remember",
-    "teach",
     "train_encoder",
     "train_interaction",
     "mix",
@@ -111,8 +109,6 @@ def work(tmp_path_factory: pytest.TempPathFactory, recipe: dict[str, ModuleType]
     rows = [{"text": text, "labels": [labels[i % 3]]} for i, text in enumerate(texts)]
     for name in ("news", "topics_ko_native", "xed_emotion_de", "chatbot_ko", "waimai_zh_native"):
         write_rows(folder / "data" / "clf" / "train" / f"{name}.jsonl.gz", rows)
-    own = [row | {"text": f"{row['text']} again"} for row in rows]
-    write_rows(folder / "data" / "clf" / "train" / "topics_en.jsonl.gz", own)
     pairs = [
         {
             "premise": text,
@@ -144,27 +140,6 @@ def work(tmp_path_factory: pytest.TempPathFactory, recipe: dict[str, ModuleType]
     few = ["--steps", "3", "--warmup", "1", "--device", "cpu"]
     recipe["train_encoder"].main(
         [base, packed, f"{folder}/encoder.npz", *few, "--texts", "4", "--nli", "4", "--sets", "2", "--rate", "0.01"]
-    )
-    lower, taught = f"{folder}/lower", f"{folder}/taught.npz"
-    recipe["remember"].main([base, packed, lower, "--until", "2", "--per-set", "20", "--premises", "30"])
-    recipe["teach"].main([base, packed, lower, taught, "--teacher", base])
-    upper = ["--first-layer", "2", "--states", lower, "--teacher", taught]
-    recipe["train_encoder"].main(
-        [
-            base,
-            packed,
-            f"{folder}/upper.npz",
-            *few,
-            *upper,
-            "--texts",
-            "4",
-            "--nli",
-            "4",
-            "--sets",
-            "2",
-            "--rate",
-            "0.01",
-        ]
     )
     recipe["mix"].main([base, f"{folder}/encoder", f"{mix}.npz", "--share", "0.6"])
     read = [base, packed, states, "--weights", mix]
@@ -229,7 +204,7 @@ def test_packed_data(recipe: dict[str, ModuleType], work: Path) -> None:
     data = recipe["data"].Data(work / "data.npz")
     train, held = data.split()
     assert {s.name for s in held} == {"chatbot_ko", "waimai_zh_native"}
-    assert {s.name for s in train} == {"news", "topics_en", "topics_ko_native", "xed_emotion_de"}
+    assert {s.name for s in train} == {"news", "topics_ko_native", "xed_emotion_de"}
     news, korean = (next(s for s in train if s.name == name) for name in ("news", "topics_ko_native"))
     assert news.templates[:2] == korean.templates[:2] == ["This text is about {}.", "{}"]
     assert "이 글은 {}에 관한 것이다." in korean.templates
@@ -270,46 +245,6 @@ def test_mixing(recipe: dict[str, ModuleType], work: Path) -> None:
         assert not torch.equal(a, b)
         torch.testing.assert_close(c, 0.6 * b + 0.4 * a, atol=2e-3, rtol=0)
     assert torch.equal(base.word.weight, trained.word.weight)
-
-
-@pytest.mark.parametrize("states, close", [(None, 1e-6), ("lower", 0.02)])
-def test_strings_side_by_side_are_read_as_one_by_one(
-    recipe: dict[str, ModuleType], work: Path, states: str | None, close: float
-) -> None:
-    data, net = recipe["data"].Data(work / "data.npz"), network(recipe, work)
-    args = argparse.Namespace(first_layer=2, device="cpu")
-    reader = recipe["train_encoder"].Reader(data, work / states if states else None, args)
-    numbers = [np.flatnonzero(known)[::3] for known in reader.known]
-    assert len({int(data.hypotheses.lengths[number]) for number in numbers[1]}) > 3
-    with torch.no_grad():
-        with torch.autocast("cpu", torch.bfloat16, enabled=states is not None):
-            found = reader(net, *numbers, 0.0)
-        for strings, few, vectors in zip((data.texts, data.hypotheses), numbers, found, strict=True):
-            for number, vector in zip(few, vectors, strict=True):
-                wanted, _ = net.read(*strings.rows(np.array([number]), torch.device("cpu")))
-                torch.testing.assert_close(vector, wanted[0], atol=close, rtol=0)
-
-
-def test_on_remembered_states_the_upper_layers_are_trained(recipe: dict[str, ModuleType], work: Path) -> None:
-    base, trained = (network(recipe, work, *names) for names in ((), ("upper",)))
-    changed = {
-        ".".join(name.split(".")[:2])
-        for (name, a), (_, b) in zip(base.named_parameters(), trained.named_parameters(), strict=True)
-        if (a - b).abs().max() > 1e-3  # more than float16 takes
-    }
-    assert changed - {"pooler.weight", "classifier.weight"} == {"tower.2", "tower.3"}  # these are drawn anew
-
-
-def test_the_teacher_reads_what_is_english(recipe: dict[str, ModuleType], work: Path) -> None:
-    data, taught = recipe["data"].Data(work / "data.npz"), recipe["teach"].Taught(work / "taught.npz")
-    english, korean = (next(one for one in data.sets if one.name == name) for name in ("topics_en", "topics_ko_native"))
-    assert len(taught.of(0, english.text)[0]) and not len(taught.of(0, korean.text)[0])
-    numbers = korean.wording[0]
-    known, vectors = taught.of(1, np.append(numbers, 10**6))
-    assert known.tolist() == [0, 1, 2]
-    with torch.no_grad():
-        wanted, _ = network(recipe, work).read(*data.hypotheses.rows(numbers, torch.device("cpu")))
-    torch.testing.assert_close(vectors, wanted, atol=0.05, rtol=0)  # bfloat16
 
 
 def test_remembered_states_are_the_encoders(recipe: dict[str, ModuleType], work: Path) -> None:

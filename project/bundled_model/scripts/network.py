@@ -37,12 +37,6 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
     return weights.masked_fill(~mask, -1e9).softmax(-1) @ v
 
 
-def mean(x: Tensor, mask: Tensor) -> Tensor:
-    """Mean of states (rows, n, width), of length one; in float32: cosines differ in their third digit."""
-    shares = mask.unsqueeze(-1).float()
-    return F.normalize((x.float() * shares).sum(1) / shares.sum(1), dim=-1)
-
-
 class Layer(nn.Module):
     """One BERT layer, whose keys and values may have another text's states before its own."""
 
@@ -59,19 +53,7 @@ class Layer(nn.Module):
         if text is not None:
             k, v = torch.cat([self.k(text), k], 1), torch.cat([self.v(text), v], 1)
         q, k, v = (y.unflatten(-1, (self.heads, -1)).transpose(1, 2) for y in (self.q(x), k, v))
-        return self._rest(x, attend(q, k, v, mask).transpose(1, 2).flatten(2), drop)
-
-    def packed(self, x: Tensor, groups: list[tuple[int, Tensor]], drop: float = 0.0) -> Tensor:
-        """x (tokens, width); groups: where strings padded to one length start, and their mask (strings, length)."""
-        q, k, v = self.q(x), self.k(x), self.v(x)
-        contexts = []
-        for start, mask in groups:
-            part = slice(start, start + mask.numel())
-            heads = (y[part].view(*mask.shape, self.heads, -1).transpose(1, 2) for y in (q, k, v))
-            contexts.append(attend(*heads, mask[:, None, None]).transpose(1, 2).reshape(mask.numel(), -1))
-        return self._rest(x, torch.cat(contexts), drop)
-
-    def _rest(self, x: Tensor, context: Tensor, drop: float) -> Tensor:
+        context = attend(q, k, v, mask).transpose(1, 2).flatten(2)
         x = self.aln(x + F.dropout(self.ao(context), drop, self.training))
         return self.oln(x + F.dropout(self.fo(F.gelu(self.fi(x))), drop, self.training))
 
@@ -144,21 +126,16 @@ class Network(nn.Module):
                         out[f"{target}.{number}.{bert}.{kind}"] = own[f"{source}.{number}.{name}.{kind}"]
         return out | {n: a for n, a in own.items() if n.startswith(("pooler.", "classifier."))}
 
-    def embed(self, ids: Tensor, place: Tensor) -> Tensor:
-        """States before the first layer of the pieces `ids` at these places of their strings, one token type."""
-        return self.ln(self.word(ids) + self.pos[place] + self.kind[0])
-
-    def read(self, ids: Tensor, mask: Tensor, until: int | None = None) -> tuple[Tensor, list[Tensor]]:
-        """ids, mask (rows, n). RETURNS: vectors (rows, width) of length one, states before each of the last layers; or
-        before the layer `until` alone, which is not read any more.
-        """
-        x = self.embed(ids, torch.arange(ids.shape[1], device=ids.device))
+    def read(self, ids: Tensor, mask: Tensor, drop: float = 0.0) -> tuple[Tensor, list[Tensor]]:
+        """ids, mask (rows, n). RETURNS: vectors (rows, width) of length one, states before each of the last layers."""
+        x = self.ln(self.word(ids) + self.pos[: ids.shape[1]] + self.kind[0])
         seen, levels = mask[:, None, None, :], []
-        for number, layer in enumerate(self.tower[:until]):
+        for number, layer in enumerate(self.tower):
             if number >= self.first:
                 levels.append(x)
-            x = layer(x, seen)
-        return mean(x, mask), levels if until is None else [x]
+            x = layer(x, seen, drop=drop)
+        shares = mask.unsqueeze(-1).float()  # the mean in float32: cosines differ in their third digit
+        return F.normalize((x.float() * shares).sum(1) / shares.sum(1), dim=-1), levels
 
     def entail(
         self, levels: list[Tensor], text_mask: Tensor, begun: Tensor, owner: Tensor, m: int, drop: float = 0.0

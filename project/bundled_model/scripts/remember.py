@@ -1,7 +1,6 @@
 """Read a part of the training texts and their hypotheses once with the frozen encoder, and keep the states on disk.
 
-The interaction layers start from these states: with them remembered, a step of training costs a quarter. With
-`--until`, the states before a layer of the encoder, so that its upper layers can be trained on a CPU.
+The interaction layers start from these states: with them remembered, a step of training costs a quarter.
 """
 
 import argparse
@@ -90,14 +89,7 @@ class States:
 
 @torch.inference_mode()
 def remember(
-    net: Network,
-    strings: Strings,
-    numbers: np.ndarray,
-    levels: int,
-    folder: Path,
-    name: str,
-    device: str,
-    until: int | None = None,
+    net: Network, strings: Strings, numbers: np.ndarray, levels: int, folder: Path, name: str, device: str
 ) -> None:
     """Write these strings' vectors and the first `levels` levels of states; what is done can be read at any time."""
     blocks = np.split(numbers, range(BLOCK, len(numbers), BLOCK))  # sorted by length within a block only
@@ -116,7 +108,7 @@ def remember(
         part = numbers[start : min(start + 4096 // longest, (start // BLOCK + 1) * BLOCK)]
         part = part[strings.lengths[part] <= longest]
         ids, mask = strings.rows(part, torch.device(device))
-        vector, found = net.read(ids, mask, until)
+        vector, found = net.read(ids, mask)
         vectors[start : start + len(part)] = vector.float().cpu().numpy()
         flat = torch.stack(found[:levels], 2)[mask].contiguous()
         states[at : at + len(flat)] = flat.view(torch.int16).cpu().numpy()
@@ -176,8 +168,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "folder", type=Path, help="where the states go: 2.3 KB a token of a text, 0.8 KB of a hypothesis"
     )
-    parser.add_argument("--weights", type=Path, nargs="*", default=[], help="prefixes of .npz files, later ones win")
-    parser.add_argument("--until", type=int, help="states before this layer of the encoder, 0.8 KB a token")
+    parser.add_argument("--weights", type=Path, nargs="+", required=True, help="prefixes of .npz files, later ones win")
     parser.add_argument("--per-set", type=int, default=400, help="texts of a label set")
     parser.add_argument("--premises", type=int, default=20_000, help="texts of NLI pairs")
     parser.add_argument("--only", choices=("texts", "hyps"), help="one of both, to run them side by side")
@@ -202,10 +193,9 @@ def main(argv: list[str] | None = None) -> None:
         flush=True,
     )
     if args.only != "texts":
-        remember(net, data.hypotheses, hypotheses, 1, args.folder, names[0], args.device, args.until)
+        remember(net, data.hypotheses, hypotheses, 1, args.folder, names[0], args.device)
     if args.only != "hyps":
-        levels = len(net.cross) if args.until is None else 1
-        remember(net, data.texts, texts, levels, args.folder, names[1], args.device, args.until)
+        remember(net, data.texts, texts, len(net.cross), args.folder, names[1], args.device)
 
 
 if __name__ == "__main__":
