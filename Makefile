@@ -27,7 +27,7 @@ SCRATCH := build/tests
 TESTED := tests benchmarks configs docs project README.md CHANGELOG.md CITATION.cff CONTRIBUTING.md LICENSE Makefile \
 	mkdocs.yml pyproject.toml constraints.txt .ci .github .gitignore .pre-commit-config.yaml
 PYTEST = OMP_NUM_THREADS=1 ZEROSHOT_DATA="$${ZEROSHOT_DATA:-$(abspath ../shared/data)}" \
-	$(BIN)/python -m pytest -n $(WORKERS) $(TESTS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(TESTS)
 # pip keeps an installed wheel of the same version
 REPLACE := $(if $(WHEEL),@$(BIN)/pip install -qq --no-compile --no-deps --force-reinstall $(PACKAGE))
 SAY := @echo "Installing into $(VENV): minutes the first time, seconds afterwards"
