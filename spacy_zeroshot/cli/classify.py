@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from os.path import isfile
 from typing import Annotated
 
 from spacy.language import Language
@@ -59,6 +60,9 @@ def classify(
             pipe.label_groups = [{**group, "threshold": pipe.threshold} for group in pipe.label_groups]
     # what fails for every text fails before the first
     pipe.warm_up()
+    for text in texts or ():
+        if isfile(text):
+            cli.note(f"{text!r} was read as a text; the lines of a file: python -m spacy zeroshot classify < {text}")
     given = texts or (line.rstrip("\r\n") for line in decode_lines(sys.stdin.buffer))
     failures: list[str] = []
     for doc in score(nlp, pipe, given, batch_size, failures):

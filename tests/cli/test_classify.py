@@ -78,6 +78,18 @@ def test_standard_input_keeps_every_line(pipeline_folder: Path) -> None:
     assert list(rows[1]["cats"].values()) == pytest.approx([1 / 3] * 3, abs=1e-5) and rows[1]["labels"] == []
 
 
+@pytest.mark.parametrize("length", [1, 5000])
+def test_a_files_name_is_a_text_and_said_to_be_a_file(
+    pipeline_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, length: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("reviews.txt").write_text("Great.\nAwful.\n", encoding="utf8")
+    result = run_cli("classify", "reviews.txt", "x" * length, "-p", pipeline_folder, "--json")
+    assert [row["text"] for row in lines_of(result)] == ["reviews.txt", "x" * length]
+    (said,) = (line for line in result.stderr.splitlines() if "was read as a text" in line)
+    assert "'reviews.txt' was read as a text" in said and said.endswith("classify < reviews.txt")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
 def test_standard_input_with_a_byte_order_mark(pipeline_folder: Path, encoding: str) -> None:
