@@ -1,5 +1,6 @@
 """The recipe of the bundled model on tiny data: every step on the CPU, and that its model is the package's."""
 
+import argparse
 import gzip
 import importlib.util
 import json
@@ -119,8 +120,9 @@ def work(tmp_path_factory: pytest.TempPathFactory, recipe: dict[str, ModuleType]
         for i, text in enumerate(texts)
         for n, other in enumerate(labels)
     ]
-    for name in ("train", "ko_klue_train"):
-        write_rows(folder / "data" / "nli" / f"{name}.jsonl.gz", pairs)
+    write_rows(folder / "data" / "nli" / "train.jsonl.gz", pairs)
+    more = [{**pair, "premise": pair["premise"] + " too"} for pair in pairs[:120]]
+    write_rows(folder / "data" / "nli" / "ko_klue_train.jsonl.gz", more)
     (folder / "wordings.json").write_text(json.dumps({"sports": ["games", "athletes"]}))
     base, packed, states, mix = (str(folder / name) for name in ("base", "data.npz", "states", "mix"))
     templates = str(PROJECT / "assets" / "templates.json")
@@ -247,6 +249,18 @@ def test_mixing(recipe: dict[str, ModuleType], work: Path) -> None:
     assert torch.equal(base.word.weight, trained.word.weight)
 
 
+def test_mixing_interaction_layers(recipe: dict[str, ModuleType], work: Path, tmp_path: Path) -> None:
+    names = [str(work / name) for name in ("base", "mix")]
+    layers = ["--interaction", str(work / "interaction"), "--interaction-share", "0.35"]
+    recipe["mix"].main([*names, str(tmp_path / "both.npz"), "--share", "1.0", *layers])
+    before, after = network(recipe, work, "mix"), network(recipe, work, "mix", "interaction")
+    mixed = network(recipe, work)
+    mixed.mix(tmp_path / "both", 1.0)
+    a, b, c = (dict(net.named_parameters())["cross.0.q.weight"].detach() for net in (before, after, mixed))
+    torch.testing.assert_close(c, 0.35 * b + 0.65 * a, atol=2e-3, rtol=0)
+    assert not torch.equal(a, b) and torch.equal(before.tower[0].q.weight, mixed.tower[0].q.weight)
+
+
 def test_remembered_states_are_the_encoders(recipe: dict[str, ModuleType], work: Path) -> None:
     data, states = recipe["data"].Data(work / "data.npz"), recipe["remember"].States(work / "states", "texts")
     net = network(recipe, work, "mix")
@@ -284,6 +298,36 @@ def test_only_the_interaction_layers_and_the_head_were_trained(recipe: dict[str,
         if not torch.equal(a, b)
     }
     assert changed == {"cross", "pooler", "classifier"}
+
+
+def test_a_small_file_of_pairs_has_its_share(recipe: dict[str, ModuleType], work: Path) -> None:
+    data = recipe["data"].Data(work / "data.npz")
+    groups = recipe["data"].nli_groups(data.nli, 4)
+    sampler = recipe["train_interaction"].Sampler.__new__(recipe["train_interaction"].Sampler)
+    sampler.data = data
+    small = groups[:, 0] >= data.nli_files[0]
+    for least, share in ((0.0, small.mean()), (0.5, 0.5 / (0.5 + (~small).mean()))):
+        sampler.args = argparse.Namespace(least_share=least)
+        chances = sampler._chances(groups)
+        assert chances.sum() == pytest.approx(1) and chances[small].sum() == pytest.approx(share)
+        assert len(set(chances[small])) == 1
+
+
+def test_margins_of_labels_are_kept(recipe: dict[str, ModuleType], work: Path) -> None:
+    read = [str(work / name) for name in ("base", "data.npz", "states")]
+    few = ["--steps", "40", "--warmup", "1", "--average", "0", "--rate", "3e-3", "--texts", "8", "--nli", "8"]
+    training, data = recipe["train_interaction"], recipe["data"].Data(work / "data.npz")
+    states = [recipe["remember"].States(work / "states", name) for name in ("dev_texts", "dev_hyps")]
+    dev = training.Dev(data, *states, "cpu")
+    before, moved = network(recipe, work, "mix"), {}
+    for keep in ("1e-9", "10"):
+        output = work / f"kept{keep}.npz"
+        training.main([*read, str(output), "--weights", str(work / "mix"), *few, "--keep", keep])
+        after = network(recipe, work, "mix", output.stem)
+        batch = dev.sets[0][1][0]
+        with torch.no_grad():
+            moved[keep] = (batch.margins(after, 0.0) - batch.margins(before, 0.0)).square().mean().item()
+    assert moved["10"] < moved["1e-9"] / 2
 
 
 def test_choices(recipe: dict[str, ModuleType], work: Path) -> None:

@@ -70,6 +70,7 @@ class Data:
         )
         self.sets = [self._set(packed, info) for info in meta["sets"]]
         self.nli: np.ndarray = packed["nli"]  # (pairs, 3): text, hypothesis, entailed; sorted by text
+        self.nli_files: list[int] = meta["nli_files"]  # the first text of each file of pairs but the first one
         self.probes = {name: packed[f"probe.{name}"] for name in meta["probes"]}  # pairs kept from training
 
     @staticmethod

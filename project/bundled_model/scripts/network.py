@@ -88,8 +88,9 @@ class Network(nn.Module):
         self.load_state_dict(own, strict=False)
         self.cross.load_state_dict(copy.deepcopy(self.tower[self.first :].state_dict()))
 
-    def mix(self, prefix: Path, share: float) -> dict[str, np.ndarray]:
-        """Load what `save` wrote as PREFIX.*.npz; of the encoder take `share`, and the rest of what is here already.
+    def mix(self, prefix: Path, share: float, interaction: float = 1.0) -> dict[str, np.ndarray]:
+        """Load what `save` wrote as PREFIX.*.npz; of the encoder take `share`, of the interaction layers and the head
+        `interaction`, and the rest of what is here already.
 
         RETURNS (dict[str, ndarray]): arrays that are not weights of this network.
         """
@@ -100,7 +101,7 @@ class Network(nn.Module):
         with torch.no_grad():
             for name in [name for name in found if name in own]:
                 array = torch.from_numpy(found.pop(name).astype("f4")).to(own[name].device)
-                part = share if name.startswith(ENCODER) else 1.0
+                part = share if name.startswith(ENCODER) else interaction
                 if name == "kind":
                     array = torch.cat([array, own[name][len(array) :]])  # one token type is all that is used
                 own[name].copy_(part * array + (1 - part) * own[name])

@@ -157,10 +157,12 @@ def pack(
     """RETURNS (dict[str, ndarray]): what the other steps read, by name."""
     texts, hypotheses = Pool(TEXT_PIECES), Pool(HYPOTHESIS_PIECES)
     out: dict[str, Any] = {}
-    meta: dict[str, list[Any]] = {"sets": []}
+    meta: dict[str, list[Any]] = {"sets": [], "nli_files": []}
     pairs: list[tuple[int, int, bool]] = []
     probes = []
     for path in nli:
+        if path != nli[0]:
+            meta["nli_files"].append(len(texts.numbers))
         rows = [r for r in read_rows(path) if r.get("label") and not str(r.get("source", "")).startswith(SYNTHETIC)]
         found = [(texts(r["premise"]), hypotheses(r["hypothesis"]), r["label"] == "entailment") for r in rows]
         premises = sorted({premise for premise, _, _ in found})

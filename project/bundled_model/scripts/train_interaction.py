@@ -2,7 +2,8 @@
 
 Labelled texts teach which labels hold (each label on its own) and, where labels compete, to add to what the
 cosine knows. The cosine takes part in that loss with noise, and sometimes not at all: on label sets that the
-encoder was trained on it is better than on new ones. NLI pairs teach what a text says of a hypothesis.
+encoder was trained on it is better than on new ones. NLI pairs teach what a text says of a hypothesis. With `--keep`
+pairs alone teach, and labelled texts say what is not to change (Learning without Forgetting, Li and Hoiem 2016).
 """
 
 import argparse
@@ -73,7 +74,7 @@ class Sampler:
         pairs = data.nli[known[data.nli[:, 0]]]
         pairs = pairs[np.isin(pairs[:, 1], np.flatnonzero(hypotheses.rows >= 0))]
         groups = nli_groups(pairs, NLI_HYPOTHESES)
-        self.buckets: list[tuple[int, list[np.ndarray], np.ndarray, np.ndarray]] = []
+        self.buckets: list[tuple[int, list[np.ndarray], np.ndarray, np.ndarray, np.ndarray]] = []
         shares = []
         for low, high in zip((0, *BUCKETS), BUCKETS, strict=False):
             rows = [np.flatnonzero(known[s.text] & (lengths[s.text] > low) & (lengths[s.text] <= high)) for s in sets]
@@ -84,25 +85,32 @@ class Sampler:
             own = own if len(own) or not self.buckets else self.buckets[-1][3]  # long premises may be left out
             if not weight.sum() or not len(own):
                 continue
-            self.buckets.append((high, rows, weight / weight.sum(), own))
+            self.buckets.append((high, rows, weight / weight.sum(), own, self._chances(own)))
             shares.append((weight.sum() * 20 + len(own)) * high)
         self.shares = np.asarray(shares) / sum(shares)
         print(f"{len(sets)} label sets, {known.sum():,} texts, {len(pairs):,} NLI pairs", flush=True)
 
     def draw(self) -> tuple[list[Batch], Batch]:
         """RETURNS: labelled batches, one NLI batch whose answers are in `.answers`."""
-        high, rows, weight, groups = self.buckets[int(self.rng.choice(len(self.buckets), p=self.shares))]
+        high, rows, weight, groups, chances = self.buckets[int(self.rng.choice(len(self.buckets), p=self.shares))]
         factor = min(1.0, 40 / high)
         chosen = self.rng.choice(len(self.sets), size=self.args.sets, p=weight)
         per = max(4, round(self.args.texts * factor / self.args.sets))
         labelled = [self._labelled(self.sets[n], rows[n][self.rng.integers(0, len(rows[n]), per)]) for n in chosen]
-        drawn = groups[self.rng.integers(0, len(groups), max(4, round(self.args.nli * factor)))]
+        drawn = groups[self.rng.choice(len(groups), max(4, round(self.args.nli * factor)), p=chances)]
         candidates, answers = (
             drawn[:, 1 : 1 + NLI_HYPOTHESES].astype("i8"),
             np.maximum(drawn[:, 1 + NLI_HYPOTHESES :], 0),
         )
         batch = Batch(self.texts, self.hypotheses, drawn[:, 0], candidates, self.args.device, answers)
         return labelled, batch
+
+    def _chances(self, groups: np.ndarray) -> np.ndarray:
+        """How often each group is drawn: all alike, but for files that would have less than their least share."""
+        files = np.searchsorted(self.data.nli_files, groups[:, 0], side="right")
+        _, places, counts = np.unique(files, return_inverse=True, return_counts=True)
+        shares = np.maximum(counts / len(groups), self.args.least_share)
+        return (shares / shares.sum() / counts)[places]
 
     def _labelled(self, one: LabelSet, rows: np.ndarray) -> Batch:
         rng, m = self.rng, min(self.args.hypotheses, len(one.labels))
@@ -120,6 +128,13 @@ class Sampler:
         # a second right label says nothing where labels compete, and may be missing where it holds: left out
         candidates = np.where((np.arange(m) > 0) & target, -1, wording[picked])
         return Batch(self.texts, self.hypotheses, one.text[rows], candidates, self.args.device, target)
+
+
+def kept_loss(margin: Tensor, batch: Batch, first: Network) -> Tensor:
+    """How far the margins of labels are from what they were at the start, squared."""
+    with torch.no_grad():
+        was = batch.margins(first, 0.0)
+    return ((margin - was)[batch.there] ** 2).mean()
 
 
 def labelled_loss(
@@ -187,6 +202,7 @@ class Dev:
 def train(net: Network, sampler: Sampler, dev: Dev | None, args: argparse.Namespace) -> Iterator[tuple[int, Network]]:
     """Train for so many seconds; yields (step, averaged network) at each check and at the end."""
     evidence = nn.ParameterDict({"scale": torch.tensor(20.0), "offset": torch.tensor(-16.4)}).to(args.device)
+    first = with_own_layers(net).requires_grad_(False) if args.keep else None
     layers, head = list(net.cross.parameters()), [*net.pooler.parameters(), *net.classifier.parameters()]
     optimizer = torch.optim.AdamW(
         [
@@ -209,7 +225,12 @@ def train(net: Network, sampler: Sampler, dev: Dev | None, args: argparse.Namesp
         for group in optimizer.param_groups:
             group["lr"] = group["base"] * min(1.0, (step + 1) / args.warmup) * (1 - gone)
         labelled, pairs = sampler.draw()
-        losses = [torch.stack(labelled_loss(b.margins(net, args.dropout), b, evidence, args)) for b in labelled]
+        margins = [(b.margins(net, args.dropout), b) for b in labelled]
+        if first is None:
+            losses = [torch.stack(labelled_loss(margin, b, evidence, args)) for margin, b in margins]
+        else:
+            kept = [args.keep * kept_loss(margin, b, first) for margin, b in margins]
+            losses = [torch.stack([one, torch.zeros_like(one)]) for one in kept]
         alone, listed = torch.stack(losses).mean(0)
         both = pairs.margins(net, args.dropout) + evidence["scale"] * pairs.cosine + evidence["offset"]
         nli = F.binary_cross_entropy_with_logits(both, pairs.target, reduction="none")
@@ -238,12 +259,18 @@ def train(net: Network, sampler: Sampler, dev: Dev | None, args: argparse.Namesp
     yield step, averaged(net, average, dev, args)
 
 
-def averaged(net: Network, average: list[Tensor], dev: Dev | None, args: argparse.Namespace) -> Network:
-    """A network with the averaged layers, after a look at the held-out sets; it shares the encoder."""
+def with_own_layers(net: Network) -> Network:
+    """A network with copies of the interaction layers and the head; it shares the encoder."""
     out = copy.copy(net)
     out._modules = dict(net._modules)
     out.cross = copy.deepcopy(net.cross)
     out.pooler, out.classifier = copy.deepcopy(net.pooler), copy.deepcopy(net.classifier)
+    return out
+
+
+def averaged(net: Network, average: list[Tensor], dev: Dev | None, args: argparse.Namespace) -> Network:
+    """A network with the averaged layers, after a look at the held-out sets; it shares the encoder."""
+    out = with_own_layers(net)
     own = [*out.cross.parameters(), *out.pooler.parameters(), *out.classifier.parameters()]
     with torch.no_grad():
         for p, value in zip(own, average, strict=True):
@@ -267,6 +294,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--warmup", type=int, default=50)
     parser.add_argument("--average", type=float, default=0.998)
     parser.add_argument("--dropout", type=float, default=0.0)
+    parser.add_argument("--keep", type=float, default=0.0, help="labels teach nothing, but keep their margins: weight")
+    parser.add_argument("--least-share", type=float, default=0.0, help="of a file of NLI pairs among those drawn")
     parser.add_argument("--texts", type=int, default=48, help="labelled texts a step")
     parser.add_argument("--sets", type=int, default=4, help="label sets a step")
     parser.add_argument("--nli", type=int, default=32, help="groups of NLI pairs a step")
