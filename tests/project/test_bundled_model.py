@@ -258,6 +258,8 @@ def test_mixing_interaction_layers(recipe: dict[str, ModuleType], work: Path, tm
     mixed.mix(tmp_path / "both", 1.0)
     a, b, c = (dict(net.named_parameters())["cross.0.q.weight"].detach() for net in (before, after, mixed))
     torch.testing.assert_close(c, 0.35 * b + 0.65 * a, atol=2e-3, rtol=0)
+    with pytest.raises(FileNotFoundError, match="without .npz"):
+        mixed.mix(tmp_path / "both.npz", 1.0)
     assert not torch.equal(a, b) and torch.equal(before.tower[0].q.weight, mixed.tower[0].q.weight)
 
 

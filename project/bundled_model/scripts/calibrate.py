@@ -80,25 +80,30 @@ def choose_margin(sets: list[Found], pairs: list[Found]) -> tuple[float, float, 
     and so does an F1 that is more than LOSS below that of the best threshold.
     """
     best: tuple[float, float, float, float, dict[str, float]] = -np.inf, 1.0, 0.0, 0.0, {}
+    right = np.concatenate([s.right.ravel() for s in sets])
     for a in COSINE_SCALES:
         raw_sets, raw_pairs = ([s.head + a * s.cosine for s in group] for group in (sets, pairs))
-        middle = np.concatenate([raw.ravel() for raw in raw_pairs])
+        together, middle = (np.concatenate([raw.ravel() for raw in group]) for group in (raw_sets, raw_pairs))
         offsets = -np.quantile(middle, np.linspace(0.3, 0.95, 160))
         f1 = [mean(micro_f1(s.right, raw + b > 0) for raw, s in zip(raw_sets, sets, strict=True)) for b in offsets]
         for b, found in zip(offsets.tolist(), f1, strict=True):
             accuracy = mean(((raw + b > 0) == s.right).mean() for raw, s in zip(raw_pairs, pairs, strict=True))
             lost = max(f1) - found
             for sharpness in SHARPNESS:
-                p = [1 / (1 + np.exp(-sharpness * (raw + b))) for raw in raw_sets]
-                together = (np.concatenate([one.ravel() for one in part]) for part in (p, [s.right for s in sets]))
-                error = calibration_error(*together)
+                error = calibration_error(sigmoid(sharpness * (together + b)), right)
                 value = 2 * accuracy + found - 4 * (max(0.0, error - ERROR) + max(0.0, lost - LOSS))
                 if value > best[0]:
                     told = {"nli": accuracy, "f1": found, "f1_at_best_threshold": max(f1), "ece": error}
-                    each = (calibration_error(x, s.right) for x, s in zip(p, sets, strict=True))
-                    told["ece, mean of the sets"] = mean(each)
+                    told["ece, mean of the sets"] = mean(
+                        calibration_error(sigmoid(sharpness * (raw + b)), s.right)
+                        for raw, s in zip(raw_sets, sets, strict=True)
+                    )
                     best = value, sharpness, sharpness * a, sharpness * b, told
     return best[1:]
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-x))
 
 
 def mean(values: Iterable[float]) -> float:

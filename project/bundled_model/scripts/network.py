@@ -93,10 +93,13 @@ class Network(nn.Module):
         `interaction`, and the rest of what is here already.
 
         RETURNS (dict[str, ndarray]): arrays that are not weights of this network.
+        RAISES (FileNotFoundError): If there is no such file.
         """
         found = {}
         for path in sorted(prefix.parent.glob(prefix.name + ".*npz")):
             found.update(np.load(path))
+        if not found:
+            raise FileNotFoundError(f"{prefix}.*npz: give the files' name without .npz")
         own = dict(self.named_parameters())
         with torch.no_grad():
             for name in [name for name in found if name in own]:

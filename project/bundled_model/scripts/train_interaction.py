@@ -130,11 +130,11 @@ class Sampler:
         return Batch(self.texts, self.hypotheses, one.text[rows], candidates, self.args.device, target)
 
 
-def kept_loss(margin: Tensor, batch: Batch, first: Network) -> Tensor:
-    """How far the margins of labels are from what they were at the start, squared."""
+def kept_loss(margin: Tensor, batch: Batch, first: Network, args: argparse.Namespace) -> tuple[Tensor, Tensor]:
+    """How far the margins of labels are from what they were at the start, squared; nothing among rivals."""
     with torch.no_grad():
         was = batch.margins(first, 0.0)
-    return ((margin - was)[batch.there] ** 2).mean()
+    return args.keep * F.mse_loss(margin[batch.there], was[batch.there]), margin.new_zeros(())
 
 
 def labelled_loss(
@@ -227,11 +227,10 @@ def train(net: Network, sampler: Sampler, dev: Dev | None, args: argparse.Namesp
         labelled, pairs = sampler.draw()
         margins = [(b.margins(net, args.dropout), b) for b in labelled]
         if first is None:
-            losses = [torch.stack(labelled_loss(margin, b, evidence, args)) for margin, b in margins]
+            losses = [labelled_loss(margin, b, evidence, args) for margin, b in margins]
         else:
-            kept = [args.keep * kept_loss(margin, b, first) for margin, b in margins]
-            losses = [torch.stack([one, torch.zeros_like(one)]) for one in kept]
-        alone, listed = torch.stack(losses).mean(0)
+            losses = [kept_loss(margin, b, first, args) for margin, b in margins]
+        alone, listed = torch.stack([torch.stack(both) for both in losses]).mean(0)
         both = pairs.margins(net, args.dropout) + evidence["scale"] * pairs.cosine + evidence["offset"]
         nli = F.binary_cross_entropy_with_logits(both, pairs.target, reduction="none")
         nli = (nli * pairs.there).sum() / pairs.there.sum()
