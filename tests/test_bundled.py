@@ -36,9 +36,10 @@ def test_the_config_says_how_it_is_read() -> None:
     assert config["license"] == "mit"
     assert config["id2label"] == {"0": "not_entailment", "1": "entailment"}
     with safe_open(FOLDER / "model.safetensors", "numpy") as tensors:
-        words = tensors.get_slice("encoder.embeddings.word_embeddings.weight").get_shape()
-        assert words == [config["encoder"]["vocab_size"], config["encoder"]["hidden_size"]]
-        assert {tensors.get_slice(name).get_dtype() for name in tensors.keys()} == {"F16"}  # noqa: SIM118
+        kinds = {name: tensors.get_slice(name).get_dtype() for name in tensors.keys()}  # noqa: SIM118
+        codes = tensors.get_slice("encoder.embeddings.word_embeddings.codes").get_shape()
+        assert codes == [config["encoder"]["vocab_size"], config["encoder"]["hidden_size"] // 2]
+        assert kinds.pop("encoder.embeddings.word_embeddings.codes") == "U8" and set(kinds.values()) == {"F16"}
 
 
 @pytest.mark.slow

@@ -203,8 +203,8 @@ def test_what_is_shown_is_escaped(page: Page) -> None:
     explorer = page.explorer
     explorer.load(rows([EVIL, " ".join([EVIL] * 60)]))
     explorer.change({"labels": [EVIL, "other"], "none_label": EVIL + "!"})
-    explorer.correct(0, [EVIL])
-    explorer.correct(1, [])
+    explorer.correct(0, ["other"])
+    explorer.correct(1, [EVIL])
     whole = page.whole()
     shown = [whole, *(page.answer("show", {"number": i, "label": EVIL})[0] for i in (0, 1))]
     shown += [page.answer("show", {"number": 0, "explain": True})[0], page.answer("tune", {})[0]]

@@ -167,6 +167,7 @@ def make_decomposed(folder: Path, seed: int = 0, **config: Any) -> Path:
         "interaction_layers": 2,
         "interaction_from": 1,
         "hypothesis_states": "label",
+        "respell_labels": False,
         "similarity": [8.0, -2.0, 6.0],
         "competition_temperature": 0.8,
         "competition_head_weight": 0.1,
@@ -191,6 +192,10 @@ def make_decomposed(folder: Path, seed: int = 0, **config: Any) -> Path:
             for name, tensor in part.named_parameters():
                 noise = 0.1 * torch.randn_like(tensor) if tensor.dim() == 1 else 0.0
                 weights[f"{prefix}.{name}"] = (tensor.detach() + noise).to(getattr(torch, dtype)).contiguous()
+        words = "encoder.embeddings.word_embeddings"
+        size, width = weights.pop(f"{words}.weight").shape
+        weights[f"{words}.codes"] = torch.randint(256, (size, width // 2), dtype=torch.uint8)
+        weights[f"{words}.scales"] = (0.05 + 0.05 * torch.rand(size, width // 32)).half()
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     (folder / "config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf8")
     return folder

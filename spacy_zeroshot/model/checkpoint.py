@@ -17,6 +17,7 @@ from ..errors import ZeroShotError
 from ..util import first_line
 from .decomposed import DecomposedConfig, load_decomposed, save_decomposed
 from .device import plain_tensors
+from .tokenization import TokenizerFiles
 from .types import BUNDLED, BUNDLED_FOLDER, DECOMPOSED, WEIGHTS, ClassRef, ModelSpec
 
 # Of a repository of the Hub: its weights are in its own folder, those in further ones are for other programs
@@ -39,7 +40,7 @@ class Checkpoint:
     name: str
     folder: Path
     config: Any
-    tokenizer: Any  # PreTrainedTokenizerFast
+    tokenizer: Any  # PreTrainedTokenizerFast or TokenizerFiles
     module: Any  # PreTrainedModel or DecomposedEncoder, on its device
     stored: torch.dtype  # the precision it was stored in
     base: "Checkpoint | None" = None  # the one whose encoder it shares
@@ -233,12 +234,11 @@ def _load_config(spec: ModelSpec, folder: Path) -> Any:
 
 
 def _load_tokenizer(spec: ModelSpec, folder: Path) -> Any:
-    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+    from transformers import AutoTokenizer
 
     try:
         if is_decomposed(folder):
-            # the automatic class would read config.json, whose model_type only this package knows
-            return PreTrainedTokenizerFast.from_pretrained(folder)
+            return TokenizerFiles(folder)
         tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True, trust_remote_code=False)
     # Tokenizers fail on damaged files in every way, down to an error of their Rust half that is a bare Exception.
     except (*FAILURES, TypeError, ImportError, AttributeError) as error:

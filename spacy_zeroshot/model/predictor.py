@@ -255,7 +255,7 @@ def _make_scorer(spec: ModelSpec, checkpoint: Checkpoint, multiple: int) -> Pair
         if checkpoint.is_decomposed:
             raise ZeroShotError("Z245", name=spec.name, reason="it compares texts with hypotheses")
         return MaskedLM(checkpoint, read_prompt(spec.prompt, checkpoint.tokenizer, spec.name), min(multiple, 8))
-    tokenizer = PairTokenizer(checkpoint.tokenizer)
+    tokenizer = PairTokenizer(checkpoint.tokenizer, respell_labels=getattr(checkpoint.config, "respell_labels", False))
     if spec.architecture == "SimilarityClassifier":
         return BiEncoder(checkpoint, tokenizer, spec, multiple)
     order = find_head(checkpoint.config, spec.name, spec.entailment, spec.contradiction)

@@ -3,8 +3,10 @@
 import itertools
 import json
 import os
+import re
 import uuid
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +18,8 @@ from .types import SLOT, Wording
 
 # Hypotheses that are remembered: labels come back with every batch.
 CACHE_SIZE = 20_000
+# A label in capitals that is longer is a word
+LONGEST_ACRONYM = 4
 _PARALLELISM = "TOKENIZERS_PARALLELISM"
 _set_keys = itertools.count()
 
@@ -32,23 +36,21 @@ class SpecialTokens(NamedTuple):
 class PairTokenizer:
     """A tokenizer that reads texts alone and knows the special tokens around one and around a pair. Every family
     supported here tokenises the two halves of a pair independently. A lead is a space that stands before premises or
-    hypotheses where the model reads them, or nothing: byte-level tokenizers make it part of the first word."""
+    hypotheses where the model reads them, or nothing: byte-level tokenizers make it part of the first word. Plain
+    labels: what is read of a label is plain_label's."""
 
-    def __init__(self, tokenizer: Any, premise_lead: str = "", hypothesis_lead: str = ""):
-        # Our own: transformers changes truncation and padding of its one in place, and some tokenizer files
-        # (all-MiniLM) pad and cut to 128 by themselves.
-        self._rust = _copy_of(tokenizer.backend_tokenizer)
-        self._rust.no_truncation()
-        self._rust.no_padding()
+    def __init__(self, tokenizer: Any, premise_lead: str = "", hypothesis_lead: str = "", respell_labels: bool = False):
+        # Our own: transformers changes truncation and padding of its one in place.
+        files = isinstance(tokenizer, TokenizerFiles)
+        self._rust = tokenizer.rust if files else _private(tokenizer.backend_tokenizer.to_str())
         self.pair = _pair_tokens(self._rust)
         self.single = _single_tokens(self._rust)
-        # "[SEP]" in a user's text is text: it must not end the premise.
-        self._rust.encode_special_tokens = True
         # DistilBERT's tokenizer file numbers both texts, but its model is not to see the numbers
         self.emits_types = "token_type_ids" in tokenizer.model_input_names
         self.pad_id = int(tokenizer.pad_token_id or 0)
         self.unknown_id = tokenizer.unk_token_id
         self._leads = premise_lead, hypothesis_lead
+        self._respell_labels = respell_labels
         # encode_batch_fast computes no offsets; older tokenizers lack it
         self._encode_fast = getattr(self._rust, "encode_batch_fast", self._rust.encode_batch)
         self._pieces: Cache[Wording, tuple[Ints1d, tuple[int, int]]] = Cache(CACHE_SIZE)
@@ -82,6 +84,8 @@ class PairTokenizer:
     def _encode_wordings(self, wordings: Sequence[Wording]) -> list[tuple[Ints1d, tuple[int, int]]]:
         """The wordpieces of hypotheses, and which of them belong to the label."""
         lead, found = self._leads[1], []
+        if self._respell_labels:
+            wordings = [one if one.template == SLOT else one._replace(label=self._plain(one.label)) for one in wordings]
         encodings = self._encode([wording.text for wording in wordings], lead, self._rust.encode_batch)
         for wording, encoding in zip(wordings, encodings, strict=True):
             start, stop = (place + len(lead) for place in wording.span)
@@ -91,6 +95,9 @@ class PairTokenizer:
             found.append((np.array(encoding.ids, dtype="int64"), span))
         return found
 
+    def _plain(self, label: str) -> str:
+        return plain_label(label, lambda word: len(self._encode([word], "", self._encode_fast)[0].ids))
+
     def _encode(self, texts: Sequence[str], lead: str, encode: Callable[..., list[Any]]) -> list[Any]:
         wanted = [lead + text for text in texts] if lead else list(texts)
         try:
@@ -99,23 +106,68 @@ class PairTokenizer:
             return encode(list(map(_without_surrogates, wanted)), add_special_tokens=False)
 
 
-def _copy_of(rust: Any) -> Any:
-    """A copy that finds no special tokens in texts once it is told to encode them."""
+class TokenizerFiles:
+    """The tokenizer of a folder of the bundled layout, with what is needed of transformers' own: that one would hold
+    the vocabulary once more, 90 MB of it, and every component a copy."""
+
+    def __init__(self, folder: Path):
+        self._files = {name: (folder / name).read_bytes() for name in ("tokenizer.json", "tokenizer_config.json")}
+        content, settings = (json.loads(data) for data in self._files.values())
+        numbers = {token["content"]: token["id"] for token in content["added_tokens"]}
+        self.pad_token_id, self.unk_token_id = numbers[settings["pad_token"]], numbers[settings["unk_token"]]
+        self.model_max_length: int = settings["model_max_length"]
+        self.model_input_names: list[str] = settings["model_input_names"]
+        self.is_fast = True
+        self.rust = _private(self._files["tokenizer.json"].decode("utf8"))
+
+    def save_pretrained(self, folder: Path) -> None:
+        """Write the files as they were."""
+        for name, data in self._files.items():
+            (folder / name).write_bytes(data)
+
+
+def _private(content: str) -> Any:
+    """A tokenizer that finds no special tokens in texts: "[SEP]" in a user's text must not end the premise."""
     from tokenizers import Tokenizer
 
-    content = rust.to_str()
-    if type(rust.model).__name__ != "Unigram":
-        return Tokenizer.from_str(content)
-    # The vocabulary of a Unigram model (XLM-R, DeBERTa-v3) holds "</s>" as a piece like any other, which the model
-    # finds by itself. So the pieces get names that nobody can write; special tokens are known by number.
     data = json.loads(content)
-    special = {token["content"] for token in data["added_tokens"] if token["special"]}
-    vocabulary = data["model"]["vocab"]
-    hidden = special & {piece for piece, _ in vocabulary}
-    secret = uuid.uuid4().hex
-    data["model"]["vocab"] = [[secret + piece if piece in hidden else piece, score] for piece, score in vocabulary]
-    data["added_tokens"] = [token for token in data["added_tokens"] if token["content"] not in hidden]
-    return Tokenizer.from_str(json.dumps(data))
+    if data["model"]["type"] == "Unigram":
+        # Its vocabulary (XLM-R, DeBERTa-v3) holds "</s>" as a piece like any other, which the model finds by itself.
+        # So these pieces get names that nobody can write; special tokens are known by number.
+        special = {token["content"] for token in data["added_tokens"] if token["special"]}
+        vocabulary = data["model"]["vocab"]
+        hidden = special & {piece for piece, _ in vocabulary}
+        secret = uuid.uuid4().hex
+        data["model"]["vocab"] = [[secret + piece if piece in hidden else piece, score] for piece, score in vocabulary]
+        data["added_tokens"] = [token for token in data["added_tokens"] if token["content"] not in hidden]
+        content = json.dumps(data)
+    rust = Tokenizer.from_str(content)
+    # some tokenizer files (all-MiniLM) pad and cut to 128 by themselves
+    rust.no_truncation()
+    rust.no_padding()
+    rust.encode_special_tokens = True
+    return rust
+
+
+def plain_label(label: str, n_pieces: Callable[[str], int]) -> str:
+    """A label as it would stand in a sentence, which is how a model has read labels in training.
+
+    "OUT_OF_SCOPE", "out-of-scope" and "OutOfScope" are read as "out of scope", "Sci/Tech" as "Sci, Tech". A word's
+    capitals stay where the vocabulary spells it no better without: "NASA", "Gesundheit".
+
+    label (str): The label.
+    n_pieces (Callable[[str], int]): How many wordpieces a word is spelt with.
+    RETURNS (str): Its words.
+    """
+    words = label.replace("_", " ") if " " in label else re.sub("[_-]", " ", label)
+    words = re.sub(r"(?<=[^\W\d]{2})\s*[/|]\s*(?=[^\W\d]{2})", ", ", words)
+    if words.isupper() and len(words) > LONGEST_ACRONYM:
+        words = words.lower()
+    plain = []
+    for word in words.split():
+        apart = re.sub("(?<=[a-z])(?=[A-Z])", " ", word).lower()
+        plain.append(min((apart, word) if " " in apart else (word, apart), key=n_pieces))
+    return " ".join(plain) or label
 
 
 def _without_surrogates(text: str) -> str:

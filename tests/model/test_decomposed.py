@@ -68,6 +68,10 @@ class Reference:
     def __init__(self, folder):
         self.config = json.loads((folder / "config.json").read_text())
         self.weights = {name: tensor.float() for name, tensor in load_file(folder / "model.safetensors").items()}
+        codes, scales = (self.weights.pop(f"encoder.embeddings.word_embeddings.{kind}") for kind in ("codes", "scales"))
+        blocks = codes.view(*scales.shape, 16)
+        steps = torch.cat([blocks % 16, torch.floor(blocks / 16)], -1) - 8
+        self.weights["encoder.embeddings.word_embeddings.weight"] = (steps * scales.unsqueeze(-1)).flatten(1)
         self.heads = self.config["encoder"]["num_attention_heads"]
         self.tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
 
@@ -378,7 +382,7 @@ def test_learns_and_forgets_what_was_remembered(decomposed_folder, train_encoder
     scorer = make_scorer(decomposed_folder)
     scorer.module.encoder.requires_grad_(train_encoder)
     before = torch.cat(score(scorer, TEXTS, [HYPOTHESES[:6]]))
-    words_before = scorer.module.encoder.embeddings.word_embeddings.weight.clone()
+    words_before = scorer.module.encoder.embeddings.word_embeddings.scales.clone()
     rates = [p for p in scorer.module.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(rates, lr=2e-3)
     losses = [train_step(scorer, optimizer, [HYPOTHESES[:6]], None) for _ in range(12)]
@@ -387,7 +391,7 @@ def test_learns_and_forgets_what_was_remembered(decomposed_folder, train_encoder
     assert (after - before).abs().max() > 0.1
     fresh = DecomposedScorer(scorer.module, scorer.tokenizer, POSITIONS)
     np.testing.assert_allclose(after, torch.cat(score(fresh, TEXTS, [HYPOTHESES[:6]])), atol=1e-5)
-    assert torch.equal(words_before, scorer.module.encoder.embeddings.word_embeddings.weight)
+    assert torch.equal(words_before, scorer.module.encoder.embeddings.word_embeddings.scales)
 
 
 def test_a_frozen_encoder_reads_training_texts_once(decomposed_folder, monkeypatch):
@@ -424,7 +428,7 @@ def test_saved_and_loaded_is_the_same(decomposed_folder, tmp_path):
     save_decomposed(load_decomposed(source), tmp_path)
     saved, stored = load_file(tmp_path / "model.safetensors"), load_file(source / "model.safetensors")
     assert saved.keys() == stored.keys()
-    assert all(torch.equal(saved[name], stored[name]) and saved[name].dtype == torch.float16 for name in stored)
+    assert all(torch.equal(saved[name], stored[name]) and saved[name].dtype == stored[name].dtype for name in stored)
     assert json.loads((tmp_path / "config.json").read_text()) == json.loads((source / "config.json").read_text())
 
 
@@ -432,7 +436,8 @@ def test_a_converted_copy_keeps_its_words(decomposed_folder, tmp_path):
     module = load_decomposed(decomposed_folder, torch.bfloat16)
     assert {p.dtype for p in module.parameters()} == {torch.bfloat16, torch.float32}
     assert module.similarity.dtype == torch.float32
-    assert module.encoder.embeddings.word_embeddings.weight.dtype == torch.float16
+    words = module.encoder.embeddings.word_embeddings
+    assert words.codes.dtype == torch.uint8 and words.scales.dtype == torch.float16
     save_decomposed(module.float(), tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     assert config["torch_dtype"] == "float32" and config["similarity"] == list(SIMILARITY)

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
-from spacy_zeroshot.model.tokenization import PairTokenizer
-from spacy_zeroshot.model.types import Wording
+from spacy_zeroshot.model.tokenization import PairTokenizer, TokenizerFiles, plain_label
+from spacy_zeroshot.model.types import BUNDLED_FOLDER, Wording
 
 from ..util import FAMILIES
 from .scoring import ask
@@ -127,6 +127,50 @@ def test_the_word_pieces_of_a_label(tokenizer_of, family, parts):
         assert (first, stop) == (0, len(offsets))
 
 
+@pytest.fixture(scope="module")
+def plain():
+    """Of the bundled model."""
+    return PairTokenizer(TokenizerFiles(BUNDLED_FOLDER), respell_labels=True)
+
+
+@pytest.mark.parametrize(
+    "label, words",
+    [
+        *((label, "out of scope") for label in ("OUT_OF_SCOPE", "out-of-scope", "OutOfScope", "out of scope")),
+        *((label, "crime, violence") for label in ("CRIME/VIOLENCE", "crime / violence", "crime|violence")),
+        *(("Sci/Tech", "Sci, Tech"), ("POSITIVE", "positive"), ("card_arrival", "card arrival")),
+        # what stays
+        *((label, label) for label in ("Sports", "Gesundheit", "HR", "IT", "iPhone", "YouTube", "24/7", "N/A", "C++")),
+        *((label, label) for label in ("about Muslims", "state-of-the-art phones", "과학기술", "_", "-")),
+    ],
+)
+def test_labels_are_read_as_plain_words(plain, label, words):
+    as_given, as_words = plain.hypothesis_set((Wording("This is {}.", label), Wording("This is {}.", words))).pieces
+    assert as_given.tolist() == as_words.tolist() == plain.encode([f"This is {words}."])[0].tolist()
+
+
+def test_a_sentence_of_ones_own_is_read_as_it_stands(plain):
+    [pieces] = plain.hypothesis_set(("SHOUTED_AND/OR",)).pieces
+    assert pieces.tolist() == plain.encode(["SHOUTED_AND/OR"])[0].tolist()
+
+
+@given(label=st.text(min_size=1, max_size=20))
+def test_plain_labels_lose_no_letter(label):
+    words = plain_label(label, len)
+    assert words and [c for c in words.lower() if c.isalnum()] == [c for c in label.lower() if c.isalnum()]
+
+
+def test_files_of_a_tokenizer_are_read_as_transformers_does(decomposed_folder, tmp_path):
+    theirs, ours = AutoTokenizer.from_pretrained(decomposed_folder), TokenizerFiles(decomposed_folder)
+    for name in ("pad_token_id", "unk_token_id", "model_max_length", "model_input_names"):
+        assert getattr(ours, name) == getattr(theirs, name), name
+    texts = ["sport </s> music", "이 문장은"]
+    for one, other in zip(PairTokenizer(theirs).encode(texts), PairTokenizer(ours).encode(texts), strict=True):
+        assert one.tolist() == other.tolist()
+    ours.save_pretrained(tmp_path)
+    assert AutoTokenizer.from_pretrained(tmp_path)(texts)["input_ids"] == theirs(texts)["input_ids"]
+
+
 def test_hypotheses_are_remembered_in_bounds(make_checkpoint, monkeypatch):
     monkeypatch.setattr("spacy_zeroshot.model.tokenization.CACHE_SIZE", 100)
     ours = PairTokenizer(AutoTokenizer.from_pretrained(make_checkpoint()))
@@ -142,8 +186,8 @@ FORK = """
 import os, sys
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer
-from spacy_zeroshot.model.tokenization import PairTokenizer
-from spacy_zeroshot.model.types import Wording
+from spacy_zeroshot.model.tokenization import PairTokenizer, TokenizerFiles, plain_label
+from spacy_zeroshot.model.types import BUNDLED_FOLDER, Wording
 tokenizer = PairTokenizer(AutoTokenizer.from_pretrained(sys.argv[1]))
 texts = ["sport and music"] * 200
 expected = [ids.tolist() for ids in tokenizer.encode(texts)]

@@ -68,6 +68,7 @@ def write_source(path: Path, block: int = 32) -> dict[str, np.ndarray]:
     stored, entries, body = {}, [], b""
     for name, n in sizes.items():
         codes = rng.integers(0, 16, (n // block, block))
+        codes[:, 5] = 0  # the scale is made so that the largest weight of a block has the code 0
         scales = rng.uniform(0.02, 0.06, (n // block, 1)).astype("f2")
         stored[name] = ((codes - 8) * scales.astype("f4")).ravel().astype("f4")
         packed = (codes[:, :16] | codes[:, 16:] << 4).astype("u1")
@@ -200,6 +201,34 @@ def test_the_base_is_a_bert_model(recipe: dict[str, ModuleType], work: Path) -> 
         vector, levels = network(recipe, work).read(batch["input_ids"], batch["attention_mask"].bool())
     torch.testing.assert_close(vector, torch.nn.functional.normalize(states.mean(1), dim=-1), atol=1e-5, rtol=0)
     assert len(levels) == 3
+
+
+def test_pieces_that_texts_need_are_told_by_sets(recipe: dict[str, ModuleType], work: Path) -> None:
+    """Every set and file of pairs counts alike, however large it is, and a piece that comes once does not."""
+    base = recipe["base"]
+    _, pieces, _ = base.read_source(work / "source.bin")
+    shares = base.shares_of_texts(base.build_tokenizer([(p, 0.0) for p in base.SPECIAL] + pieces[4:]), work / "data")
+    number = {piece: i for i, (piece, _) in enumerate(pieces)}
+    assert shares[number["l"]] > shares[number["b"]] > 0 == shares.get(number["Z"], 0)
+    assert sum(shares.values()) == pytest.approx(1, abs=0.05)
+
+
+def test_words_are_stored_as_the_source_has_them(recipe: dict[str, ModuleType]) -> None:
+    rng = np.random.default_rng(0)
+    weights = rng.normal(size=(40, 64)).astype("f4")
+    weights[3] = 0  # a piece that was never learnt
+
+    def back(codes: np.ndarray, scales: np.ndarray) -> np.ndarray:
+        blocks = codes.reshape(40, 2, 16)
+        steps = np.concatenate([blocks & 15, blocks >> 4], -1).astype("f4") - 8
+        return (steps * scales.astype("f4")[..., None]).reshape(40, 64)
+
+    rounded = back(*recipe["network"].four_bits(weights))
+    steps = np.abs(weights.reshape(40, 2, 32)).max(-1, keepdims=True) / 8
+    # half a step, but a whole one where a weight is as large as the largest with the other sign
+    assert (np.abs(rounded - weights).reshape(40, 2, 32) <= 1.01 * steps + 1e-6).all()
+    assert np.abs(rounded - weights).mean() < 0.3 * steps.mean()
+    np.testing.assert_array_equal(back(*recipe["network"].four_bits(rounded)), rounded)
 
 
 def test_packed_data(recipe: dict[str, ModuleType], work: Path) -> None:

