@@ -43,21 +43,13 @@ from .model.architectures import check_model
 from .model.types import DEFAULT_TEMPLATE, NLIInput, WindowConfig
 from .neighbors import ExampleStore, mix
 from .premises import Premise, SpanGetter, count_unread, is_blank, premises_of, window_spans
-from .scores import (
-    DocScores,
-    WindowLogits,
-    blank_doc,
-    blank_scores,
-    calibrate,
-    pool_windows,
-    split_by_label_set,
-    to_scores,
-)
+from .scores import DocScores, WindowLogits, blank_doc, calibrate, pool_windows, split_by_label_set, to_scores
 from .settings import Settings, as_json, check_settings
 from .training import draw_examples, loss_of
-from .util import replace_folder
 
 SETTINGS_FORMAT = 2
+# Documents, and what gives their scores
+Prediction = tuple[list[Doc], Callable[[], list[DocScores]]]
 # What names a checkpoint in the model block of a config, and what says how its logits are to be understood
 CHECKPOINT = {"model.@architectures", "model.name", "model.revision"}
 MEANING = ("entailment", "contradiction", "temperature", "midpoint", "prompt")
@@ -305,8 +297,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
         cats = self.own_cats(doc.cats, label_set.labels)
         decisions = {}
         for group, rule in zip(label_set.groups, self.rules(label_set)):
-            scores = {label: cats[label] for label in label_set.labels[group.columns] if label in cats}
-            decision = decide(scores, rule)
+            decision = decide({label: cats[label] for label in label_set.labels[group.columns] if label in cats}, rule)
             decisions[group.name] = decision._replace(labels=[]) if is_blank(doc.text) else decision
         return decisions
 
@@ -401,14 +392,14 @@ class ZeroShotTextCategorizer(TrainablePipe):
         """RETURNS (Floats2d): Scores of what label_logits gave, without the votes of examples."""
         values = self._calibrated(logits, label_set)
         scores = to_scores(np.nan_to_num(values), label_set)
-        scores[np.isnan(values).all(axis=1)] = blank_scores(label_set)
+        scores[np.isnan(values).all(axis=1)] = blank_doc(label_set).scores
         return scores
 
-    def set_annotations(self, docs: Iterable[Doc], scores: Sequence[DocScores]) -> None:
-        """Write the scores that predict gave to doc.cats and, with spans_key, to doc.spans."""
+    def set_annotations(self, docs: Iterable[Doc], scores: Sequence[DocScores], spans_key: str | None = None) -> None:
+        """Write the scores that predict gave to doc.cats and to doc.spans, if there is a spans_key."""
         # for doc._.zero_shot: of a copied component, and of one that another pipeline took over
         _pipelines.setdefault(self, None)
-        prefix, spans_key = self.key_prefix, self.spans_key
+        prefix, spans_key = self.key_prefix, spans_key or self.spans_key
         # documents share label sets
         sets = {id(found.label_set): found.label_set for found in scores}
         keys = {key: [prefix + label for label in one.labels] for key, one in sets.items()}
@@ -428,8 +419,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
 
     def votes(self, texts: Sequence[str], label_set: LabelSet, leave_out: bool = False) -> tuple[Floats2d, np.ndarray]:
         """Let the examples vote on texts, as ExampleStore.vote."""
-        weights = self._shim.weights_key()
-        return self._examples.vote(texts, label_set, self.embed, weights, self.n_neighbors, leave_out)
+        return self._examples.vote(texts, label_set, self.embed, self._shim.weights_key(), self.n_neighbors, leave_out)
 
     def warm_up(self) -> None:
         """Load the model, compile what is compiled, and score one text: then the first request is as fast as others."""
@@ -540,7 +530,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
         """Save the checkpoint as a Hugging Face folder, and the settings. exclude: "model", "vocab" or "cfg"."""
         # nlp.to_disk has written the config by now
-        writers = {"model": self._write_model, "cfg": lambda p: p.write_bytes(self._saved(p.parent))}
+        writers = {"model": self._shim.save, "cfg": lambda p: p.write_bytes(self._saved(p.parent))}
         with named(self.name):
             util.to_disk(path, writers, list(exclude))
 
@@ -565,9 +555,8 @@ class ZeroShotTextCategorizer(TrainablePipe):
 
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
         """RETURNS (bytes): What from_bytes takes."""
-        writers = {"cfg": self._saved, "model": self._shim.to_bytes}
         with named(self.name):
-            return util.to_bytes(writers, list(exclude))
+            return util.to_bytes({"cfg": self._saved, "model": self._shim.to_bytes}, list(exclude))
 
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "ZeroShotTextCategorizer":
         """Take what to_bytes gave. RETURNS (ZeroShotTextCategorizer): The component."""
@@ -661,12 +650,10 @@ class ZeroShotTextCategorizer(TrainablePipe):
         biases = self.calibration
         return calibrate(values, np.array([biases.get(label, 0.0) for label in label_set.labels]), self.temperature)
 
-    def _predict_batches(
-        self, batches: Iterable[list[Doc]], label_set: LabelSet | None
-    ) -> Iterator[tuple[list[Doc], Callable[[], list[DocScores]]]]:
+    def _predict_batches(self, batches: Iterable[list[Doc]], label_set: LabelSet | None) -> Iterator[Prediction]:
         """Batches, each with what gives its scores. A GPU works on the next batch, in a thread, while documents of the
         one before are written, handed on, and new ones tokenized."""
-        ahead: list[tuple[list[Doc], Callable[[], list[DocScores]]]] = []
+        ahead: list[Prediction] = []
         with ThreadPoolExecutor(1) as thread:
             for docs in batches:
                 scores: Callable[[], list[DocScores]] = partial(self.predict, docs, label_set)
@@ -732,10 +719,6 @@ class ZeroShotTextCategorizer(TrainablePipe):
             return json.loads(path.read_text(encoding="utf8"))
         except (OSError, ValueError) as reason:
             raise ZeroShotError("Z051", path=str(path.parent), reason=str(reason)) from reason
-
-    def _write_model(self, folder: Path) -> None:
-        with replace_folder(folder) as fresh:
-            self._shim.save(fresh)
 
     def _read_model(self, folder: Path) -> None:
         if not folder.is_dir():

@@ -22,7 +22,7 @@ from thinc.api import Optimizer, Shim, torch2xp, xp2torch
 from thinc.types import Floats2d
 
 from ..errors import ZeroShotError
-from ..util import hash_files
+from ..util import hash_files, replace_folder
 from .types import BUNDLED, BUNDLED_FOLDER, WEIGHTS, ModelSpec, NLIInput, NLIOutput
 
 if TYPE_CHECKING:
@@ -153,17 +153,17 @@ class ModelShim(Shim):
         """Write a Hugging Face folder, or, for the untouched bundled model, a reference to it."""
         from .checkpoint import save_checkpoint
 
-        folder.mkdir(parents=True, exist_ok=True)
-        if self.changed:
-            save_checkpoint(self.runtime.checkpoint, folder)
-        elif self._is_bundled:
-            srsly.write_json(folder / REFERENCE, {"name": BUNDLED, "sha256": bundled_hash()})
-        elif isinstance(self._stored, dict):
-            write_folder(folder, self._stored)
-        elif self._stored is not None and Path(self._stored).is_dir():
-            shutil.copytree(self._stored, folder, dirs_exist_ok=True, copy_function=shutil.copyfile)
-        else:
-            self._save_source(folder)
+        with replace_folder(folder) as fresh:
+            if self.changed:
+                save_checkpoint(self.runtime.checkpoint, fresh)
+            elif self._is_bundled:
+                srsly.write_json(fresh / REFERENCE, {"name": BUNDLED, "sha256": bundled_hash()})
+            elif isinstance(self._stored, dict):
+                write_folder(fresh, self._stored)
+            elif self._stored is not None and Path(self._stored).is_dir():
+                shutil.copytree(self._stored, fresh, dirs_exist_ok=True, copy_function=shutil.copyfile)
+            else:
+                self._save_source(fresh)
 
     def restore(self, folder: Path) -> None:
         """Take a folder written by save, to be loaded at first use."""
@@ -256,8 +256,8 @@ class ModelShim(Shim):
         if isinstance(self._stored, dict) and not self.changed:
             return self._stored
         with tempfile.TemporaryDirectory() as folder:
-            self.save(Path(folder))
-            return read_folder(Path(folder))
+            self.save(Path(folder, "model"))
+            return read_folder(Path(folder, "model"))
 
     def _take(self, stored: str | dict[str, bytes], reference: dict[str, str] | None) -> None:
         if reference is not None:
