@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from spacy.language import Language
-from spacy.tokens import Doc, SpanGroup
+from spacy.tokens import Doc
 from spacy.util import minibatch
 from thinc.api import Config
 from thinc.types import Floats1d, Floats2d
@@ -25,7 +25,7 @@ from ..evaluation import Figures, figures, with_none
 from ..evaluation import spread as evenly
 from ..labels import LabelGroup, LabelSet, check_templates
 from ..model.types import Wording
-from ..premises import is_blank, window_spans
+from ..premises import is_blank
 from ..readers import ACCEPT, LabelledText, Row, label_names
 from ..review import uncertainty
 from ..tuning.score import BATCH, docs_before, gold_array, predictor_of
@@ -143,10 +143,8 @@ class Explorer:
             self._logits.clear()
         new = [key for key in dict.fromkeys(keys) if key not in self._logits]
         if new:
-            if not self._logits:
-                cache = getattr(scorer, "recent_texts", None)
-                if cache is not None:
-                    cache.limit = MEMORY
+            if not self._logits and (cache := getattr(scorer, "recent_texts", None)) is not None:
+                cache.limit = MEMORY
             batches = (self.pipe.label_logits(batch, _alone(new)) for batch in minibatch(self.docs, BATCH))
             rows = track(chain.from_iterable(batches), len(self.docs), "texts")
             self._logits.update(zip(new, np.array(list(rows)).reshape(-1, len(new)).T))
@@ -168,10 +166,9 @@ class Explorer:
             decision = [label_set.labels[i] for i in order if mine[i]]
             unsure = uncertainty(values, label_set, rules)
             rows.append(TextRow(number, doc.text, ranked, decision, unsure, self.gold.get(doc.text), right.get(number)))
-        summaries = _summaries(scores, chosen, label_set, rules)
         overlaps = _overlaps(scores, gold, chosen[known], label_set) if self.docs else []
         measured = figures(with_none(gold), with_none(chosen[known])) if known else None
-        return View(rows, summaries, overlaps, len(known), measured)
+        return View(rows, _summaries(scores, chosen, label_set, rules), overlaps, len(known), measured)
 
     def correct(self, number: int, labels: Sequence[str] | None) -> None:
         """Take a person's answer: a text's right labels; None takes it back."""
@@ -189,19 +186,16 @@ class Explorer:
         with all of the text escaped; and in how many windows it was scored."""
         doc = self.docs[number].copy()
         found = self.pipe.predict([doc])
-        self.pipe.set_annotations([doc], found)
-        spans = window_spans(doc, found[0].windows.tolist())
-        keys = [self.pipe.key_prefix + key for key in found[0].label_set.labels]
-        cats = [dict(zip(keys, row)) for row in found[0].window_scores.tolist()]
-        doc.spans[WINDOWS] = SpanGroup(doc, name=WINDOWS, spans=spans, attrs={"cats": cats})
+        self.pipe.set_annotations([doc], found, WINDOWS)
+        n_windows = len(found[0].windows)
         html = display.render(
             doc,
-            spans_key=WINDOWS if len(spans) > 1 else None,
+            spans_key=WINDOWS if n_windows > 1 else None,
             label=label and self.pipe.key_prefix + label,
             explanation=self.pipe.explain(doc, label) if explain else None,
             jupyter=False,
         )
-        return str(html), len(spans)
+        return str(html), n_windows
 
     def save(self, folder: Path, overwrite: bool = False) -> None:
         """Save the pipeline. RAISES (ZeroShotError): Z060, Z092 for a folder that may not be written."""

@@ -76,11 +76,9 @@ class Page:
     def show(self, number: int, label: str | None = None, explain: bool = False) -> str:
         explorer = self.explorer
         html, windows = explorer.render(number, label, explain)
-        gold, label_set = explorer.gold.get(explorer.docs[number].text), explorer.pipe.label_set()
-        windows = 0 if explain else windows
-        return self._part(
-            "text", html=html, windows=windows, number=number, label=label, label_set=label_set, gold=gold
-        )
+        gold = explorer.gold.get(explorer.docs[number].text)
+        shown = {"number": number, "label": label, "label_set": explorer.pipe.label_set(), "gold": gold}
+        return self._part("text", html=html, windows=0 if explain else windows, **shown)
 
     def correct(self, number: int, labels: list[str] | None) -> str:
         self.explorer.correct(number, labels)
