@@ -12,6 +12,8 @@ from spacy.cli._util import app
 from typer.core import TyperGroup
 from typer.main import get_command
 
+from .. import __version__
+
 # In the order of the help, which shows the sentence. A command is a function in a file of the same name.
 COMMANDS = {
     "classify": "Score texts on labels of your own",
@@ -42,9 +44,8 @@ class LazyGroup(TyperGroup):
         module = importlib.import_module(f"{__name__}.{cmd_name}")
         single = typer.Typer(rich_markup_mode=None, add_completion=False)
         settings = getattr(module, "CONTEXT_SETTINGS", None)
-        single.command(cmd_name, context_settings=settings, short_help=COMMANDS[cmd_name])(
-            run(cmd_name)(getattr(module, cmd_name))
-        )
+        command = run(cmd_name)(getattr(module, cmd_name))
+        single.command(cmd_name, context_settings=settings, short_help=COMMANDS[cmd_name])(command)
         return get_command(single)
 
     def invoke(self, ctx: Any) -> Any:
@@ -60,9 +61,7 @@ class LazyGroup(TyperGroup):
 
 def _print_version(value: bool) -> None:
     if value:
-        from importlib.metadata import version
-
-        typer.echo(version("spacy-zeroshot"))
+        typer.echo(__version__)
         raise typer.Exit()
 
 

@@ -101,13 +101,11 @@ def run(command: str) -> Iterator[None]:
         except BrokenPipeError:
             # the reader has gone (| head): Typer ends quietly
             raise
-        except ZeroShotError as error:
-            fail(str(error))
         except OSError as error:
             fail(f"{error.filename or 'a file'}: {error.strerror or error}. Check the path and its permissions.")
         except ValueError as error:
-            # spaCy's own errors carry a code and a remedy; any other is a bug and keeps its traceback
-            if not str(error).startswith("[E"):
+            # ours and spaCy's own carry a code and a remedy; any other is a bug and keeps its traceback
+            if not isinstance(error, ZeroShotError) and not str(error).startswith("[E"):
                 raise
             fail(str(error))
 

@@ -59,8 +59,7 @@ def annotate(
         if output.exists() and not overwrite:
             raise ZeroShotError("Z082", output=str(output))
         nlp, pipe = cli.open_component(pipeline, model, labels, templates, multi_label, component, code, gpu_id)
-        rows = cli.track(read_rows(source, text_field, None), None, COMMAND)
-        texts = ((row.number, row.text) for row in rows)
+        texts = ((row.number, row.text) for row in cli.track(read_rows(source, text_field, None), None, COMMAND))
         count = write_review(nlp, pipe, texts, output, review, review_tool, batch_size)
         cli.note(f"{output}: {count:,} texts to label with {review_tool}")
         command = f"python -m spacy zeroshot tune {nlp.path or 'PIPELINE'} ANSWERS --output tuned"

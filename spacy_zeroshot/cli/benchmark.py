@@ -130,8 +130,7 @@ def measure(
         before = device.resident()
         program.score(texts, labels)
         memory.append(max(0.0, device.peak() - before))
-    calls = {program.name: partial(program.score, texts, labels) for program, texts in jobs}
-    seconds = time_in_turn(calls, rounds)
+    seconds = time_in_turn({program.name: partial(program.score, texts, labels) for program, texts in jobs}, rounds)
     return [
         Speed(program.name, len(labels), [s / len(texts) for s in seconds[program.name]], used)
         for (program, texts), used in zip(jobs, memory)

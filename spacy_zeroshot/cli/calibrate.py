@@ -51,8 +51,7 @@ def calibrate(
     nlp, pipe = cli.open_component(
         pipeline, None, "", templates, multi_label, component, code, gpu_id, needs_labels=not given
     )
-    unknown = [label for label in given if label not in pipe.labels]
-    if unknown and pipe.labels:
+    if pipe.labels and (unknown := [label for label in given if label not in pipe.labels]):
         raise ZeroShotError("Z208", labels=unknown, known=list(pipe.labels))
     if given:
         pipe.set_labels(given)

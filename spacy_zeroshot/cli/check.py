@@ -8,7 +8,7 @@ from rich.text import Text
 from spacy.cli._util import parse_config_overrides
 from typer import Argument, Context, Exit, Option
 
-from ..checks import Issue, check_pipeline, costs
+from ..checks import Cost, Issue, check_pipeline, costs
 from ..component import ZeroShotTextCategorizer
 from ..loading import import_code
 from ..readers import read_texts
@@ -20,7 +20,6 @@ from ._print import make_console, print_table
 CONTEXT_SETTINGS = {"allow_extra_args": True, "ignore_unknown_options": True}
 # As many texts are scored as samples at most
 SAMPLES = 200
-COLUMNS = ("wordpieces", "labels", "windows", "pairs", "passes", "tokens")
 
 
 def check(
@@ -69,4 +68,4 @@ def _print(issues: list[Issue], pipes: list[ZeroShotTextCategorizer]) -> None:
         counts = f"labels: {len(pipe.labels):,}, hypotheses: {len(pipe.label_set().hypotheses):,}"
         passes = getattr(predictor_of(pipe).scorer, "text_passes", "again for every hypothesis")
         console.print(f"\n{pipe.name}: {counts}; the text is read {passes}\n", soft_wrap=True)
-        print_table(console, COLUMNS, costs(pipe))
+        print_table(console, Cost._fields, costs(pipe))

@@ -56,8 +56,7 @@ def classify(
     if only_chosen:
         # --threshold alone chooses every label that reaches it, --top-k alone the best ones of any score
         pipe.threshold, pipe.label_thresholds, pipe.top_k = threshold or 0.0, [], top_k or len(pipe.labels)
-        if pipe.label_groups:
-            pipe.label_groups = [{**group, "threshold": pipe.threshold} for group in pipe.label_groups]
+        pipe.label_groups = [{**group, "threshold": pipe.threshold} for group in pipe.label_groups]
     # what fails for every text fails before the first
     pipe.warm_up()
     for text in texts or ():

@@ -9,7 +9,7 @@ from ..readers import label_names
 from ..tuning.report import GOALS, describe, figure_rows, report
 from ..tuning.score import read_gold
 from ..tuning.settings import apply_settings
-from ..tuning.tune import TEMPLATES, Tuned
+from ..tuning.tune import TEMPLATES
 from ..tuning.tune import tune as tune_pipeline
 from ..util import check_output, replace_folder
 from . import _util as cli
@@ -67,14 +67,6 @@ def tune(
         nlp.to_disk(folder)
         if with_report:
             (folder / "report.html").write_text(report(tuned), encoding="utf8")
-    _show(tuned)
-    if with_report:
-        cli.note(f"{output / 'report.html'}: figures, mistakes, and the hardest texts")
-    cli.note(f"{output}: written. Next: python -m spacy zeroshot evaluate {output} TEST_FILE")
-
-
-def _show(tuned: Tuned) -> None:
-    """Print what was found."""
     console = make_console()
     for group in tuned.groups:
         if group.label_set.groups[0].name:
@@ -86,3 +78,6 @@ def _show(tuned: Tuned) -> None:
         console.print(f"template: {group.chosen.name}", soft_wrap=True)
         console.print(f"decision: {describe(group.after.rule, len(group.label_set.labels))}", soft_wrap=True)
         console.print(f"temperature: {group.search.best.temperature:.3g}", soft_wrap=True)
+    if with_report:
+        cli.note(f"{output / 'report.html'}: figures, mistakes, and the hardest texts")
+    cli.note(f"{output}: written. Next: python -m spacy zeroshot evaluate {output} TEST_FILE")
