@@ -8,6 +8,7 @@ from thinc.api import Model
 from thinc.types import Floats2d
 
 from ..errors import ZeroShotError
+from .shim import ModelShim
 from .types import BUNDLED, MASK_SLOT, TEXT_SLOT, Backend, ClassRef, ModelSpec, NLIInput, NLIOutput, Precision
 
 NLIModel: TypeAlias = Model[NLIInput, NLIOutput]
@@ -109,14 +110,11 @@ def MaskedLMClassifier(
     RAISES (ZeroShotError): Z007 for an impossible budget, Z242 or Z008 for an impossible prompt.
     """
     spec = ModelSpec(name, revision, local_files_only, use_safetensors, precision, device, max_batch_tokens)
-    spec = replace(spec, architecture="MaskedLMClassifier", prompt=check_prompt(prompt))
-    return _model(spec, {"plain_labels": True})
+    return _model(replace(spec, architecture="MaskedLMClassifier", prompt=check_prompt(prompt)), {"plain_labels": True})
 
 
 def check_model(model: Model[Any, Any]) -> None:
     """Check that a model is one of ours. RAISES (ZeroShotError): Z246 for any other thinc model."""
-    from .shim import ModelShim
-
     if not (model.shims and isinstance(model.shims[0], ModelShim)):
         raise ZeroShotError("Z246", found=model.name)
 
@@ -133,8 +131,6 @@ def check_prompt(prompt: str) -> str:
 
 
 def _model(spec: ModelSpec, attrs: dict[str, Any] | None = None) -> NLIModel:
-    from .shim import ModelShim
-
     budget = spec.max_batch_tokens
     if budget is not None and budget < 1:
         raise ZeroShotError("Z007", setting="max_batch_tokens", value=budget, reason="it must be positive")

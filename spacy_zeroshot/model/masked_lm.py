@@ -110,9 +110,8 @@ class MaskedLM:
 
     def _by_length(self, found: HypothesisSet) -> list[tuple[Ints1d, Ints2d]]:
         """Labels by their number of wordpieces: their numbers in the set, and their ids."""
-        unknown = self._checkpoint.tokenizer.unk_token_id
         for word, ids in zip(found.texts, found.pieces, strict=True):
-            if not len(ids) or unknown in ids:
+            if not len(ids) or self._checkpoint.tokenizer.unk_token_id in ids:
                 reason = "its tokenizer does not know all of it"
                 raise ZeroShotError("Z244", word=word, name=self._checkpoint.name, reason=reason)
         lengths = np.array([len(ids) for ids in found.pieces])

@@ -38,10 +38,8 @@ class ReferencePipeline:
 
 def write_stock_checkpoint(bundled: Path, folder: Path) -> Path:
     """Write an NLI checkpoint for pairs of the bundled model's size, with its tokenizer and random weights."""
-    sizes = json.loads((bundled / "config.json").read_text(encoding="utf8"))["encoder"]
-    config = BertConfig(
-        **sizes, id2label=dict(enumerate(CLASSES)), label2id={name: i for i, name in enumerate(CLASSES)}
-    )
+    body = json.loads((bundled / "config.json").read_text(encoding="utf8"))["encoder"]
+    config = BertConfig(**body, id2label=dict(enumerate(CLASSES)), label2id={name: i for i, name in enumerate(CLASSES)})
     with torch.random.fork_rng():
         torch.manual_seed(0)
         module = BertForSequenceClassification(config)
