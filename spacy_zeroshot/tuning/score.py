@@ -43,7 +43,6 @@ def score_texts(
 ) -> Scored:
     """Run what comes before the component, and score the texts that are not blank with every label set.
     RAISES (ZeroShotError): Z203 for scores that are not finite, and what the model says of a text."""
-
     read: dict[int, str] = {}
     logits = [np.full((len(texts), len(label_set.labels)), np.nan) for label_set in label_sets]
 
@@ -116,9 +115,8 @@ def gold_array(
     known = {none_label, f"{prefix}{none_label}", *columns, *labels, *(written := writers_of_keys(nlp))}
     others = written if any(label in columns for row in rows for label in row.labels) else ()
     columns |= {label: i for i, label in enumerate(labels) if prefix and label not in others}
-    if unknown := dict.fromkeys(label for row in rows for label in row.labels if label not in known):
-        code = "Z201" if path is None else "Z207"
-        raise ZeroShotError(code, labels=list(unknown), known=list(labels), path=str(path))
+    if unknown := list(dict.fromkeys(label for row in rows for label in row.labels if label not in known)):
+        raise ZeroShotError("Z201" if path is None else "Z207", labels=unknown, known=list(labels), path=str(path))
     gold = np.zeros((len(rows), len(labels)), dtype=bool)
     for row, right in zip(rows, gold):
         right[[columns[label] for label in row.labels if label in columns]] = True

@@ -177,7 +177,6 @@ def _measured(candidate: Candidate, trial: Trial, label_set: LabelSet, gold: np.
 
 
 def _settings(pipe: ZeroShotTextCategorizer, groups: Sequence[TunedGroup], none_label: str | None) -> dict[str, Any]:
-    """The settings that change."""
     settings: dict[str, Any] = {} if none_label == pipe.none_label else {"none_label": none_label}
     changed = [group for group in groups if group.changed]
     if not changed:
