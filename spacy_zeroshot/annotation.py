@@ -42,6 +42,7 @@ from .util import hash_files, require
 
 # Called with the rows done, how much of the input that is, and rows that were left out since the last call
 Watch = Callable[[int, float, Sequence[Mapping[str, Any]]], None]
+MakeScorer = Callable[[], "Scorer"]
 # Scored chunks, and how much of the input is done with them
 Scored = Generator[tuple[Entry, float], None, None]
 # Chunks that wait for each process: enough that none is idle, few enough to hold in memory
@@ -154,8 +155,7 @@ def annotate(
             if totals["rejected"]:
                 with write_complete(rejects) as written:
                     for reject in (reject for entry in journal.entries() for reject in entry.rejects):
-                        line = json.dumps(reject, ensure_ascii=False) + "\n"
-                        written.write(line.encode("utf8", "backslashreplace"))
+                        written.write(f"{json.dumps(reject, ensure_ascii=False)}\n".encode("utf8", "backslashreplace"))
             if totals["written"]:
                 with write_complete(path) as written:
                     packer.merge(journal.entries, written)
@@ -197,7 +197,7 @@ def look(output: Path, journal: Journal, settings: dict[str, Any], overwrite: bo
     return None
 
 
-def score_in_processes(make_scorer: Callable[[], "Scorer"], chunks: Iterable[Chunk], n_process: int) -> Scored:
+def score_in_processes(make_scorer: MakeScorer, chunks: Iterable[Chunk], n_process: int) -> Scored:
     """Score chunks in other processes. RAISES (ZeroShotError): Z087 if one dies."""
     others = set(multiprocessing.active_children())
     waiting: deque[tuple[Future[Entry], float]] = deque()
@@ -232,10 +232,10 @@ def _take(waiting: deque[tuple[Future[Entry], float]], left: int) -> Scored:
 
 
 # Inside a worker process
-_make_scorer: Callable[[], "Scorer"]
+_make_scorer: MakeScorer
 
 
-def _start_worker(make_scorer: Callable[[], "Scorer"]) -> None:
+def _start_worker(make_scorer: MakeScorer) -> None:
     global _make_scorer
     _make_scorer = cache(make_scorer)
     # the parent ends its workers
@@ -256,9 +256,7 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def score_on_ray(
-    make_scorer: Callable[[], "Scorer"], chunks: Iterable[Chunk], journal: Journal, n_workers: int
-) -> Scored:
+def score_on_ray(make_scorer: MakeScorer, chunks: Iterable[Chunk], journal: Journal, n_workers: int) -> Scored:
     """Score chunks in any order on Ray, by a dataset of their places in the input, mapped by actors that read their own
     chunks: so the input must lie where every machine sees it. A worker that dies is started anew, and its chunks are
     scored again. RAISES (ZeroShotError): Z085 without Ray, Z086 if the input has changed, Z090 if Ray gives up."""
@@ -298,7 +296,7 @@ def score_on_ray(
 class RayScorer:
     """Opens the pipeline once, on the GPU that Ray has given it or the CPU; reads its own chunks, and scores them."""
 
-    def __init__(self, make_scorer: Callable[[], "Scorer"], journal: Journal, gpu: bool):
+    def __init__(self, make_scorer: MakeScorer, journal: Journal, gpu: bool):
         # without CuPy spaCy stays on the CPU, and the models move alone
         alone = gpu and not spacy.prefer_gpu(0)
         self._scorer = make_scorer()

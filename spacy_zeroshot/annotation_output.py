@@ -63,8 +63,7 @@ class JsonlOutput:
 
     def to_row(self, record: Annotated) -> dict[str, Any]:
         """The input's fields, "text" if none has that name, and labels and scores, which rename fields in their way."""
-        names = self.columns[:2]
-        row = {free_name(name, names, record.fields): value for name, value in record.fields.items()}
+        row = {free_name(name, self.columns[:2], record.fields): value for name, value in record.fields.items()}
         row.setdefault("text", record.doc.text)
         return {**row, self.columns.labels: record.labels, self.columns.cats: record.cats}
 

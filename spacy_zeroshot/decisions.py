@@ -86,8 +86,7 @@ def decide(cats: Mapping[str, float], rule: Rule) -> Decision:
     rule (Rule): How to choose.
     RETURNS (Decision): The labels; equal scores in the order of `cats`.
     """
-    own = rule.label_thresholds
-    chosen = [label for label, score in cats.items() if score >= own.get(label, rule.threshold)]
+    chosen = [label for label, score in cats.items() if score >= rule.label_thresholds.get(label, rule.threshold)]
     chosen.sort(key=lambda label: -cats[label])
     return Decision(chosen[: rule.top_k], 1.0 - max(cats.values(), default=0.0), rule.none_label)
 

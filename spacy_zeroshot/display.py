@@ -54,9 +54,8 @@ def render(
     given = [docs] if isinstance(docs, Doc) else docs
     with named("display"):
         shown = [_show(doc, number, spans_key, label, explanation) for number, doc in enumerate(given)]
-    templates = Environment(loader=FileSystemLoader(FOLDER), autoescape=True, undefined=StrictUndefined)
-    template = templates.get_template("display.html.jinja")
-    html = template.render(docs=shown, page=page, style=STYLE, most_labels=MOST_LABELS)
+    jinja = Environment(loader=FileSystemLoader(FOLDER), autoescape=True, undefined=StrictUndefined)
+    html = jinja.get_template("display.html.jinja").render(docs=shown, page=page, style=STYLE, most_labels=MOST_LABELS)
     if jupyter or (jupyter is None and is_in_jupyter()):
         from IPython.display import HTML, display
 

@@ -134,7 +134,13 @@ def distill(
     for name in ("model-best", "model-last"):
         shutil.rmtree(output / name, ignore_errors=True)
     for name, rows in (("train", train), ("dev", dev if len(dev) else train)):
-        _write_docs(output / f"{name}.spacy", nlp, [(texts[row], targets[row]) for row in rows], label_set.labels)
+        packed = DocBin(attrs=["ORTH", "SPACY"])
+        for row in rows:
+            doc = nlp.make_doc(texts[row])
+            # spaCy's textcat leaves a label without a value out of the loss
+            doc.cats = {label: value for label, value in zip(label_set.labels, targets[row].tolist()) if value == value}
+            packed.add(doc)
+        packed.to_disk(output / f"{name}.spacy")
     config = student_config(str(nlp.lang), label_set.exclusive, recipe, len(train))
     config.to_disk(output / "config.cfg", interpolate=False)
     student_path = train_student(output, gpu_id)
@@ -256,13 +262,3 @@ def train_student(folder: Path, gpu_id: int = -1) -> Path:
     config = spacy.util.load_config(folder / "config.cfg", overrides=paths)
     train(init_nlp(config, use_gpu=gpu_id), folder, use_gpu=gpu_id, stdout=sys.stderr, stderr=sys.stderr)
     return folder / "model-best"
-
-
-def _write_docs(path: Path, nlp: Language, rows: Sequence[tuple[str, Floats1d]], labels: Sequence[str]) -> None:
-    packed = DocBin(attrs=["ORTH", "SPACY"])
-    for text, targets in rows:
-        doc = nlp.make_doc(text)
-        # spaCy's textcat leaves a label without a value out of the loss
-        doc.cats = {label: value for label, value in zip(labels, targets.tolist()) if value == value}
-        packed.add(doc)
-    packed.to_disk(path)

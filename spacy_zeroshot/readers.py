@@ -151,8 +151,7 @@ def JsonlTextcat(
             rows = draw_per_label(rows, per_label, seed)
         for row in rows[: limit or None]:
             keys = row.rejected if row.rejected and not row.labels else names
-            cats = {key: float(key in row.labels) for key in keys}
-            yield Example.from_dict(nlp.make_doc(row.text), {"cats": cats})
+            yield Example.from_dict(nlp.make_doc(row.text), {"cats": {key: float(key in row.labels) for key in keys}})
 
     return read
 

@@ -70,14 +70,13 @@ def score_zero_shot(
         if all_gold.keys().isdisjoint(wanted):
             continue
         own_sets = own_sets or not set(keys) <= set(labels)
-        scores = example.predicted.cats
         exclusive = not independent and len(keys) > 1
         plain = keys, exclusive, default_rule(exclusive, threshold, label_thresholds, top_k)
         for group, exclusive, rule in groups if own is None and groups else [plain]:
             right = {key: all_gold[key] for key in group if key in all_gold}
             if not right and none_key not in all_gold:
                 continue
-            cats = {key: scores.get(key, 0.0) for key in group}
+            cats = {key: example.predicted.cats.get(key, 0.0) for key in group}
             chosen = [] if is_blank(example.predicted.text) else decide(cats, rule).labels
             if exclusive:
                 # one label is right, so a key that is not annotated is wrong

@@ -125,8 +125,7 @@ def check_settings(
     known = [key for question in questions for key in question.keys]
     own = check_hypotheses(values["hypotheses"], known or None)
     for setting in ("label_thresholds", "calibration"):
-        unknown = [entry["label"] for entry in values[setting] if known and entry["label"] not in known]
-        if unknown:
+        if unknown := [entry["label"] for entry in values[setting] if known and entry["label"] not in known]:
             raise ZeroShotError("Z009", setting=setting, label=unknown[0], labels=known)
     return Settings(values, questions, own)
 
@@ -191,8 +190,7 @@ def find_lost(name: str, value: Any) -> str | None:
 def check_dollars(given: Mapping[str, Any]) -> None:
     """Refuse settings that a config would change. RAISES (ZeroShotError): Z008."""
     for name, value in given.items():
-        lost = find_lost(name, value)
-        if lost is not None:
+        if (lost := find_lost(name, value)) is not None:
             raise ZeroShotError("Z008", setting=name, value=lost, sign="${" if "${" in lost else "$")
 
 
