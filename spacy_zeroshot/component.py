@@ -396,7 +396,7 @@ class ZeroShotTextCategorizer(TrainablePipe):
         return scores
 
     def set_annotations(self, docs: Iterable[Doc], scores: Sequence[DocScores], spans_key: str | None = None) -> None:
-        """Write the scores that predict gave to doc.cats and to doc.spans, if there is a spans_key."""
+        """Write the scores that predict gave to doc.cats and, with spans_key (None: the setting), to doc.spans."""
         # for doc._.zero_shot: of a copied component, and of one that another pipeline took over
         _pipelines.setdefault(self, None)
         prefix, spans_key = self.key_prefix, spans_key or self.spans_key
