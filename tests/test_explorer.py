@@ -203,11 +203,16 @@ def test_what_is_shown_is_escaped(page: Page) -> None:
     explorer = page.explorer
     explorer.load(rows([EVIL, " ".join([EVIL] * 60)]))
     explorer.change({"labels": [EVIL, "other"], "none_label": EVIL + "!"})
-    explorer.correct(0, ["other"])
-    explorer.correct(1, [EVIL])
+    explorer.correct(0, [EVIL])
+    explorer.correct(1, [])
     whole = page.whole()
     shown = [whole, *(page.answer("show", {"number": i, "label": EVIL})[0] for i in (0, 1))]
-    shown += [page.answer("show", {"number": 0, "explain": True})[0], page.answer("tune", {})[0]]
+    shown.append(page.answer("show", {"number": 0, "explain": True})[0])
+    # of two labels that are both right and never chosen, tune has something to say
+    explorer.change({"labels": [EVIL, "other"], "none_label": None, "multi_label": True, "threshold": 0.999})
+    for number in (0, 1):
+        explorer.correct(number, [EVIL, "other"])
+    shown.append(page.answer("tune", {})[0])
     for html in shown:
         assert "alert(1)" in html
         assert "<script>" not in html.replace('<script src="static/page.js" defer></script>', "")

@@ -42,7 +42,7 @@ class PairTokenizer:
     def __init__(self, tokenizer: Any, premise_lead: str = "", hypothesis_lead: str = "", respell_labels: bool = False):
         # Our own: transformers changes truncation and padding of its one in place.
         files = isinstance(tokenizer, TokenizerFiles)
-        self._rust = tokenizer.rust if files else _private(tokenizer.backend_tokenizer.to_str())
+        self._rust = tokenizer.rust if files else _private(json.loads(tokenizer.backend_tokenizer.to_str()))
         self.pair = _pair_tokens(self._rust)
         self.single = _single_tokens(self._rust)
         # DistilBERT's tokenizer file numbers both texts, but its model is not to see the numbers
@@ -117,8 +117,7 @@ class TokenizerFiles:
         self.pad_token_id, self.unk_token_id = numbers[settings["pad_token"]], numbers[settings["unk_token"]]
         self.model_max_length: int = settings["model_max_length"]
         self.model_input_names: list[str] = settings["model_input_names"]
-        self.is_fast = True
-        self.rust = _private(self._files["tokenizer.json"].decode("utf8"))
+        self.rust = _private(content)
 
     def save_pretrained(self, folder: Path) -> None:
         """Write the files as they were."""
@@ -126,11 +125,10 @@ class TokenizerFiles:
             (folder / name).write_bytes(data)
 
 
-def _private(content: str) -> Any:
-    """A tokenizer that finds no special tokens in texts: "[SEP]" in a user's text must not end the premise."""
+def _private(data: dict[str, Any]) -> Any:
+    """A tokenizer.json's tokenizer that finds no special tokens in texts: "[SEP]" in one must not end the premise."""
     from tokenizers import Tokenizer
 
-    data = json.loads(content)
     if data["model"]["type"] == "Unigram":
         # Its vocabulary (XLM-R, DeBERTa-v3) holds "</s>" as a piece like any other, which the model finds by itself.
         # So these pieces get names that nobody can write; special tokens are known by number.
@@ -140,8 +138,7 @@ def _private(content: str) -> Any:
         secret = uuid.uuid4().hex
         data["model"]["vocab"] = [[secret + piece if piece in hidden else piece, score] for piece, score in vocabulary]
         data["added_tokens"] = [token for token in data["added_tokens"] if token["content"] not in hidden]
-        content = json.dumps(data)
-    rust = Tokenizer.from_str(content)
+    rust = Tokenizer.from_str(json.dumps(data))
     # some tokenizer files (all-MiniLM) pad and cut to 128 by themselves
     rust.no_truncation()
     rust.no_padding()
@@ -153,7 +150,7 @@ def plain_label(label: str, n_pieces: Callable[[str], int]) -> str:
     """A label as it would stand in a sentence, which is how a model has read labels in training.
 
     "OUT_OF_SCOPE", "out-of-scope" and "OutOfScope" are read as "out of scope", "Sci/Tech" as "Sci, Tech". A word's
-    capitals stay where the vocabulary spells it no better without: "NASA", "Gesundheit".
+    capitals stay where the vocabulary spells it no better without: "HR", "YouTube", "Gesundheit".
 
     label (str): The label.
     n_pieces (Callable[[str], int]): How many wordpieces a word is spelt with.

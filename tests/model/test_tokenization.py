@@ -186,8 +186,7 @@ FORK = """
 import os, sys
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer
-from spacy_zeroshot.model.tokenization import PairTokenizer, TokenizerFiles, plain_label
-from spacy_zeroshot.model.types import BUNDLED_FOLDER, Wording
+from spacy_zeroshot.model.tokenization import PairTokenizer
 tokenizer = PairTokenizer(AutoTokenizer.from_pretrained(sys.argv[1]))
 texts = ["sport and music"] * 200
 expected = [ids.tolist() for ids in tokenizer.encode(texts)]
