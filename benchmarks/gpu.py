@@ -296,6 +296,10 @@ def random_checkpoint(run: Run, name: str) -> Path:
     AutoModelForSequenceClassification.from_config(config).save_pretrained(folder)
     for file in TOKENIZER_FILES:
         shutil.copy(BUNDLED / file, folder / file)
+    if name == "bart-large":  # BART has no token types
+        settings = folder / "tokenizer_config.json"
+        inputs = {"model_input_names": ["input_ids", "attention_mask"]}
+        settings.write_text(json.dumps(json.loads(settings.read_text(encoding="utf8")) | inputs), encoding="utf8")
     return folder
 
 
