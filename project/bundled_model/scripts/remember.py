@@ -36,13 +36,17 @@ BLOCK = 1024  # strings
 
 
 class States:
-    """States of strings, one after the other in one file: (tokens, levels, width) bfloat16, seen as int16."""
+    """States of strings, one after the other in one file: (tokens, levels, width) bfloat16, seen as int16.
 
-    def __init__(self, folder: Path, name: str) -> None:
+    On a GPU all of them are in its memory.
+    """
+
+    def __init__(self, folder: Path, name: str, device: str = "cpu") -> None:
         saved = np.load(folder / f"{name}.npz")
         self.lengths, self.vectors = saved["lengths"].astype("i8"), torch.from_numpy(saved["vectors"])
         self.starts = np.cumsum(self.lengths) - self.lengths
-        self.flat = torch.from_numpy(np.load(folder / f"{name}.npy", mmap_mode="c")).view(torch.bfloat16)
+        flat = torch.from_numpy(np.load(folder / f"{name}.npy", mmap_mode="c")[: int(self.lengths.sum())])
+        self.flat = flat.to(device).view(torch.bfloat16)
         self.rows = np.full(int(saved["numbers"].max()) + 1, -1, "i8")  # by the number of a string
         self.rows[saved["numbers"]] = np.arange(len(self.lengths))
 
@@ -59,7 +63,7 @@ class States:
         out.lengths = last - first
         out.starts = np.cumsum(out.lengths) - out.lengths
         index = np.repeat(self.starts + first - out.starts, out.lengths) + np.arange(out.lengths.sum())
-        out.flat = self.flat[torch.from_numpy(index)]
+        out.flat = self.flat[torch.from_numpy(index).to(self.flat.device)]
         return out
 
     def padded(self, numbers: np.ndarray, multiple: int = 8) -> tuple[list[torch.Tensor], torch.Tensor]:
@@ -69,7 +73,7 @@ class States:
         longest = -(-int(lengths.max()) // multiple) * multiple
         place = np.arange(longest)
         mask = place < lengths[:, None]
-        at = torch.from_numpy(np.where(mask, self.starts[rows][:, None] + place, 0))
+        at = torch.from_numpy(np.where(mask, self.starts[rows][:, None] + place, 0)).to(self.flat.device)
         return list(self.flat[at].permute(2, 0, 1, 3).contiguous()), torch.from_numpy(mask)
 
     def packed(self, numbers: np.ndarray, multiple: int = 8) -> tuple[torch.Tensor, torch.Tensor]:
@@ -84,7 +88,7 @@ class States:
         inside = np.arange(longest) < totals[:, None]
         at[inside] = np.repeat(self.starts[rows].ravel(), flat) + within
         owner[inside] = np.repeat(np.tile(np.arange(rows.shape[1]), len(rows)), flat)
-        return self.flat[torch.from_numpy(at), 0], torch.from_numpy(owner)
+        return self.flat[torch.from_numpy(at).to(self.flat.device), 0], torch.from_numpy(owner)
 
 
 @torch.inference_mode()

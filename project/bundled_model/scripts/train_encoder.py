@@ -11,7 +11,9 @@ import json
 import math
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,6 +24,16 @@ from .network import Network
 from .remember import HOSTILE
 
 BUCKETS = 32, 64, 128
+NLI_HYPOTHESES = 4
+
+
+class Batch(NamedTuple):
+    """Texts of several label sets and premises, and all their hypotheses."""
+
+    labelled: list[tuple[np.ndarray, np.ndarray, np.ndarray]]  # texts, hypotheses, right of each label set
+    groups: np.ndarray  # of NLI pairs
+    texts: tuple[Tensor, Tensor]  # ids and mask of the labelled texts and the premises
+    hypotheses: tuple[Tensor, Tensor]
 
 
 class Sampler:
@@ -29,7 +41,7 @@ class Sampler:
 
     def __init__(self, data: Data, sets: list[LabelSet], args: argparse.Namespace) -> None:
         self.data, self.sets, self.args, self.rng = data, sets, args, np.random.default_rng(args.seed)
-        lengths, groups = data.texts.lengths, nli_groups(data.nli, 4)
+        lengths, groups = data.texts.lengths, nli_groups(data.nli, NLI_HYPOTHESES)
         self.buckets, shares = [], []
         for low, high in zip((0, *BUCKETS), BUCKETS, strict=False):
             rows = [np.flatnonzero((lengths[s.text] > low) & (lengths[s.text] <= high)) for s in sets]
@@ -43,8 +55,8 @@ class Sampler:
                 shares.append((counts.sum() + len(own)) * high)
         self.shares = np.asarray(shares) / sum(shares)
 
-    def draw(self) -> tuple[list[tuple[np.ndarray, np.ndarray, np.ndarray]], np.ndarray]:
-        """RETURNS: (texts, hypotheses, right) of each label set drawn, and NLI groups."""
+    def draw(self) -> Batch:
+        """Draw one batch."""
         high, rows, weight, groups = self.buckets[self.rng.choice(len(self.buckets), p=self.shares)]
         per = max(1, self.args.texts * BUCKETS[-1] // high // self.args.sets)
         labelled = []
@@ -54,7 +66,12 @@ class Sampler:
             columns = self.rng.permutation(len(one.labels))[: self.args.most_labels]
             wording = one.wording[self.rng.integers(0, len(one.wording))]
             labelled.append((one.text[picked], wording[columns], one.right[picked][:, columns]))
-        return labelled, groups[self.rng.integers(0, len(groups), self.args.nli * BUCKETS[-1] // high)]
+        drawn = groups[self.rng.integers(0, len(groups), self.args.nli * BUCKETS[-1] // high)]
+        candidates = drawn[:, 1 : 1 + NLI_HYPOTHESES]
+        texts = np.concatenate([*(found[0] for found in labelled), drawn[:, 0]])
+        hypotheses = np.concatenate([*(found[1] for found in labelled), candidates[candidates >= 0]])
+        device = torch.device(self.args.device)
+        return Batch(labelled, drawn, self.data.texts.rows(texts, device), self.data.hypotheses.rows(hypotheses, device))
 
 
 def nearest(cosines: Tensor, right: Tensor, sharpness: Tensor) -> Tensor:
@@ -64,15 +81,12 @@ def nearest(cosines: Tensor, right: Tensor, sharpness: Tensor) -> Tensor:
     return (loss * has).sum() / has.sum().clamp(min=1)
 
 
-def one_step(net: Network, teacher: Network, sharpness: Tensor, sampler: Sampler, args: argparse.Namespace) -> Tensor:
+def one_step(net: Network, teacher: Network, sharpness: Tensor, batch: Batch, args: argparse.Namespace) -> Tensor:
     """RETURNS (Tensor): the loss of one batch."""
-    data, device = sampler.data, torch.device(args.device)
-    labelled, groups = sampler.draw()
-    half = (groups.shape[1] - 1) // 2
-    candidates, answers = groups[:, 1 : 1 + half], groups[:, 1 + half :]
+    labelled, groups, texts, hypotheses = batch
+    candidates, answers = groups[:, 1 : 1 + NLI_HYPOTHESES], groups[:, 1 + NLI_HYPOTHESES :]
     there = candidates >= 0
-    texts = data.texts.rows(np.concatenate([*(found[0] for found in labelled), groups[:, 0]]), device)
-    hypotheses = data.hypotheses.rows(np.concatenate([*(found[1] for found in labelled), candidates[there]]), device)
+    device = torch.device(args.device)
     with torch.autocast(device.type, torch.bfloat16):
         text, _ = net.read(*texts, drop=args.dropout)
         own, _ = net.read(*hypotheses, drop=args.dropout)
@@ -107,15 +121,20 @@ def train(net: Network, data: Data, args: argparse.Namespace) -> Iterator[int]:
     sharpness = nn.Parameter(torch.tensor(math.log(30.0), device=args.device))
     groups = [{"params": trained, "lr": args.rate, "base": args.rate}]
     groups.append({"params": [sharpness], "lr": 0.03, "base": 0.03, "weight_decay": 0.0})
-    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.01)
+    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
     average = [p.detach().clone() for p in trained]
-    sampler = Sampler(data, data.split()[0], args)
+    sets = data.split()[0]
+    keep = np.random.default_rng(args.seed).random(len(sets)) >= args.leave_out
+    sampler = Sampler(data, [one for one, kept in zip(sets, keep, strict=True) if kept], args)
+    worker = ThreadPoolExecutor(1)  # draws a batch while the one before computes
+    drawn = worker.submit(sampler.draw)
     begin, step, saved = time.time(), 0, time.time()
     net.train()
     while (gone := step / args.steps if args.steps else (time.time() - begin) / args.seconds) < 1:
         for group in optimizer.param_groups:
             group["lr"] = group["base"] * min(1.0, (step + 1) / args.warmup) * (1 - gone)
-        loss = one_step(net, teacher, sharpness, sampler, args)
+        batch, drawn = drawn.result(), worker.submit(sampler.draw)
+        loss = one_step(net, teacher, sharpness, batch, args)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(trained, 1.0)
@@ -163,6 +182,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--nli", type=int, default=128, help="groups of NLI pairs in a step, likewise")
     parser.add_argument("--sets", type=int, default=12, help="label sets in a step")
     parser.add_argument("--most-labels", type=int, default=64)
+    parser.add_argument("--leave-out", type=float, default=0.0, help="share of the label sets, at random by the seed")
     parser.add_argument("--rare", type=float, default=0.35, help="factor of drawing hostile sets")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", default="cuda")

@@ -11,6 +11,7 @@ import copy
 import json
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -65,8 +66,8 @@ class Sampler:
     def refresh(self) -> None:
         """Take what is remembered by now: remember.py may still be at work."""
         args, data = self.args, self.data
-        self.texts = texts = States(args.states, "texts")
-        self.hypotheses = hypotheses = States(args.states, "hyps").of_labels(data.hypotheses)
+        self.texts = texts = States(args.states, "texts", args.device)
+        self.hypotheses = hypotheses = States(args.states, "hyps", args.device).of_labels(data.hypotheses)
         known = np.zeros(len(data.texts.lengths), bool)
         known[np.flatnonzero(texts.rows >= 0)] = True
         lengths = data.texts.lengths
@@ -212,9 +213,12 @@ def train(net: Network, sampler: Sampler, dev: Dev | None, args: argparse.Namesp
         ],
         betas=(0.9, 0.98),
         weight_decay=0.01,
+        fused=True,
     )
     trained = layers + head
     average = [p.detach().clone() for p in trained]
+    worker = ThreadPoolExecutor(1)  # draws a batch while the one before computes
+    drawn = worker.submit(sampler.draw)
     begin, step, sums, checked, spent = time.time(), 0, np.zeros(3), time.time(), 0.0
     while True:
         gone = (time.time() - begin - spent) / args.seconds
@@ -224,7 +228,8 @@ def train(net: Network, sampler: Sampler, dev: Dev | None, args: argparse.Namesp
             break
         for group in optimizer.param_groups:
             group["lr"] = group["base"] * min(1.0, (step + 1) / args.warmup) * (1 - gone)
-        labelled, pairs = sampler.draw()
+        labelled, pairs = drawn.result()
+        drawn = worker.submit(sampler.draw)
         margins = [(b.margins(net, args.dropout), b) for b in labelled]
         if first is None:
             losses = [labelled_loss(margin, b, evidence, args) for margin, b in margins]
@@ -251,7 +256,9 @@ def train(net: Network, sampler: Sampler, dev: Dev | None, args: argparse.Namesp
             sums[:] = 0
         if time.time() - checked > args.check_every:
             pause = time.time()
-            sampler.refresh()
+            if args.device == "cpu":
+                drawn.result()
+                sampler.refresh()
             yield step, averaged(net, average, dev, args)
             spent += time.time() - pause
             checked = time.time()
@@ -327,7 +334,8 @@ def main(argv: list[str] | None = None) -> None:
     sampler = Sampler(data, args)
     dev = None
     if (args.states / "dev_texts.npz").exists():
-        held = States(args.states, "dev_texts"), States(args.states, "dev_hyps").of_labels(data.hypotheses)
+        held = [States(args.states, f"dev_{kind}", args.device) for kind in ("texts", "hyps")]
+        held[1] = held[1].of_labels(data.hypotheses)
         dev = Dev(data, *held, args.device, most=args.watched)
         print("before:", watch(net, dev, args.device), flush=True)
     for step, out in train(net, sampler, dev, args):
