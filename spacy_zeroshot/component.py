@@ -5,6 +5,7 @@ here, because every Language() imports this file.
 """
 
 import json
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -48,6 +49,8 @@ from .settings import Settings, as_json, check_settings
 from .training import draw_examples, loss_of
 
 SETTINGS_FORMAT = 2
+# Batches that a GPU has before it: one computes while another is laid out
+BATCHES_AHEAD = 2
 # Documents, and what gives their scores
 Prediction = tuple[list[Doc], Callable[[], list[DocScores]]]
 # What names a checkpoint in the model block of a config, and what says how its logits are to be understood
@@ -651,19 +654,19 @@ class ZeroShotTextCategorizer(TrainablePipe):
         return calibrate(values, np.array([biases.get(label, 0.0) for label in label_set.labels]), self.temperature)
 
     def _predict_batches(self, batches: Iterable[list[Doc]], label_set: LabelSet | None) -> Iterator[Prediction]:
-        """Batches, each with what gives its scores. A GPU works on the next batch, in a thread, while documents of the
+        """Batches, each with what gives its scores. A GPU works on the next ones, in threads, while documents of the
         one before are written, handed on, and new ones tokenized."""
-        ahead: list[Prediction] = []
-        with ThreadPoolExecutor(1) as thread:
+        ahead: deque[Prediction] = deque()
+        with ThreadPoolExecutor(BATCHES_AHEAD) as threads:
             for docs in batches:
                 scores: Callable[[], list[DocScores]] = partial(self.predict, docs, label_set)
                 if on_gpu := self._shim.is_on_gpu:
-                    scores = thread.submit(copy_context().run, scores).result
-                yield from ahead
-                ahead = [(docs, scores)]
-                if not on_gpu:
-                    yield ahead.pop()
-            yield from ahead
+                    scores = threads.submit(copy_context().run, scores).result
+                ahead.append((docs, scores))
+                while len(ahead) > BATCHES_AHEAD * on_gpu:
+                    yield ahead.popleft()
+            while ahead:
+                yield ahead.popleft()
 
     def _one_by_one(self, docs: Sequence[Doc], label_set: LabelSet | None) -> Iterator[Doc]:
         """Score each document alone, to find the one that a batch failed for."""

@@ -224,17 +224,17 @@ def on_gpu(monkeypatch):
     monkeypatch.setattr(ModelShim, "is_on_gpu", property(lambda self: self._model is not None))
 
 
-def test_a_gpu_is_one_batch_ahead(nli_folder, on_gpu):
+def test_a_gpu_has_two_batches_before_it(nli_folder, on_gpu):
     nlp = make_nlp(nli_folder)
     pipe = component(nlp)
     pipe.warm_up()
-    docs = [nlp.make_doc(text) for text in TEXTS[:3]]
+    docs = [nlp.make_doc(f"{text} {number}") for number in range(2) for text in TEXTS[:3]]
     taken = []
     stream = pipe.pipe((taken.append(i) or doc for i, doc in enumerate(docs)), batch_size=1)
-    assert next(stream) is docs[0] and taken == [0, 1]
-    assert not docs[1].cats
+    assert next(stream) is docs[0] and taken == [0, 1, 2]
+    assert not docs[1].cats and not docs[2].cats
     assert list(stream) == docs[1:]
-    expected = [doc.cats for doc in make_nlp(nli_folder).pipe(TEXTS[:3])]
+    expected = [doc.cats for doc in make_nlp(nli_folder).pipe([doc.text for doc in docs])]
     assert [doc.cats for doc in docs] == [pytest.approx(cats, abs=1e-5) for cats in expected]
 
 

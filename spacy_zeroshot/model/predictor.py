@@ -29,7 +29,7 @@ from .types import ModelSpec, NLIInput, NLIOutput, WindowConfig, Wording
 EMBEDDING_OVERLAP = 64
 # A GPU that cannot hold this many tokens cannot hold the model either.
 SMALLEST_BUDGET = 64
-# In bfloat16 every new shape costs a kernel: lengths are rounded up to a multiple of this
+# In bfloat16 every new shape costs a CPU a kernel: lengths are rounded up to a multiple of this
 MULTIPLE = 16
 
 
@@ -194,7 +194,9 @@ class Predictor:
         if not outputs:
             return np.zeros((0, self.scorer.classes), dtype="float32")
         if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
+            # for these results alone: other threads have more for the device to do
+            done = torch.cuda.current_stream(self.device).record_event()
+            done.synchronize()
         numbers = np.concatenate([part for part, _ in outputs])
         flat = np.empty((len(numbers), outputs[0][1].shape[1]), dtype="float32")
         flat[numbers] = np.concatenate([values.numpy() for _, values in outputs])
@@ -240,7 +242,8 @@ def load_predictor(spec: ModelSpec, trainable: bool, train_encoder: bool) -> Pre
         checkpoint = replace(base, module=module, base=base)
     else:
         checkpoint = load_checkpoint(spec, device, torch.float32, folder)
-    scorer = _make_scorer(spec, checkpoint, 1 if dtype == torch.float32 and not kernel else MULTIPLE)
+    few_shapes = device.type == "cpu" and (dtype != torch.float32 or kernel)
+    scorer = _make_scorer(spec, checkpoint, MULTIPLE if few_shapes else 1)
     if kernel:
         from .openvino import run_by_openvino
 

@@ -300,7 +300,7 @@ def test_recent_texts_are_free(decomposed_folder, monkeypatch):
 
 # By train.py, the program the weights are made with: cosines and the head's margins of entailment. Valid for one
 # version of the weights: print(stored()) gives those of another one.
-STORED_FOR = "29fc3b436e9c"
+STORED_FOR = "f34a2835b588"
 STORED_TEXTS = ["The minister resigned after losing the vote of confidence.", "오늘 경기는 정말 재미있었다!"]
 STORED_HYPOTHESES = [
     Wording("This text is about {}.", "sport"),
@@ -308,8 +308,8 @@ STORED_HYPOTHESES = [
     "positive",
     Wording("이 글은 {}에 관한 것이다.", "정치"),
 ]
-STORED_COSINES = [[0.87435, 0.9031, 0.88705, 0.89269], [0.93907, 0.90831, 0.93615, 0.923]]
-STORED_MARGINS = [[-4.3289, 0.981, -2.8598, 0.1394], [1.4047, -3.1746, 3.895, -3.8158]]
+STORED_COSINES = [[0.82448, 0.8641, 0.84113, 0.84843], [0.9157, 0.87077, 0.91001, 0.89161]]
+STORED_MARGINS = [[-5.7051, 0.1457, -3.6186, -1.3475], [1.4975, -4.685, 4.0312, -5.3683]]
 
 
 def stored():

@@ -25,7 +25,6 @@ COSINE_SCALES = (0.0, 10.0, 20.0, 30.0, 40.0, 60.0, 80.0, 100.0, 140.0)
 SHARPNESS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.5)
 
 ERROR, LOSS = 0.075, 0.025  # of calibration, and of F1
-NEAR = 0.001  # of macro-F1: no difference on so few sets
 
 
 class Found(NamedTuple):
@@ -50,12 +49,13 @@ def evidence(net: Network, dev: Dev) -> tuple[list[Found], list[Found]]:
 
 
 def choose_ratio(sets: list[Found]) -> tuple[float, dict[float, float]]:
-    """The head's margin beside a cosine, where labels compete, by the mean macro-F1."""
-    table = {r: float(np.mean([macro_f1(s.right, (s.cosine + r * s.head).argmax(1)) for s in sets])) for r in RATIOS}
-    # the middle of the neighbours that are as good: one value's luck on so few sets does not decide
-    smooth = np.convolve(np.pad(list(table.values()), 1, "edge"), np.ones(3) / 3, "valid")
-    # the smallest of those that are hardly worse: it is the cosine that fits label sets of other kinds
-    return RATIOS[int((smooth > smooth.max() - NEAR).argmax())], table
+    """The head's margin beside a cosine, where labels compete, by the mean macro-F1: the least that is within a standard
+    error of the best (Breiman et al. 1984), as it is the cosine that fits label sets of other kinds."""
+    table = np.array([[macro_f1(s.right, (s.cosine + r * s.head).argmax(1)) for r in RATIOS] for s in sets])
+    means = table.mean(0)
+    lost = table[:, [means.argmax()]] - table
+    near = lost.mean(0) <= lost.std(0) / max(1, len(sets) - 1) ** 0.5
+    return RATIOS[int(near.argmax())], dict(zip(RATIOS, means.tolist(), strict=True))
 
 
 def choose_temperature(sets: list[Found], ratio: float) -> float:
@@ -137,7 +137,7 @@ def main(argv: list[str] | None = None) -> None:
     net = Network(json.loads((args.base / "config.json").read_text(encoding="utf8")))
     net.load_base(args.base)
     for prefix in args.weights:
-        net.mix(prefix, 1.0)
+        net.load(prefix)
     net = net.eval().to(args.device)
     data = Data(args.data)
     held = States(args.states, "dev_texts"), States(args.states, "dev_hyps").of_labels(data.hypotheses)

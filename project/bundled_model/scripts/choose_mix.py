@@ -1,8 +1,4 @@
-"""Mix encoders by the shares that are best on the held-out sets, the cosine alone (weights averaged).
-
-Of every step of a tenth between the encoders given and the base the macro-F1 is printed. Model soups (Wortsman et
-al. 2022) differ from it in that their shares are alike.
-"""
+"""Print what every mix of encoders is worth on the held-out sets, by the cosine alone, and choose the shares."""
 
 import argparse
 import itertools
@@ -16,7 +12,8 @@ from torch import Tensor
 
 from .data import Data, LabelSet, Strings
 from .measures import macro_f1
-from .network import ENCODER, Network
+from .mix import give, load_weights, weights_of
+from .network import Network
 
 NEAR = 0.001  # of macro-F1: no difference on so few sets
 
@@ -52,22 +49,11 @@ def shares_of(encoders: int, steps: int) -> Iterator[tuple[float, ...]]:
             yield tuple(count / steps for count in counts)
 
 
-@torch.no_grad()
-def mix(net: Network, base: dict[str, Tensor], encoders: list[dict[str, Tensor]], shares: tuple[float, ...]) -> None:
-    """Give a network the mean of encoders; the base has what is left to one."""
-    for name, p in net.named_parameters():
-        if name in base:
-            others = sum(s * encoder[name] for s, encoder in zip(shares, encoders, strict=True))
-            p.copy_((1 - sum(shares)) * base[name] + others)
-
-
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("base", type=Path)
     parser.add_argument("data", type=Path)
-    parser.add_argument("output", type=Path, help=".npz to write")
     parser.add_argument("--encoders", type=Path, nargs="+", required=True, help="prefixes of trained encoders' files")
-    parser.add_argument("--interaction", type=Path, help="prefix of .npz files with interaction layers")
     parser.add_argument("--steps", type=int, default=10, help="of shares between 0 and 1")
     parser.add_argument("--texts", type=int, default=500, help="of each held-out set")
     parser.add_argument("--device", default="cpu")
@@ -77,31 +63,20 @@ def main(argv: list[str] | None = None) -> None:
     net.load_base(args.base)
     net = net.to(device)
 
-    def encoder_of() -> dict[str, Tensor]:
-        return {n: p.detach().clone() for n, p in net.named_parameters() if n.startswith(ENCODER)}
-
-    base, encoders = encoder_of(), []
-    for prefix in args.encoders:
-        mix(net, base, [], ())
-        net.mix(prefix, 1.0)
-        encoders.append(encoder_of())
+    parts = [weights_of(net, encoder=True), *load_weights(net, args.encoders, encoder=True)]
     data = Data(args.data)
     sets = [one.limited(args.texts) for one in data.split()[1]]
     table = {}
-    for shares in shares_of(len(encoders), args.steps):
-        mix(net, base, encoders, shares)
+    for shares in shares_of(len(args.encoders), args.steps):
+        give(net, parts, [1 - sum(shares), *shares])
         found = score(net, data, sets, device)
         table[shares] = float(np.mean(found))
         print(*shares, f"{table[shares]:.4f}", *(f"{x:.3f}" for x in found), flush=True)
     best = max(table.values())
     # of those that are hardly worse, the one in their middle: one mix's luck on so few sets does not decide
     good = np.asarray([shares for shares, value in table.items() if value > best - NEAR])
-    middle = tuple(good[np.square(good - good.mean(0)).sum(1).argmin()].tolist())
-    print(f"chosen: {middle} {table[middle]:.4f}, best {best:.4f}", flush=True)
-    mix(net, base, encoders, middle)
-    if args.interaction:
-        net.mix(args.interaction, 0.0)
-    net.save(args.output, encoder=True)
+    middle = good[np.square(good - good.mean(0)).sum(1).argmin()].tolist()
+    print(f"chosen: {middle} {table[tuple(middle)]:.4f}, best {best:.4f}", flush=True)
 
 
 if __name__ == "__main__":

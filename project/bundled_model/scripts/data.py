@@ -87,7 +87,7 @@ class Data:
         names = {s.name for s in held}
         return [s for s in self.sets if s.name not in names], held
 
-    def watched(self, texts: int = 350, pairs: int = 1500) -> tuple[list[LabelSet], dict[str, np.ndarray]]:
+    def watched(self, texts: int = 1000, pairs: int = 5000) -> tuple[list[LabelSet], dict[str, np.ndarray]]:
         """RETURNS: a sample of the held-out sets and of the pairs kept from training, to look at while training."""
         rng = np.random.default_rng(0)
         few = {name: found[np.sort(rng.permutation(len(found))[:pairs])] for name, found in self.probes.items()}

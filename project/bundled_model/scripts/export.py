@@ -52,7 +52,7 @@ def export(base: Path, weights: list[Path], choices: dict[str, Any], output: Pat
     net = Network(encoder)
     net.load_base(base)
     for prefix in weights:
-        net.mix(prefix, 1.0)
+        net.load(prefix)
     with torch.no_grad():  # only the margin counts: it gets the sharpness that was chosen
         net.classifier.weight.mul_(choices.get("sharpness", 1.0))
         net.classifier.bias.mul_(choices.get("sharpness", 1.0))

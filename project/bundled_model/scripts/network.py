@@ -103,9 +103,8 @@ class Network(nn.Module):
         self.load_state_dict(own, strict=False)
         self.cross.load_state_dict(copy.deepcopy(self.tower[self.first :].state_dict()))
 
-    def mix(self, prefix: Path, share: float, interaction: float = 1.0) -> dict[str, np.ndarray]:
-        """Load what `save` wrote as PREFIX.*.npz; of the encoder take `share`, of the interaction layers and the head
-        `interaction`, and the rest of what is here already.
+    def load(self, prefix: Path, encoder: bool = True, interaction: bool = True) -> dict[str, np.ndarray]:
+        """Load what `save` wrote as PREFIX.*.npz: the encoder, the interaction layers and the head, or one of both.
 
         RETURNS (dict[str, ndarray]): arrays that are not weights of this network.
         RAISES (FileNotFoundError): If there is no such file.
@@ -119,10 +118,10 @@ class Network(nn.Module):
         with torch.no_grad():
             for name in [name for name in found if name in own]:
                 array = torch.from_numpy(found.pop(name).astype("f4")).to(own[name].device)
-                part = share if name.startswith(ENCODER) else interaction
                 if name == "kind":
                     array = torch.cat([array, own[name][len(array) :]])  # one token type is all that is used
-                own[name].copy_(part * array + (1 - part) * own[name])
+                if encoder if name.startswith(ENCODER) else interaction:
+                    own[name].copy_(array)
         return found
 
     def save(self, path: Path, encoder: bool) -> None:

@@ -182,7 +182,7 @@ def main(argv: list[str] | None = None) -> None:
     net = Network(json.loads((args.base / "config.json").read_text(encoding="utf8")))
     net.load_base(args.base)
     for prefix in args.weights:
-        net.mix(prefix, 1.0)
+        net.load(prefix)
     net = net.eval().bfloat16().to(args.device)
     data = Data(args.data)
     if args.held_out:

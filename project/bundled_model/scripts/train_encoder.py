@@ -112,7 +112,7 @@ def train(net: Network, data: Data, args: argparse.Namespace) -> Iterator[int]:
     """Train the encoder. Its weights are the averaged ones whenever this yields the number of steps, and at the end."""
     teacher = copy.deepcopy(net).eval().requires_grad_(False)
     if args.start:
-        net.mix(args.start, 1.0)
+        net.load(args.start)
     net.requires_grad_(False)
     trained = [] if args.first_layer else [net.pos, net.kind, *net.ln.parameters()]
     trained += net.tower[args.first_layer :].parameters()

@@ -328,7 +328,7 @@ def main(argv: list[str] | None = None) -> None:
     net = Network(json.loads((args.base / "config.json").read_text(encoding="utf8")))
     net.load_base(args.base)
     for prefix in args.weights:
-        net.mix(prefix, 1.0)
+        net.load(prefix)
     net = net.to(args.device)
     data = Data(args.data)
     sampler = Sampler(data, args)
