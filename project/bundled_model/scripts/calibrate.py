@@ -49,7 +49,7 @@ def evidence(net: Network, dev: Dev) -> tuple[list[Found], list[Found]]:
 
 
 def choose_ratio(sets: list[Found]) -> tuple[float, dict[float, float]]:
-    """The head's margin beside a cosine, where labels compete, by the mean macro-F1: the least that is within a standard
+    """The head's margin beside a cosine, where labels compete, by the mean macro-F1: the least within a standard
     error of the best (Breiman et al. 1984), as it is the cosine that fits label sets of other kinds."""
     table = np.array([[macro_f1(s.right, (s.cosine + r * s.head).argmax(1)) for r in RATIOS] for s in sets])
     means = table.mean(0)

@@ -71,7 +71,9 @@ class Sampler:
         texts = np.concatenate([*(found[0] for found in labelled), drawn[:, 0]])
         hypotheses = np.concatenate([*(found[1] for found in labelled), candidates[candidates >= 0]])
         device = torch.device(self.args.device)
-        return Batch(labelled, drawn, self.data.texts.rows(texts, device), self.data.hypotheses.rows(hypotheses, device))
+        return Batch(
+            labelled, drawn, self.data.texts.rows(texts, device), self.data.hypotheses.rows(hypotheses, device)
+        )
 
 
 def nearest(cosines: Tensor, right: Tensor, sharpness: Tensor) -> Tensor:
