@@ -28,8 +28,9 @@ class Cache(Generic[Key, Value]):
 
     def add(self, fresh: Mapping[Key, Value], recent: Iterable[Key] = ()) -> None:
         """Keep values. recent: Keys that were just used."""
-        used = {key: self._known[key] for key in recent if key in self._known}
-        known = {key: value for key, value in self._known.items() if key not in used} | used | dict(fresh)
+        before = self._known
+        used = {key: before[key] for key in recent if key in before}
+        known = {key: value for key, value in before.items() if key not in used} | used | dict(fresh)
         total = sum(map(self._size, known.values()))
         for key in list(known)[:-1]:
             if total <= self.limit:
