@@ -35,18 +35,13 @@ class Scorer(Protocol):
 
 
 class Part(NamedTuple):
-    """A part of a text, and what it does to a label's score.
+    """A part of a text, and what it does to a label's score."""
 
-    start, end (int): First and past-the-last character.
-    weight (float): How far the log-odds of the score fall without it: above 0 it speaks for the label, below against.
-    score (float): The label's score without it.
-    """
-
-    start: int
-    end: int
+    start: int  # its first character in the text
+    end: int  # its past-the-last character
     text: str
-    weight: float
-    score: float
+    weight: float  # how far the log-odds of the score fall without it: above 0 it speaks for the label, below against
+    score: float  # the label's score without it
 
 
 class Explanation(NamedTuple):

@@ -41,10 +41,8 @@ class Task(NamedTuple):
 def choose_for_review(
     nlp: Language, pipe: ZeroShotTextCategorizer, texts: Iterable[tuple[int, str]], n: int, batch_size: int = 256
 ) -> list[Task]:
-    """Choose the texts whose labels teach most.
+    """Choose the texts whose labels teach most to a component of a pipeline, which has labels.
 
-    nlp (Language): The pipeline.
-    pipe (ZeroShotTextCategorizer): Its component, with labels.
     texts (Iterable[tuple[int, str]]): Numbers and texts; blank ones are left out. Read once, in bounded memory.
     n (int): How many to choose.
     batch_size (int): How many texts are scored together.

@@ -34,13 +34,13 @@ def NLIClassifier(
     use_safetensors (bool): Refuse pickled weights. False also takes an old pytorch_model.bin.
     entailment (str | int | None): Which class of the head means entailment, by name or index; None: found by name.
     contradiction (str | int | None): The same for contradiction.
-    precision (Precision): "auto", "float32", "bfloat16" or "float16".
+    precision (Precision): "auto", "float32", "bfloat16", "float16" or, run by OpenVINO, "int8".
     device (str | None): A torch device string; None follows thinc's active ops.
     max_batch_tokens (int | None): Padded tokens in one forward pass; None: chosen for the device.
     backend (Backend): What runs the model: "torch"; "openvino" (an extra; scores on a CPU, does not train); or
         "auto", OpenVINO where it is installed, can do what is asked and is faster here.
     RETURNS (Model[NLIInput, NLIOutput]): The model.
-    RAISES (ZeroShotError): Z007 for an impossible budget.
+    RAISES (ZeroShotError): Z007 for an impossible budget, Z032 for "int8" in torch.
     """
     spec = ModelSpec(name, revision, local_files_only, use_safetensors, precision, device, max_batch_tokens)
     spec = replace(spec, backend=backend, entailment=entailment, contradiction=contradiction)
@@ -134,6 +134,8 @@ def _model(spec: ModelSpec, attrs: dict[str, Any] | None = None) -> NLIModel:
     budget = spec.max_batch_tokens
     if budget is not None and budget < 1:
         raise ZeroShotError("Z007", setting="max_batch_tokens", value=budget, reason="it must be positive")
+    if spec.precision == "int8" and spec.backend == "torch":
+        raise ZeroShotError("Z032", precision="int8", device="backend = 'torch' (NLIClassifier with 'openvino' has it)")
     return Model(spec.architecture, _forward, shims=[ModelShim(spec)], attrs=attrs or {})
 
 

@@ -135,13 +135,9 @@ def is_decomposed(folder: Path) -> bool:
 
 
 def find_head(config: Any, name: str, entailment: ClassRef = None, contradiction: ClassRef = None) -> tuple[int, ...]:
-    """Find the classes that mean entailment and contradiction, by name unless the settings say which.
-
-    A neutral class is never taken for contradiction: where the names do not tell, the user is asked.
-
-    RETURNS (tuple[int, ...]): The head's classes in the order of the logits: entailment, contradiction (or
-        not-entailment), then the rest. (0,) for a head of one class, a sigmoid.
-    """
+    """Find the classes that mean entailment and contradiction, by name unless the settings say which. A neutral class
+    is never taken for contradiction: where the names do not tell, the user is asked. RETURNS: The head's classes in the
+    order of the logits: entailment, contradiction (or not-entailment), the rest; (0,) for a head of one, a sigmoid."""
     classes = {int(i): str(label) for i, label in config.id2label.items()}
     if not 1 <= len(classes) <= 3:
         raise ZeroShotError("Z029", name=name, count=len(classes))

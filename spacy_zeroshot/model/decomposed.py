@@ -306,11 +306,9 @@ class DecomposedEncoder(nn.Module):
         return logits[:, 1] - logits[:, 0]
 
     def logits(self, head_margins: Tensor, cosines: Tensor) -> Tensor:
-        """Both kinds of evidence, shape (pairs,), in two logits, shape (pairs, 2): for and against.
-
-        Where labels compete the head may weigh less than the cosine: it knows the labels it was trained on better
-        than others. The margin of entailment, which every label has for itself, is not touched by that.
-        """
+        """Both kinds of evidence, shape (pairs,), in two logits, shape (pairs, 2), for and against. Where labels
+        compete the head may weigh less than the cosine: it knows the labels it was trained on better than others. The
+        margin of entailment, which every label has for itself, is not touched by that."""
         scale, offset, competing = self.similarity.float()
         config = self.config
         entailment = config.competition_head_weight * head_margins + competing * cosines

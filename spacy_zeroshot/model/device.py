@@ -36,7 +36,8 @@ def choose_device(device: str | None) -> torch.device:
 
 def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
     """The dtype to compute in. "auto" is bfloat16 where it is native, as emulated it is much slower than float32."""
-    if precision == "auto":
+    # int8 is OpenVINO's: what it does not round, and torch in its place, compute as with "auto"
+    if precision in ("auto", "int8"):
         return torch.bfloat16 if has_native_bfloat16(device) else torch.float32
     if precision == "float16" and device.type == "cpu":
         raise ZeroShotError("Z032", precision=precision, device="a CPU")
@@ -53,7 +54,7 @@ def choose_kernel(backend: Backend, precision: Precision, device: torch.device, 
         return None
     if reason is not None:
         raise ZeroShotError("Z036", reason=reason)
-    return choose_dtype(precision, device)
+    return torch.int8 if precision == "int8" else choose_dtype(precision, device)
 
 
 def has_native_bfloat16(device: torch.device) -> bool:

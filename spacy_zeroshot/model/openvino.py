@@ -17,6 +17,8 @@ from ..util import first_line
 from .batching import Batch, HypothesisSet, PairScorer, Window
 from .cross_encoder import CrossEncoder
 from .decomposed import DecomposedEncoder, DecomposedScorer
+from .device import choose_dtype
+from .int8 import GROUP_SIZE, quantize_weights
 from .packing import PackedSequences, RaggedIndex, gather
 
 # Largest difference of a result, relative to the largest one, that a conversion to float32 may show
@@ -26,7 +28,8 @@ EXAMPLES = ((2, (3, 5, 2)), (4, (4, 2)))
 
 
 def run_by_openvino(scorer: PairScorer, kernel: torch.dtype, name: str) -> PairScorer:
-    """The same scorer, for scoring only, its model (in float32, on the CPU) run by OpenVINO. name: For errors."""
+    """The same scorer, for scoring only, its model (in float32, on the CPU) run by OpenVINO. kernel: What it computes
+    in; with int8, its linear layers. name: For errors."""
     if isinstance(scorer, DecomposedScorer):
         module = _convert_decomposed(scorer, kernel, name)
         return DecomposedScorer(module, scorer.tokenizer, scorer.max_length, scorer.multiple)
@@ -43,8 +46,12 @@ class Converted:
 
     def __init__(self, module: nn.Module, examples: Sequence[tuple[Tensor, ...]], kernel: torch.dtype, name: str):
         self._ov = import_openvino()
-        self._precision = "bf16" if kernel == torch.bfloat16 else "f32"
         self._model = _convert(self._ov, module, examples, name)
+        dtype = choose_dtype("auto", torch.device("cpu")) if kernel == torch.int8 else kernel
+        self._settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "bf16" if dtype == torch.bfloat16 else "f32"}
+        if kernel == torch.int8:
+            quantize_weights(self._model)
+            self._settings["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = GROUP_SIZE
         self._parent = os.getpid()
         # By process. What a forked one inherits stays: let go, it would wait for threads that do not exist there.
         self._compiled: dict[int, Any] = {}
@@ -53,12 +60,9 @@ class Converted:
         """The module's results, in float32."""
         process = os.getpid()
         if process not in self._compiled:
-            settings = {
-                "PERFORMANCE_HINT": "LATENCY",
-                "INFERENCE_PRECISION_HINT": self._precision,
-                # The threads of a parent's pool do not exist after a fork: more than one would wait for them for ever.
-                "INFERENCE_NUM_THREADS": torch.get_num_threads() if process == self._parent else 1,
-            }
+            # The threads of a parent's pool do not exist after a fork: more than one would wait for them for ever.
+            threads = torch.get_num_threads() if process == self._parent else 1
+            settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads, **self._settings}
             self._compiled[process] = self._ov.Core().compile_model(self._model, "CPU", settings)
         # a request of its own: one must not be used by two threads at a time
         arrays = {number: tensor.numpy() for number, tensor in enumerate(inputs)}

@@ -36,8 +36,7 @@ class SpecialTokens(NamedTuple):
 class PairTokenizer:
     """A tokenizer that reads texts alone and knows the special tokens around one and around a pair. Every family
     supported here tokenises the two halves of a pair independently. A lead is a space that stands before premises or
-    hypotheses where the model reads them, or nothing: byte-level tokenizers make it part of the first word. Plain
-    labels: what is read of a label is plain_label's."""
+    hypotheses where the model reads them, or nothing: byte-level tokenizers make it part of the first word."""
 
     def __init__(self, tokenizer: Any, premise_lead: str = "", hypothesis_lead: str = "", respell_labels: bool = False):
         # Our own: transformers changes truncation and padding of its one in place.
@@ -147,15 +146,9 @@ def _private(data: dict[str, Any]) -> Any:
 
 
 def plain_label(label: str, n_pieces: Callable[[str], int]) -> str:
-    """A label as it would stand in a sentence, which is how a model has read labels in training.
-
-    "OUT_OF_SCOPE", "out-of-scope" and "OutOfScope" are read as "out of scope", "Sci/Tech" as "Sci, Tech". A word's
-    capitals stay where the vocabulary spells it no better without: "HR", "YouTube", "Gesundheit".
-
-    label (str): The label.
-    n_pieces (Callable[[str], int]): How many wordpieces a word is spelt with.
-    RETURNS (str): Its words.
-    """
+    """A label as it would stand in a sentence, which is how a model has read labels in training: "OUT_OF_SCOPE",
+    "out-of-scope" and "OutOfScope" as "out of scope", "Sci/Tech" as "Sci, Tech". A word's capitals stay where the
+    vocabulary spells it no better without: "HR", "YouTube", "Gesundheit". n_pieces: Wordpieces of a word."""
     words = label.replace("_", " ") if " " in label else re.sub("[_-]", " ", label)
     words = re.sub(r"(?<=[^\W\d]{2})\s*[/|]\s*(?=[^\W\d]{2})", ", ", words)
     if words.isupper() and len(words) > LONGEST_ACRONYM:

@@ -9,7 +9,7 @@ from thinc.types import Floats2d, Ints1d, Ints2d
 
 BUNDLED, BUNDLED_FOLDER = "bundled", Path(__file__).parent.parent / "bundled"
 ClassRef: TypeAlias = str | int | None
-Precision = Literal["auto", "float32", "bfloat16", "float16"]
+Precision = Literal["auto", "float32", "bfloat16", "float16", "int8"]
 Backend = Literal["torch", "openvino", "auto"]
 # Where a label goes in a template, and what goes where in a prompt
 SLOT, TEXT_SLOT, MASK_SLOT = "{}", "{text}", "{mask}"

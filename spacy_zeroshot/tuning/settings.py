@@ -8,13 +8,8 @@ from ..loading import find_component
 
 
 def apply_settings(nlp: Language, name: str, settings: dict[str, Any]) -> None:
-    """Change settings of a component, in the pipeline and its config.
-
-    nlp (Language): The pipeline.
-    name (str): The component's name.
-    settings (dict[str, Any]): Values by the names of settings.
-    RAISES (ZeroShotError): What the component says of a value.
-    """
+    """Change settings of a component, in the pipeline and its config. settings (dict[str, Any]): Values by their names.
+    RAISES (ZeroShotError): What the component says of a value."""
     pipe = find_component(nlp, name)
     for setting, value in settings.items():
         setattr(pipe, setting, value)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from spacy_zeroshot.errors import ZeroShotError
 from spacy_zeroshot.model import device as devices
+from spacy_zeroshot.model.architectures import MaskedLMClassifier, NLIClassifier, SimilarityClassifier
 from spacy_zeroshot.model.device import choose_budget, choose_dtype, choose_kernel, plain_tensors
 
 from .scoring import ask
@@ -36,6 +37,15 @@ def test_auto_is_bfloat16_where_it_is_native(native, monkeypatch):
     monkeypatch.setattr(devices, "has_native_bfloat16", lambda device: native)
     assert choose_dtype("auto", CPU) == (torch.bfloat16 if native else torch.float32)
     assert choose_kernel("openvino", "auto", CPU, trainable=False) == (torch.bfloat16 if native else torch.float32)
+
+
+def test_int8_is_openvinos():
+    assert choose_kernel("openvino", "int8", CPU, trainable=False) == torch.int8
+    # where "auto" takes torch in its place, and for what OpenVINO does not round
+    assert choose_dtype("int8", CPU) == choose_dtype("auto", CPU)
+    for build in (NLIClassifier, SimilarityClassifier, MaskedLMClassifier):
+        with pytest.raises(ZeroShotError, match=r"\[Z032\] precision = 'int8'.*openvino"):
+            build("any", precision="int8")
 
 
 def test_openvino_neither_trains_nor_runs_on_a_gpu_Z036():

@@ -7,6 +7,7 @@ import threading
 import warnings
 from importlib.util import find_spec
 
+import numpy as np
 import pytest
 import torch
 from transformers import PreTrainedTokenizerFast
@@ -24,7 +25,8 @@ from ..util import FAMILIES, POSITIONS, make_nlp, words
 if find_spec("openvino") is None:
     pytest.skip("the extra 'openvino' is not installed", allow_module_level=True)
 
-from spacy_zeroshot.model.openvino import Converted, run_by_openvino
+from spacy_zeroshot.model.int8 import quantize_weights
+from spacy_zeroshot.model.openvino import Converted, import_openvino, run_by_openvino
 
 VOCABULARY = words(40)
 TEXTS = [" ".join(VOCABULARY[i : i + n]) for i, n in ((0, 10), (3, 1), (5, 14), (2, 9), (7, 4))]
@@ -87,6 +89,48 @@ def test_bfloat16_stays_near(nli_folder, decomposed_folder):
     for scorer in (pairs(nli_folder), decomposed(decomposed_folder)):
         exact = score(scorer)
         assert 0 < difference(score(run_by_openvino(scorer, torch.bfloat16, "tiny")), exact) < 0.3
+
+
+@pytest.mark.parametrize(
+    "family", [family if family == "bert" else pytest.param(family, marks=pytest.mark.slow) for family in FAMILIES]
+)
+def test_pairs_in_int8_stay_near(make_checkpoint, family):
+    scorer = pairs(make_checkpoint(family))
+    exact = score(scorer)
+    change = score(run_by_openvino(scorer, torch.int8, "tiny")) - exact
+    # of 32 random values each, so rounding says more than in a model of real width
+    assert 0 < float(change.square().mean().sqrt() / exact.std()) < 0.2
+
+
+def test_the_bundled_model_in_int8_does_not_depend_on_the_batch():
+    """At its real width: what is rounded together never goes beyond one token."""
+    pipe = make_nlp("bundled", model={"backend": "openvino", "precision": "int8"}).get_pipe("zero_shot_textcat")
+    exact = make_nlp("bundled", model={"precision": "float32"})
+    texts = ["The striker scored twice.", "Parliament passed the budget at night. " * 9, "선수가 두 골을 넣었다."]
+    alone = [pipe(exact.make_doc(text)).cats for text in texts]
+    together = [doc.cats for doc in pipe.pipe(map(exact.make_doc, texts))]
+    changes = []
+    for text, one, other in zip(texts, alone, together):
+        assert one == pytest.approx(other, abs=1e-5)
+        changes += [abs(one[label] - score) for label, score in exact(text).cats.items()]
+    assert 1e-5 < max(changes) < 0.05
+
+
+@pytest.mark.parametrize("transposed", [True, False])
+def test_weights_are_rounded_by_one_scale_for_each_output(transposed):
+    ov = import_openvino()
+    from openvino import opset13 as ops
+
+    weights = np.random.default_rng(0).normal(size=(3, 256)).astype("float32")
+    weights[1] = 0.0
+    weights[2] *= 1e-3
+    inputs = ops.parameter([-1, 256], np.float32)
+    model = ov.Model([ops.matmul(inputs, weights if transposed else weights.T, False, transposed)], [inputs], "linear")
+    quantize_weights(model)
+    compiled = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    got = compiled(np.eye(256, dtype="float32"))[0].T
+    steps = np.abs(weights).max(axis=1, keepdims=True) / 127
+    assert np.all(np.abs(got - weights) <= steps * 0.51) and not np.allclose(got, weights, atol=0, rtol=1e-6)
 
 
 def test_threads_share_a_model(decomposed_folder):
