@@ -41,7 +41,8 @@ def test_auto_is_bfloat16_where_it_is_native(native, monkeypatch):
 
 def test_int8_is_openvinos():
     assert choose_kernel("openvino", "int8", CPU, trainable=False) == torch.int8
-    # where "auto" takes torch in its place, and for what OpenVINO does not round
+    # where "auto" takes torch in its place, as in training, and for what OpenVINO does not round
+    assert choose_kernel("auto", "int8", CPU, trainable=True) is None
     assert choose_dtype("int8", CPU) == choose_dtype("auto", CPU)
     for build in (NLIClassifier, SimilarityClassifier, MaskedLMClassifier):
         with pytest.raises(ZeroShotError, match=r"\[Z032\] precision = 'int8'.*openvino"):

@@ -116,6 +116,16 @@ def test_the_bundled_model_in_int8_does_not_depend_on_the_batch():
     assert 1e-5 < max(changes) < 0.05
 
 
+@pytest.mark.parametrize("faster", ["torch", "openvino"])
+def test_auto_takes_int8_only_where_it_is_faster(nli_folder, monkeypatch, faster):
+    pick = {"torch": lambda torchs, openvinos: torchs, "openvino": lambda torchs, openvinos: openvinos}[faster]
+    monkeypatch.setattr("spacy_zeroshot.model.predictor.faster_of", pick)
+    expected = {"backend": "torch", "precision": "auto"} if faster == "torch" else {"backend": "openvino"}
+    model = {"precision": "int8", "backend": "auto"}
+    scores = make_nlp(nli_folder, model=model)(TEXTS[0]).cats
+    assert scores == make_nlp(nli_folder, model={**model, **expected})(TEXTS[0]).cats
+
+
 @pytest.mark.parametrize("transposed", [True, False])
 def test_weights_are_rounded_by_one_scale_for_each_output(transposed):
     ov = import_openvino()
