@@ -45,11 +45,11 @@ SIDE = 2048
 
 def cosine(checkpoint: Path, device: str) -> Program:
     """sentence-transformers with the stock checkpoint's encoder: labels are embedded once for a label set."""
-    from sentence_transformers import SentenceTransformer, models
+    from sentence_transformers import SentenceTransformer
 
-    encoder = models.Transformer(str(checkpoint), max_seq_length=512)
-    pooling = models.Pooling(encoder.get_word_embedding_dimension())
-    model = SentenceTransformer(modules=[encoder, pooling], device=device)
+    # of a checkpoint without files of its own it takes the mean over all tokens
+    model = SentenceTransformer(str(checkpoint), device=device)
+    model.max_seq_length = 512
     known: dict[tuple[str, ...], Any] = {}
 
     def score(texts: Sequence[str], labels: Sequence[str]) -> Scores:

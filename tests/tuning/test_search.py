@@ -1,7 +1,5 @@
 """The search over templates and rules, and the figures of every threshold."""
 
-import time
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,6 +10,7 @@ from spacy_zeroshot.evaluation import figures, with_none
 from spacy_zeroshot.labels import LabelGroup, LabelSet
 from spacy_zeroshot.tuning.search import (
     BEST,
+    FOLDS,
     LABELS,
     OWN,
     THRESHOLD,
@@ -163,14 +162,22 @@ def test_a_top_k_that_groups_share_stays():
             assert trial.fitted == pytest.approx(figures(gold, chosen).macro_f1)
 
 
-def test_the_sweep_is_fast():
-    """3,000 texts, 12 labels, 8 templates, each as it is and calibrated: under 2 s of work, whatever else runs."""
-    gold, labels = single(3000, 12), label_set(True, [f"l{i}" for i in range(12)])
-    start = time.process_time()
+def test_decisions_are_made_once_a_fold_and_not_for_every_threshold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What keeps it fast: `python -m benchmarks.tuning` prints its seconds for 3,000 texts."""
+    decided: list[int] = []
+
+    def counted(scores, labels, rule):
+        decided.append(len(scores))
+        return decide_rows(scores, labels, rule)
+
+    monkeypatch.setattr("spacy_zeroshot.tuning.search.decide_rows", counted)
+    gold, labels = single(300, 12), label_set(True, [f"l{i}" for i in range(12)])
     tried = [one for c in candidates(gold, [1.0] * 8) for one in variants(c, labels)]
     assert len(tried) == 16
-    search(tried, gold, labels, "macro_f1")
-    assert time.process_time() - start < 2.0
+    found = search(tried, gold, labels, "macro_f1")
+    # every candidate with every kind of rule: each fold by what the others say, and all texts once
+    assert len(found.trials) == 2 * len(tried)
+    assert sum(decided) == 2 * len(gold) * len(found.trials) and len(decided) == (FOLDS + 1) * len(found.trials)
 
 
 def sample(seed: int, texts: int = 40):
