@@ -618,8 +618,8 @@ class ZeroShotTextCategorizer(TrainablePipe):
             if not settings.labels and self._examples:
                 self.set_labels([label for label in self._examples.labels if label != self.none_label])
                 settings = self._settings
-            if self._examples:
-                self._examples.warn_of_unknown(settings.labels, self.none_label)
+            if unknown := [one for one in self._examples.labels if one not in (*settings.labels, self.none_label)]:
+                warn("Z122", labels=unknown, known=list(settings.labels))
             worded = self._worded = settings, make_label_set(settings.questions, settings.own)
         return worded[1]
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from thinc.types import Floats2d
 
-from .errors import ZeroShotError, warn
+from .errors import ZeroShotError
 from .labels import LabelSet, check_entry, check_labels, is_text
 from .readers import LabelledText, read_labelled
 
@@ -68,11 +68,6 @@ class ExampleStore:
             voters = own.any(axis=1) | (not group.exclusive)
             shares[:, group.columns] = vote(np.where(voters, similarities, -np.inf), own, count)
         return shares, known
-
-    def warn_of_unknown(self, labels: Sequence[str], none_label: str | None) -> None:
-        """Warn of examples whose labels are none of the component's."""
-        if unknown := [label for label in self.labels if label not in (*labels, none_label)]:
-            warn("Z122", labels=unknown, known=list(labels))
 
     def to_list(self) -> list[Any]:
         """The examples as JSON: [text, labels] each."""

@@ -97,13 +97,8 @@ def sigmoid(values: np.ndarray) -> np.ndarray:
     return np.where(values >= 0, 1.0, small) / (1.0 + small)
 
 
-def blank_scores(label_set: LabelSet) -> Floats1d:
-    """The scores of a text that says nothing: 1 / n of n labels that compete, else 0."""
-    parts = [(group.stop - group.start, group.exclusive) for group in label_set.groups]
-    return np.concatenate([np.full(size, exclusive / size) for size, exclusive in parts])
-
-
 def blank_doc(label_set: LabelSet) -> DocScores:
-    """What a document scored that says nothing."""
-    windows = np.zeros((0, 2), dtype="int64")
-    return DocScores(label_set, blank_scores(label_set), windows, np.zeros((0, len(label_set.labels))))
+    """What a document scored that says nothing: 1 / n for each of n labels that compete, else 0."""
+    sizes = [(group.stop - group.start, group.exclusive) for group in label_set.groups]
+    scores = np.concatenate([np.full(size, exclusive / size) for size, exclusive in sizes])
+    return DocScores(label_set, scores, np.zeros((0, 2), dtype="int64"), np.zeros((0, len(scores))))

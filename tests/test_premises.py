@@ -1,10 +1,12 @@
 import pytest
 import spacy
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from spacy.tokens import Doc
 
+from spacy_zeroshot import premises
 from spacy_zeroshot.errors import ZeroShotError
-from spacy_zeroshot.premises import Premise, count_unread, is_blank, premises_of, window_spans
+from spacy_zeroshot.premises import Premise, count_unread, is_blank, premises_of, text_of_doc, window_spans
 
 NLP = spacy.blank("en")
 
@@ -25,6 +27,26 @@ def test_not_blank(text):
 def test_the_whole_text_is_one_premise(text):
     doc = NLP.make_doc(text)
     assert premises_of(doc, None) == ([] if is_blank(text) else [Premise(text, 0)])
+
+
+# spaCy numbers symbols ("ADJ", "ADP") from 0 on, and hashes all other words
+@given(st.lists(st.tuples(st.sampled_from(["ADJ", "ADP", "ADV", "a", "b"]) | st.text(min_size=1), st.booleans())))
+def test_a_documents_text_is_spacys(tokens):
+    words, spaces = zip(*tokens) if tokens else ((), ())
+    try:
+        doc = Doc(NLP.vocab, list(words), list(spaces))
+    except UnicodeEncodeError:
+        assume(False)
+    # with tokens that were not seen before, and with known ones
+    assert text_of_doc(doc) == text_of_doc(doc) == doc.text
+
+
+def test_not_all_tokens_of_a_stream_are_remembered(monkeypatch):
+    known = dict.fromkeys(range(60_000), "")
+    monkeypatch.setattr(premises, "_words", known)
+    doc = NLP.make_doc("A new word.")
+    assert text_of_doc(doc) == doc.text and len(known) == len(doc)
+    assert text_of_doc(doc) == doc.text
 
 
 @given(st.lists(st.sampled_from(["one", "two", " ", "\n", "x."]), min_size=1, max_size=8), st.data())

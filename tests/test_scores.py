@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from spacy_zeroshot.labels import LabelGroup, LabelSet
-from spacy_zeroshot.scores import blank_scores, calibrate, label_logits, pool_windows, to_scores
+from spacy_zeroshot.scores import blank_doc, calibrate, label_logits, pool_windows, to_scores
 
 HUGE = st.floats(-(2.0**100), 2.0**100, width=32)
 SMALL = st.floats(-20, 20, width=32)
@@ -65,7 +65,7 @@ def test_groups_are_scored_each_in_its_own_way():
     assert label_logits(logits, labels).tolist() == [[1.0, 3.0, 1.0, -5.0, 1.0]]
     scores = to_scores(np.array([1.0, 3.0, 1.0, -5.0, 1.0]), labels)
     assert scores == pytest.approx([0.119203, 0.880797, 0.731059, 0.006693, 0.731059], abs=1e-6)
-    assert blank_scores(labels).tolist() == [0.5, 0.5, 0.0, 0.0, 0.0]
+    assert blank_doc(labels).scores.tolist() == [0.5, 0.5, 0.0, 0.0, 0.0]
 
 
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=5), st.sampled_from(POOLINGS), st.data())
@@ -134,7 +134,7 @@ def test_windows_may_be_pooled_before_calibration_or_after(values, pooling):
     np.testing.assert_allclose(pool_windows(calibrate(values, biases, 1.5), firsts, pooling), before, atol=1e-9)
 
 
-def test_blank_scores():
-    assert blank_scores(label_set((1, 1, 1, 1))).tolist() == [0.25] * 4
-    assert blank_scores(label_set((1, 1), 2)).tolist() == [0.0, 0.0]
-    assert blank_scores(label_set((1,))).tolist() == [0.0]
+def test_what_a_blank_document_scored():
+    assert blank_doc(label_set((1, 1, 1, 1))).scores.tolist() == [0.25] * 4
+    assert blank_doc(label_set((1, 1), 2)).scores.tolist() == [0.0, 0.0]
+    assert blank_doc(label_set((1,))).scores.tolist() == [0.0]

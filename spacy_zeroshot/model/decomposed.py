@@ -60,8 +60,7 @@ class DecomposedConfig:
     encoder: dict[str, Any]  # sizes, as BertConfig names them
     interaction_layers: int = 3
     interaction_from: int = 9  # the first interaction layer reads states before this layer of the encoder
-    # which wordpieces of a hypothesis go through them: "label", those of the label (the encoder has read them within
-    # the template), all but the special tokens for a sentence of one's own; or "all"
+    # what goes through them: a label's wordpieces, read within the template, or a sentence's of one's own; no other way
     hypothesis_states: str = "label"
     respell_labels: bool = False  # whether labels are read as tokenization.plain_label has them
     # what a cosine is worth: scale and offset in the margin of entailment, and scale where labels compete
@@ -108,8 +107,8 @@ class DecomposedConfig:
         layers, last = self.encoder["num_hidden_layers"], self.interaction_from + self.interaction_layers
         if not (self.interaction_layers > 0 <= self.interaction_from and last <= layers):
             return f"its encoder has {layers} layers, and the interaction layers need {last}"
-        if self.hypothesis_states not in ("label", "all"):
-            return f"hypothesis_states = {self.hypothesis_states!r} is neither label nor all"
+        if self.hypothesis_states != "label":
+            return f"hypothesis_states = {self.hypothesis_states!r} is not label"
         if self.id2label != CLASSES:
             return f"its classes {list(self.id2label.values())} are not not_entailment and entailment"
         return None
@@ -508,13 +507,10 @@ class DecomposedScorer:
             sequences = [self.tokenizer.add_special_tokens(np.frombuffer(ids, "int64")) for ids, _ in place_of]
             sizes = np.fromiter(map(len, sequences), "int64", len(sequences))
             begins = np.cumsum(sizes) - sizes
-            if self.module.config.hypothesis_states == "all":
-                kept, lengths = np.arange(sizes.sum()), sizes
-            else:
-                first, last = np.array([span for _, span in place_of]).T
-                # of one without wordpieces, the special tokens
-                lengths = np.where(last > first, last - first, sizes)
-                kept = ranges(begins + np.where(last > first, len(self.tokenizer.single[0]) + first, 0), lengths)
+            first, last = np.array([span for _, span in place_of]).T
+            # of one without wordpieces, the special tokens
+            lengths = np.where(last > first, last - first, sizes)
+            kept = ranges(begins + np.where(last > first, len(self.tokenizer.single[0]) + first, 0), lengths)
             found = Hypotheses(key, sequences, numbers, kept, lengths, np.cumsum(lengths) - lengths)
             self._distinct_sets.add({key: found})
         return found

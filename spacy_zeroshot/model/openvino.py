@@ -166,8 +166,7 @@ def _explicit(ragged: RaggedIndex, n_tokens: int) -> tuple[Tensor, Tensor, Tenso
 
 
 def _ragged(lengths: Tensor, take: Tensor, back: Tensor) -> RaggedIndex:
-    n_rows = lengths.shape[0]
-    return RaggedIndex(n_rows, take.shape[0] // n_rows, lengths, take, back)
+    return RaggedIndex(lengths.shape[0], take.shape[0] // lengths.shape[0], lengths, take, back)
 
 
 def import_openvino() -> Any:

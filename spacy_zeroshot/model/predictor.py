@@ -31,6 +31,8 @@ EMBEDDING_OVERLAP = 64
 SMALLEST_BUDGET = 64
 # In bfloat16 every new shape costs a CPU a kernel: lengths are rounded up to a multiple of this
 MULTIPLE = 16
+# First and past-the-last, of wordpieces or of characters
+Places = list[tuple[int, int]]
 
 
 @dataclass(eq=False)
@@ -132,14 +134,14 @@ class Predictor:
         sets = [self.tokenizer.hypothesis_set(one) for one in distinct]
         rooms = [self._room(found) for found in sets]
         windows: list[Window] = []
-        spans: list[tuple[int, int]] = []
+        spans: Places = []
         n_windows = []
         first = 0
         pieces = self.tokenizer.encode(batch.premises)
         self._warn_of_unknown(batch.premises, pieces)
         for text, ids, number in zip(batch.premises, pieces, set_of, strict=True):
-            cut = self._cut(len(ids), rooms[number], batch.windows)
-            spans += self._spans(text, len(ids), cut)
+            cut, characters = self._cut(text, len(ids), rooms[number], batch.windows)
+            spans += characters
             n_windows.append(len(cut))
             for start, end in cut:
                 windows.append(Window(ids[start:end], number, first))
@@ -160,20 +162,17 @@ class Predictor:
             raise ZeroShotError("Z011", hypothesis=hypotheses.texts[longest], length=lengths[longest], room=most)
         return room
 
-    def _cut(self, length: int, room: int, how: WindowConfig) -> list[tuple[int, int]]:
-        if length > room and how.long_text == "truncate":
+    def _cut(self, text: str, length: int, room: int, how: WindowConfig) -> tuple[Places, Places]:
+        """The wordpieces of a text's windows, and their characters; the first and the last reach the text's ends."""
+        if length <= room:
+            return [(0, length)], [(0, len(text))]
+        if how.long_text == "truncate":
             self._warn_once("Z101", length=length, room=room)
-            return [(0, room)]
-        return split_windows(length, room, how.overlap)
-
-    def _spans(self, text: str, length: int, cut: list[tuple[int, int]]) -> list[tuple[int, int]]:
-        """The characters of windows; the first and the last one reach the text's ends."""
-        if cut == [(0, length)]:
-            return [(0, len(text))]
+        cut = [(0, room)] if how.long_text == "truncate" else split_windows(length, room, how.overlap)
         offsets = self.tokenizer.offsets(text)
         starts = [0 if start == 0 else int(offsets[start, 0]) for start, _ in cut]
         ends = [len(text) if end == length else int(offsets[end - 1, 1]) for _, end in cut]
-        return list(zip(starts, ends))
+        return cut, list(zip(starts, ends))
 
     def _run(self, batches: Callable[[int], Iterator[Batch]], forward: Callable[[Batch], torch.Tensor]) -> Floats2d:
         """One array of the results of all batches; where a GPU runs out of memory, again with half the budget. It works
@@ -205,7 +204,8 @@ class Predictor:
     def _warn_of_unknown(self, texts: Sequence[str], pieces: Sequence[Ints1d]) -> None:
         """Say once that most of a text, or of a label, is in no wordpiece: the model does not know its script."""
         unknown = self.tokenizer.unknown_id
-        if unknown is not None and "Z102" not in self._warned:
+        # one look at all of them: hardly any has one
+        if pieces and "Z102" not in self._warned and (not min(map(len, pieces)) or unknown in np.concatenate(pieces)):
             for text, ids in zip(texts, pieces, strict=True):
                 if 2 * np.count_nonzero(ids == unknown) >= len(ids) and any(map(str.isalpha, text)):
                     self._warn_once("Z102", text=text, name=self.checkpoint.name)
@@ -267,7 +267,7 @@ def _make_scorer(spec: ModelSpec, checkpoint: Checkpoint, multiple: int) -> Pair
     return CrossEncoder(checkpoint, tokenizer, order, min(multiple, 8))
 
 
-def split_windows(length: int, room: int, overlap: int) -> list[tuple[int, int]]:
+def split_windows(length: int, room: int, overlap: int) -> Places:
     """Cover `length` wordpieces with windows of `room`; neighbours share exactly `overlap`, the last may be shorter."""
     if length <= room:
         return [(0, length)]

@@ -13,6 +13,7 @@ from transformers.utils import logging
 
 from .types import DEFAULT_TEMPLATE
 
+CPU_FLAGS = {"avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16"}
 CLASSES = ("contradiction", "neutral", "entailment")
 # Linux: memory of this process and its peak, and where the peak is reset
 STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
@@ -76,8 +77,8 @@ def describe_machine(device: Device) -> str:
     cpus = Path("/proc/cpuinfo")
     lines = cpus.read_text(encoding="utf8").splitlines() if cpus.exists() else []
     info = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
-    known = {"avx2", "avx512f", "avx512_bf16", "amx_bf16"} & set(info.get("flags", "").split())
-    processor = f"{info.get('model name', platform.machine())} ({', '.join(sorted(known))})"
+    known = sorted(CPU_FLAGS & set(info.get("flags", "").split()))
+    processor = f"{info.get('model name', platform.machine())} ({', '.join(known)})"
     card = f"{torch.cuda.get_device_name(device.name)}, " if device.is_gpu else ""
     return f"{card}{processor}, {torch.get_num_threads()} threads, torch {torch.__version__}"
 

@@ -6,6 +6,7 @@ import os
 import re
 import uuid
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,6 +45,7 @@ class PairTokenizer:
         self._rust = tokenizer.rust if files else _private(json.loads(tokenizer.backend_tokenizer.to_str()))
         self.pair = _pair_tokens(self._rust)
         self.single = _single_tokens(self._rust)
+        self._around = [np.array(tokens, dtype="int64") for tokens in self.single]
         # DistilBERT's tokenizer file numbers both texts, but its model is not to see the numbers
         self.emits_types = "token_type_ids" in tokenizer.model_input_names
         self.pad_id = int(tokenizer.pad_token_id or 0)
@@ -77,14 +79,14 @@ class PairTokenizer:
 
     def add_special_tokens(self, ids: Ints1d) -> Ints1d:
         """The wordpieces of one text as the model reads it on its own."""
-        prefix, suffix = self.single
-        return np.concatenate([prefix, ids, suffix]).astype("int64")
+        return np.concatenate((self._around[0], ids, self._around[1]))
 
     def _encode_wordings(self, wordings: Sequence[Wording]) -> list[tuple[Ints1d, tuple[int, int]]]:
         """The wordpieces of hypotheses, and which of them belong to the label."""
         lead, found = self._leads[1], []
         if self._respell_labels:
-            wordings = [one if one.template == SLOT else one._replace(label=self._plain(one.label)) for one in wordings]
+            plain = partial(plain_label, n_pieces=lambda word: len(self.encode([word])[0]))
+            wordings = [one if one.template == SLOT else one._replace(label=plain(one.label)) for one in wordings]
         encodings = self._encode([wording.text for wording in wordings], lead, self._rust.encode_batch)
         for wording, encoding in zip(wordings, encodings, strict=True):
             start, stop = (place + len(lead) for place in wording.span)
@@ -93,9 +95,6 @@ class PairTokenizer:
             span = (own[0], own[-1] + 1) if own and wording.template != SLOT else (0, len(encoding.ids))
             found.append((np.array(encoding.ids, dtype="int64"), span))
         return found
-
-    def _plain(self, label: str) -> str:
-        return plain_label(label, lambda word: len(self._encode([word], "", self._encode_fast)[0].ids))
 
     def _encode(self, texts: Sequence[str], lead: str, encode: Callable[..., list[Any]]) -> list[Any]:
         wanted = [lead + text for text in texts] if lead else list(texts)

@@ -122,8 +122,7 @@ class Reference:
         [other], begun, _ = self.read([wording.text])
         first = self.config["interaction_from"]
         x = begun[first]
-        if self.config["hypothesis_states"] == "label":
-            x = x[:, self.label_tokens(wording)]
+        x = x[:, self.label_tokens(wording)]
         for number in range(self.config["interaction_layers"]):
             text_states = levels[first + number]
             mask = torch.ones(1, text_states.shape[1] + x.shape[1], dtype=torch.bool)
@@ -143,14 +142,11 @@ class Reference:
         return [entailment, entailment - (margin + SCALE * cosine + OFFSET)]
 
 
-@pytest.mark.parametrize("states", ["label", "all"])
 @pytest.mark.parametrize("multiple", [1, 16])
-def test_equals_the_padded_reference(decomposed_folder, own_copy, multiple, states):
-    folder = own_copy(decomposed_folder)
-    edit_json(folder / "config.json", hypothesis_states=states)
-    reference = Reference(folder)
+def test_equals_the_padded_reference(decomposed_folder, multiple):
+    reference = Reference(decomposed_folder)
     chosen = HYPOTHESES[:4] + HYPOTHESES[-4:]
-    for text, logits in zip(TEXTS, score(make_scorer(folder, multiple), TEXTS, [chosen]), strict=True):
+    for text, logits in zip(TEXTS, score(make_scorer(decomposed_folder, multiple), TEXTS, [chosen]), strict=True):
         expected = [reference.logits(text, hypothesis) for hypothesis in chosen]
         np.testing.assert_allclose(logits, expected, atol=1e-5)
 
@@ -456,7 +452,7 @@ def test_plain_transformers_refuses(decomposed_folder):
         ({"encoder": {"hidden_size": 32}}, "its encoder has no num_hidden_layers"),
         ({"interaction_from": 2}, "3 layers, and the interaction layers need 4"),
         ({"interaction_layers": 0}, "interaction layers"),
-        ({"hypothesis_states": 3}, "hypothesis_states = 3"),
+        ({"hypothesis_states": "all"}, "hypothesis_states = 'all' is not label"),
         ({"id2label": {"0": "entailment", "1": "not_entailment"}}, "not not_entailment and entailment"),
     ],
 )
