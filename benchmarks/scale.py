@@ -1,8 +1,8 @@
 """Where the time of a text goes here, and what a corpus would take elsewhere: python -m benchmarks.scale.
 
-The parts are measured one by one on this machine: spaCy's tokenizer, word pieces, `Doc.text`, the rest of the package's
-Python, and the model. A process does the first four one text after the other; the model computes beside them on a GPU,
-and after them on a CPU. Machines share nothing but the list of files, so N of them are N times as fast.
+The parts are measured one by one on this machine: spaCy's tokenizer, word pieces, a document's text, the rest of the
+package's Python, and the model. A process does the first four one text after the other; the model computes beside them
+on a GPU, and after them on a CPU. Machines share nothing but the list of files, so N of them are N times as fast.
 """
 
 import statistics
@@ -17,6 +17,7 @@ import typer
 from benchmarks._shared import WORDPIECES, make_labels, make_texts
 from spacy_zeroshot.cli._print import make_console, print_table
 from spacy_zeroshot.model.reference import Device, describe_machine
+from spacy_zeroshot.premises import text_of_doc
 from spacy_zeroshot.tuning.score import predictor_of
 
 
@@ -51,11 +52,11 @@ def measure_parts(labels: int, texts: int, rounds: int, device: str) -> dict[str
     python = median_seconds(annotate, rounds)
     predictor.scorer.forward = score
     pieces = median_seconds(lambda: predictor.tokenizer.encode(written), rounds)
-    text = median_seconds(lambda: [doc.text for doc in docs], rounds)
+    text = median_seconds(lambda: [text_of_doc(doc) for doc in docs], rounds)
     parts = {
         "spaCy's tokenizer": median_seconds(lambda: list(nlp.tokenizer.pipe(written)), rounds),
         "word pieces": pieces,
-        "Doc.text": text,
+        "the document's text": text,
         "the package's Python": python - pieces - text,
         "the model": whole - python,
     }
